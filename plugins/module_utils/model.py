@@ -1,0 +1,337 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of the product as types: what a deployment is, what is observed of it, what is done to it.
+
+Everything here is immutable and knows no I/O. Times are seconds of the observer's monotonic clock unless a
+name ends in ``_wall`` (seconds since the epoch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+# --- What a deployment is ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """One IKE SA with its CHILD SA between a gateway and a peer of a site."""
+
+    name: str  # unique in the deployment, also the swanctl connection's name: "<site>-<gateway>"
+    site: str
+    gateway: str
+    peer_address: str  # the customer gateway's public address
+    peer_id: str  # its IKE identity
+    local_id: str  # the gateway's IKE identity for this tunnel
+    inside_address: str  # ours in the tunnel's /30, without prefix length
+    peer_inside_address: str  # the peer's in the same /30
+    inside_cidr: str  # "169.254.10.0/30"
+    peer_asn: int | None  # None in static mode
+    initiate: bool = True  # only one end starts; the gateway unless the peer must
+    if_id: int = 0  # of the XFRM interface, where the data plane has one
+
+    @property
+    def interface(self) -> str:
+        """Name of the tunnel's interface where each tunnel has one of its own (XFRM)."""
+        return f"vpnha{self.if_id}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A remote network: its prefixes, its probe targets; its peers are in the tunnels."""
+
+    name: str
+    prefixes: tuple[str, ...]  # CIDRs, normalised
+    probe_targets: tuple[str, ...]  # addresses inside the prefixes that answer ICMP
+    routing: str  # "bgp" or "static"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A software VPN instance with a fixed ENI and Elastic IP."""
+
+    name: str
+    zone: str
+    address: str  # private address of its ENI
+    home_zones: tuple[str, ...]  # zones whose route tables use it when all is well
+
+
+@dataclass(frozen=True)
+class Zone:
+    """An Availability Zone of the deployment and the subnets in it, as CIDRs."""
+
+    name: str
+    gateway_subnet: str
+    app_subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A monitor instance."""
+
+    name: str
+    zone: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Every delay that decides something; the defaults are the documented ones. Seconds."""
+
+    heartbeat_interval: float = 0.05
+    window: float = 0.5  # no reply in all of it: the gateway does not answer
+    tunnel_window: float = 0.5  # the same for probes through a tunnel; judged by the agent's report
+    bgp_grace: float = 1.5  # time the gateways' own handover gets before a dead tunnel moves routes (routing bgp)
+    grey_loss: float = 0.15  # share of lost probes that makes a gateway or tunnel grey...
+    grey_window: float = 10.0  # ...over this long
+    voluntary_delay: float = 30.0  # a grey or via-neighbour path is left after this long without a break
+    hold_down: float = 60.0  # healthy this long before a route goes back; doubles with each flap...
+    hold_down_max: float = 3600.0  # ...up to this, and is itself again after
+    flap_memory: float = 3600.0  # a quiet time of this length
+    voluntary_moves_per_hour: int = 12  # per route
+    loop_lag: float = 0.25  # a monitor whose loop is later than this does not trust what it saw
+    ec2_interval: float = 5.0  # between two reads of routes and instances when nothing happens
+    agent_silence_warning: float = 30.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Everything of one VPC that one set of monitors looks after."""
+
+    name: str
+    region: str
+    vpc_cidrs: tuple[str, ...]
+    asn: int
+    zones: tuple[Zone, ...]
+    gateways: tuple[Gateway, ...]
+    sites: tuple[Site, ...]
+    tunnels: tuple[Tunnel, ...]
+    monitors: tuple[Monitor, ...]
+    timing: Timing = field(default_factory=Timing)
+
+    def gateway(self, name: str) -> Gateway:
+        """The gateway of that name; KeyError if there is none."""
+        for gateway in self.gateways:
+            if gateway.name == name:
+                return gateway
+        raise KeyError(name)
+
+    def site(self, name: str) -> Site:
+        """The site of that name; KeyError if there is none."""
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise KeyError(name)
+
+    def home(self, zone: str) -> Gateway | None:
+        """The home gateway of a zone."""
+        for gateway in self.gateways:
+            if zone in gateway.home_zones:
+                return gateway
+        return None
+
+    def site_of(self, destination: str) -> Site | None:
+        """The site that a managed destination belongs to."""
+        for site in self.sites:
+            if destination in site.prefixes:
+                return site
+        return None
+
+
+# --- What EC2 shows -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class RouteKey:
+    """A swap's granularity: one destination in one route table."""
+
+    table_id: str
+    destination: str  # IPv4 CIDR, IPv6 CIDR or prefix list id, as EC2 writes it
+
+    def __str__(self) -> str:
+        return f"{self.table_id} {self.destination}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One managed route as one read of EC2 showed it."""
+
+    key: RouteKey
+    zone: str  # whose subnets use the table
+    eni_id: str | None  # None: it points at something that is no ENI
+    gateway: str | None  # the deployment's gateway that owns the ENI; None: somebody else's target
+    target: str  # what it points at, for people: "eni-…", "igw-…", "local"…
+    blackhole: bool = False
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A gateway's instance and ENI as EC2 shows them."""
+
+    gateway: str
+    instance_id: str | None
+    eni_id: str | None
+    state: str  # EC2's words: "running", "stopped"…; "absent" when there is none
+    source_dest_check: bool = False
+    system_status: str = "ok"  # "ok", "impaired", "initializing", "insufficient-data", "not-applicable"
+    instance_status: str = "ok"
+    vpc_id: str | None = None
+    retirement_wall: float | None = None  # a scheduled retirement, if EC2 announced one
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A person's word that routes stay where they are."""
+
+    gateway: str  # where they were put
+    expires_wall: float
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Ec2View:
+    """One consistent read of everything of the deployment in EC2."""
+
+    routes: Mapping[RouteKey, Route]
+    instances: Mapping[str, Instance]  # by gateway name
+    table_pins: Mapping[str, Pin] = field(default_factory=dict)  # by table id
+    paused_deployment_until_wall: float | None = None
+    paused_gateways: Mapping[str, float] = field(default_factory=dict)  # name -> expiry, wall
+    paused_tables: Mapping[str, float] = field(default_factory=dict)  # table id -> expiry, wall
+    missing_routes: frozenset[RouteKey] = frozenset()  # ours by table and destination, but not there
+    refused_tables: Mapping[str, str] = field(default_factory=dict)  # table id -> why it is not looked after
+    drill: str | None = None  # a running drill's id
+
+
+# --- What is observed of a gateway ----------------------------------------------------------------------------
+
+
+class Verdict(str, Enum):
+    """What the evidence amounts to, for a gateway, a tunnel or a (gateway, site)."""
+
+    UP = "up"
+    VIA_NEIGHBOUR = "via neighbour"
+    GREY = "grey"
+    SUSPECT = "suspect"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class LossStats:
+    """What a stream of probes says, over the detection window and over the grey window."""
+
+    sent: int = 0  # probes in the detection window whose answer is due
+    lost: int = 0
+    window_full: bool = False  # observed for a whole window since start or since a break
+    last_answer_age: float | None = None  # None: never answered since the start
+    slow_loss: float = 0.0  # share lost over the grey window, 0..1
+    slow_full: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """No answer at all over one full window."""
+        return self.window_full and self.sent > 0 and self.lost == self.sent
+
+
+@dataclass(frozen=True)
+class TunnelReport:
+    """What an agent says of one tunnel, carried in each heartbeat."""
+
+    name: str
+    ike: str  # "established", "connecting", "missing", "unknown"
+    child: str  # "installed", "missing", "unknown"
+    probe: LossStats  # to the peer's inside address, through this tunnel only
+    target: LossStats  # to the site's probe targets, from this tunnel's inside address
+    large_loss: float = 0.0  # share of full-size probes lost while small ones pass
+    bgp: str = "unknown"  # "established", "down", "unknown", "static"
+    rtt_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class AgentReport:
+    """What an agent says of its gateway."""
+
+    boot_id: str  # changes with each start of the host
+    agent_id: str  # changes with each start of the agent
+    charon: str  # "alive", "hung", "dead"
+    tunnels: Mapping[str, TunnelReport]  # by tunnel name
+    paths: Mapping[str, str]  # site -> how packets for it leave: "tunnel", "neighbour", "none"
+    peers: Mapping[str, float | None]  # other gateway -> age of its last answer to this agent, seconds
+    stopping: str = ""  # "", "agent" (a restart of the agent), "host" (the host is shutting down)
+    counters: Mapping[str, int] = field(default_factory=dict)  # zone name -> packets forwarded from that zone
+
+
+@dataclass(frozen=True)
+class GatewayEvidence:
+    """All that the monitor knows of one gateway at one moment."""
+
+    heartbeat: LossStats
+    icmp: LossStats
+    report: AgentReport | None = None  # the newest one
+    report_age: float | None = None
+    heard_since_start: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the monitor knows at one moment; what ``step`` gets to see."""
+
+    gateways: Mapping[str, GatewayEvidence]
+    ec2: Ec2View | None = None
+    ec2_age: float | None = None  # since the read that made ``ec2`` began
+    ec2_version: int = 0  # grows with each read; two equal ones are one read
+    loop_lag: float = 0.0  # how late the loop was, at most, since the last step
+    wall: float = 0.0  # wall clock, for budgets and expiries only
+    results: tuple[SwapResult, ...] = ()  # of swaps that ended since the last step
+
+
+# --- What is done ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Swap:
+    """ReplaceRoute of one route to a gateway's ENI."""
+
+    key: RouteKey
+    gateway: str
+    eni_id: str
+    reason: str  # code of a diagnosis
+    voluntary: bool = False
+
+
+@dataclass(frozen=True)
+class SwapResult:
+    """What became of a swap."""
+
+    swap: Swap
+    accepted: bool | None  # two reads agree; None: not known (timed out, not read back yet)
+    error: str = ""  # a code: "RequestLimitExceeded", "timeout"…; empty when there was none
+    detail: str = ""
+    milliseconds: float = 0.0
+    carrying: bool | None = None  # the new gateway counts that zone's packets; None: not measured
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something told to people: in the log, the journal, metrics, and by notification where it matters."""
+
+    code: str  # of a diagnosis
+    subject: str  # gateway, tunnel, "gateway/site", route or ""
+    text: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    resolved: bool = False
+
+
+@dataclass(frozen=True)
+class ReadEc2:
+    """Read routes and instances now, out of turn."""
+
+    reason: str
+
+
+Action = Swap | Note | ReadEc2

@@ -1,0 +1,106 @@
+# vpnha.aws: everything that developers and CI do. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+VENV := $(ROOT)/.venv
+PY := $(VENV)/bin/python
+COLLECTIONS := $(ROOT)/.build/collections
+SELF := $(COLLECTIONS)/ansible_collections/vpnha/aws
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT := git make openssh-client python3-venv
+
+export PATH := $(VENV)/bin:$(PATH)
+export PYTHONPATH := $(COLLECTIONS):$(ROOT):$(ROOT)/roles/monitor/files:$(ROOT)/roles/gateway/files
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+# root's environment is not ours under sudo: hand over what the lab and Ansible need
+AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONPATH="$(PYTHONPATH)" ANSIBLE_COLLECTIONS_PATH="$(COLLECTIONS)" HOME="$$HOME"
+
+N ?= 2000
+SEED ?= 1
+HOST ?= app-a
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+# --- set up -------------------------------------------------------------------------------------------------
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, and python3 is older."; exit 1; }
+	@python3 -c 'import ensurepip' 2>/dev/null || { echo "installing $(APT)"; $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq $(APT) >/dev/null; }
+	@[ -x $(PY) ] || python3 -m venv $(VENV)
+	@echo "installing Python packages into .venv (once, a minute or two)"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# the tree under the name that Python and Ansible import it by
+$(SELF):
+	@mkdir -p $(dir $@)
+	@ln -sfn ../../../.. $@
+
+.PHONY: venv
+venv: $(VENV)/.ready $(SELF) ## install what the other targets need into .venv
+
+.PHONY: deps
+deps: venv ## install the lab's system packages
+	@$(AS_ROOT) $(PY) -m lab deps
+
+# --- the lab ------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: deps ## deploy in the lab, prove traffic, drill failovers, report the outages
+	@$(AS_ROOT) $(PY) -m lab.demo
+
+.PHONY: lab-up
+lab-up: deps ## start EC2 on this machine, with its sites
+	@$(AS_ROOT) $(PY) -m lab up
+
+.PHONY: lab-down
+lab-down: venv ## stop the lab and remove all that it made
+	@$(AS_ROOT) $(PY) -m lab down
+
+.PHONY: lab-shell
+lab-shell: venv ## a shell on a host of the lab: make lab-shell HOST=gw-a
+	@$(AS_ROOT) $(PY) -m lab shell $(HOST)
+
+# --- checks -------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: venv ## ruff, mypy --strict, yamllint, ansible-lint, changelog and documentation checks
+	ruff check .
+	ruff format --check .
+	mypy -p ansible_collections.vpnha.aws.plugins.module_utils -p vpnha_monitor -p vpnha_agent -p lab
+	yamllint --strict .
+	ansible-lint --offline --profile production
+	antsibull-changelog lint
+	tests/tools/docs-lint
+
+.PHONY: sanity
+sanity: venv ## ansible-test sanity
+	@tests/tools/sanity
+
+.PHONY: unit
+unit: venv ## unit tests
+	@pytest -q tests/unit
+
+.PHONY: sim
+sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1
+	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
+
+.PHONY: integration
+integration: deps ## tests in the lab: a real failover over real IPsec
+	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration
+
+.PHONY: test
+test: deps lint sanity ## everything that CI checks
+	@$(AS_ROOT) $(VENV)/bin/pytest
+
+.PHONY: build
+build: venv ## build the collection's tarball
+	@ansible-galaxy collection build --force --output-path artifacts
+
+.PHONY: clean
+clean: lab-down ## remove what the targets made, the lab's images too
+	@$(SUDO) rm -rf .build .lab artifacts .venv

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Union
 
 # --- What a deployment is ---------------------------------------------------------------------------------
 
@@ -334,4 +335,4 @@ class ReadEc2:
     reason: str
 
 
-Action = Swap | Note | ReadEc2
+Action = Union[Swap, Note, ReadEc2]  # noqa: UP007  (ansible-test's pylint knows no | between classes)

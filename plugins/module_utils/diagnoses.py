@@ -1,0 +1,293 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The closed list of named diagnoses that logs, journal, command line, documentation and tests share.
+
+Each has one of these actions: ``swap`` (routes leave at once), ``move`` (a voluntary move, after a delay),
+``told`` (people are told, nothing is changed) and ``none`` (a plain state or event, only recorded).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One named thing that can be the matter."""
+
+    code: str
+    title: str
+    action: str  # "swap", "move", "told" or "none"
+    text: str  # what it means
+    what_to_do: str  # what a person should do; empty: nothing
+
+
+_ALL = (
+    # A gateway
+    Diagnosis("gateway-up", "Gateway works", "none", "It answers and nothing speaks against it.", ""),
+    Diagnosis(
+        "gateway-silent", "Gateway answers nobody", "swap",
+        "Neither its agent nor its network stack has answered over a full window, and no other gateway hears it.",
+        "Look at the instance's console output and status checks; start or replace it.",
+    ),
+    Diagnosis(
+        "gateway-stopped", "Gateway's instance does not run", "swap",
+        "EC2 says that the instance is stopped, stopping or terminated, and the gateway is silent.",
+        "Start it again, or run the deploy playbook to replace it.",
+    ),
+    Diagnosis(
+        "gateway-stopping", "Gateway announces its shutdown", "swap",
+        "Its agent says that the host is going down, so routes leave before it is gone.", "",
+    ),
+    Diagnosis(
+        "source-dest-check-on", "Source/destination check is on", "swap",
+        "EC2 drops every packet that the gateway should forward, although the gateway itself is well.",
+        "Switch the check off on its network interface; find out who switched it on.",
+    ),
+    Diagnosis(
+        "gateway-impaired", "Gateway is silent and its status checks are impaired", "swap",
+        "The gateway has not been heard since the monitor's start and EC2's own checks fail.",
+        "Stop and start the instance, so that it moves to other hardware.",
+    ),
+    Diagnosis(
+        "gateway-grey", "Gateway loses packets", "move",
+        "It answers, but loses a considerable share of the probes.",
+        "Look for an overloaded or too small instance, or a network problem of its zone.",
+    ),
+    Diagnosis("gateway-suspect", "Gateway misses answers", "none", "Not yet a full window of silence.", ""),
+    Diagnosis(
+        "gateway-unheard", "Gateway not heard since the monitor's start", "told",
+        "It is silent, but only EC2 or another gateway could tell that it is down, and neither does.",
+        "Check that the gateway runs, and the security group between monitor and gateway.",
+    ),
+    Diagnosis(
+        "monitor-cut-off-from-gateway", "Monitor does not hear a gateway that others hear", "told",
+        "Another healthy gateway or another monitor still hears it, so the fault is on the monitor's way to it.",
+        "Check security groups, network ACLs and routes between monitor and gateway.",
+    ),
+    Diagnosis(
+        "gateway-no-second-sign", "Gateway's agent is silent and ICMP never answered", "told",
+        "A silent agent alone is no dead gateway, and there is no second sign to go by.",
+        "Let the monitor's ICMP echo requests through the security group; look at the agent's log.",
+    ),
+    Diagnosis(
+        "agent-silent", "Agent is silent on a working gateway", "told",
+        "The gateway answers ICMP but its agent does not; tunnels cannot be judged.",
+        "Look at `systemctl status vpnha-agent` and its journal on the gateway.",
+    ),
+    Diagnosis(
+        "status-check-impaired", "EC2 status check impaired", "told",
+        "EC2's own check fails while the gateway works.",
+        "Plan a stop and start of the instance, so that it moves to other hardware.",
+    ),
+    Diagnosis(
+        "gateway-retiring", "EC2 has scheduled the instance's retirement", "move",
+        "Its hardware is to be retired; routes leave it beforehand.",
+        "Stop and start the instance before the date; the failover covers it.",
+    ),
+    Diagnosis(
+        "gateway-absent", "Gateway has no network interface in EC2", "told",
+        "No network interface carries this gateway's tags, so no route can point at it.",
+        "Run the deploy playbook; it makes what is missing.",
+    ),
+    Diagnosis(
+        "gateway-new-interface", "Gateway has another network interface", "swap",
+        "Routes point at an interface that is no longer the gateway's; they are moved to the one it has now.", "",
+    ),
+    # A tunnel
+    Diagnosis("tunnel-up", "Tunnel carries packets", "none", "Probes through it are answered.", ""),
+    Diagnosis(
+        "tunnel-nothing-returns", "Security association is up but nothing comes back", "swap",
+        "IKE and CHILD SA look fine, but no probe sent through the tunnel is answered.",
+        "Check ESP (UDP 4500) both ways, and the peer's routes and policies.",
+    ),
+    Diagnosis(
+        "ike-sa-missing", "IKE SA missing", "swap", "There is no IKE SA with the peer and no probe is answered.",
+        "Look at the gateway's charon log: an unreachable peer, a wrong PSK or a proposal mismatch.",
+    ),
+    Diagnosis(
+        "child-sa-missing", "CHILD SA missing", "swap",
+        "IKE is up but there is no CHILD SA and no probe is answered.",
+        "Compare ESP proposals and traffic selectors with the peer's.",
+    ),
+    Diagnosis(
+        "charon-dead", "strongSwan's daemon is dead", "swap", "charon does not run and no probe is answered.",
+        "Look at the journal of the strongswan unit; it restarts by itself.",
+    ),
+    Diagnosis(
+        "charon-hung", "strongSwan's daemon hangs", "swap", "charon does not answer and no probe is answered either.",
+        "Restart the strongswan unit and keep a backtrace.",
+    ),
+    Diagnosis(
+        "bgp-down", "BGP session down", "swap",
+        "The tunnel carries packets, but without BGP no site prefix is reachable through it.",
+        "Look at `vtysh -c 'show bgp summary'` on the gateway, and at the peer.",
+    ),
+    Diagnosis(
+        "tunnel-grey", "Tunnel loses packets", "move", "A considerable share of the probes through it is lost.",
+        "Measure the way to the peer; ask the providers on it.",
+    ),
+    Diagnosis(
+        "tunnel-mtu", "Large packets vanish in the tunnel", "move", "Small probes pass, full-size ones do not.",
+        "The MTU on the way has dropped; lower the MSS clamp or mend the path.",
+    ),
+    Diagnosis("tunnel-suspect", "Tunnel misses answers", "none", "Not yet a full window of silence.", ""),
+    Diagnosis(
+        "tunnel-unknown", "Tunnel cannot be judged", "none", "There is no recent word of the gateway's agent on it.", "",
+    ),
+    Diagnosis(
+        "ike-down-esp-passes", "IKE is down but packets pass", "told",
+        "Probes through the tunnel are answered, but there is no working IKE SA to renew its keys.",
+        "Check UDP 500 and 4500 to the peer; the tunnel fails when its keys expire.",
+    ),
+    Diagnosis(
+        "charon-silent-esp-passes", "strongSwan's daemon is silent but packets pass", "told",
+        "Probes through the tunnel are answered, but charon is dead or does not answer.",
+        "Look at the strongswan unit; the tunnel fails when its keys expire.",
+    ),
+    # A gateway's way to a site
+    Diagnosis("path-up", "Site reachable", "none", "Packets to the site leave through the gateway's own tunnel.", ""),
+    Diagnosis(
+        "via-neighbour", "Site reached through the neighbour gateway", "move",
+        "The gateway's tunnels to the site are gone; it hands packets to another gateway.",
+        "Mend the tunnel; routes are moved to the gateway that has one.",
+    ),
+    Diagnosis(
+        "no-path", "Gateway has no way to the site", "swap",
+        "The gateway has neither a tunnel nor a neighbour for the site's packets.", "See the tunnel's diagnosis.",
+    ),
+    Diagnosis(
+        "site-not-behind-peer", "Peer answers, the site behind it does not", "swap",
+        "The probe targets answer through another gateway but not through this one.",
+        "Look at the routing between this peer and the site.",
+    ),
+    # A site
+    Diagnosis(
+        "site-down", "Site is down", "told",
+        "It answers through no gateway, so it is the site's fault: nothing is swapped or repaired.",
+        "Ask the people of the site.",
+    ),
+    # The monitor
+    Diagnosis(
+        "monitor-isolated", "Monitor hears nobody", "told",
+        "No gateway answers at all, so the monitor trusts no verdict and does nothing.",
+        "Check the monitor's own network.",
+    ),
+    Diagnosis(
+        "monitor-sick", "Monitor is late", "told",
+        "The monitor's own loop was late or paused, so it throws away what it saw and starts afresh.",
+        "Look for CPU starvation on the monitor's instance.",
+    ),
+    Diagnosis(
+        "monitor-observing", "Monitor observes before it acts", "none",
+        "After a start, isolation or lateness it first observes for a full window.", "",
+    ),
+    Diagnosis(
+        "ec2-unreadable", "EC2 cannot be read", "told",
+        "Routes and instances could not be read for a while; decisions go by the last view.",
+        "Check the monitor's way to the EC2 API, its instance profile and DNS.",
+    ),
+    Diagnosis(
+        "no-healthy-gateway", "No healthy gateway to move to", "told",
+        "Routes lead to a gateway that does not work, and no other works better: they are left alone.",
+        "Mend any gateway of the deployment; routes follow by themselves.",
+    ),
+    # Routes and people
+    Diagnosis("failover", "Routes leave a gateway", "swap", "Routes move to a working gateway.", ""),
+    Diagnosis(
+        "failback", "Routes go back to their home gateway", "move",
+        "The home gateway has been healthy for the hold-down.", "",
+    ),
+    Diagnosis("swap-accepted", "Route moved", "none", "EC2 shows the route's new target in two reads.", ""),
+    Diagnosis(
+        "not-carrying", "Moved route carries nothing", "told",
+        "EC2 shows the new target, but the gateway does not see that zone's packets.",
+        "Check security groups, and give EC2's propagation some seconds.",
+    ),
+    Diagnosis(
+        "swap-failed", "EC2 refuses a swap", "told", "It is tried again, 1 to 30 s apart.",
+        "See the error; look at the route table.",
+    ),
+    Diagnosis(
+        "swap-throttled", "EC2 throttles swaps", "told", "It is tried again, 1 to 30 s apart.",
+        "Find out what else calls the EC2 API of the account; use prefix lists.",
+    ),
+    Diagnosis(
+        "swap-forbidden", "The monitor may not swap routes", "told",
+        "IAM denies ReplaceRoute; it is tried again every 30 s only.",
+        "Give the monitor's role ec2:ReplaceRoute on the deployment's route tables.",
+    ),
+    Diagnosis(
+        "swap-unknown", "Outcome of a swap is not known", "told",
+        "The call timed out and may have been carried out; the routes are read before it is tried again.", "",
+    ),
+    Diagnosis(
+        "route-blackhole", "Route reads blackhole", "swap", "EC2 says that the route's target cannot take packets.", "",
+    ),
+    Diagnosis(
+        "route-missing", "Managed route is gone", "told",
+        "Somebody deleted it; the monitor never makes routes.", "Run the deploy playbook to make it again.",
+    ),
+    Diagnosis(
+        "route-foreign", "Managed route points elsewhere", "told",
+        "It points at something that is no gateway of the deployment: a person's decision, left alone.",
+        "Run the failback playbook to give it back to the deployment.",
+    ),
+    Diagnosis(
+        "table-refused", "Route table is not looked after", "told",
+        "It carries the deployment's tag but cannot be managed.",
+        "Tag it with vpnha:zone, or remove the deployment's tag.",
+    ),
+    Diagnosis(
+        "pinned", "Routes are pinned", "told", "A person has put them where they are; they stay until the pin ends.",
+        "Run the failback playbook to clear the pin.",
+    ),
+    Diagnosis(
+        "pinned-to-broken", "Routes are pinned to a gateway that does not work", "told",
+        "They would be moved if they were not pinned.", "Run the failback playbook to clear the pin.",
+    ),
+    Diagnosis(
+        "paused", "Actions are paused", "told", "A person has paused them; observation goes on.",
+        "`vpnha resume` ends the pause.",
+    ),
+    Diagnosis(
+        "moves-limited", "Too many voluntary moves of a route", "told",
+        "The hourly limit is reached; the route stays where it works.", "Find out why its gateways alternate.",
+    ),
+    Diagnosis(
+        "flapping", "Gateway keeps failing", "told",
+        "It has failed repeatedly within an hour, so routes go back to it ever later.",
+        "Mend the gateway; a quiet hour resets the hold-down.",
+    ),
+    Diagnosis(
+        "invariant-violated", "An action would have broken a promise", "told",
+        "It was dropped. This is a bug of the monitor.", "Report it with the journal's entry.",
+    ),
+    # The daemons
+    Diagnosis(
+        "clock-skewed", "Wall clock is wrong", "told", "It differs from AWS's clock; detection does not depend on it.",
+        "Mend time synchronisation (169.254.169.123).",
+    ),
+    Diagnosis(
+        "credentials-expiring", "AWS credentials run out", "told", "They could not be renewed.",
+        "Check the instance profile and the instance metadata service.",
+    ),
+    Diagnosis(
+        "journal-failed", "Event journal cannot be written", "told", "Failover goes on without it.",
+        "Check the disk; a corrupt journal is put aside and begun anew.",
+    ),
+    Diagnosis(
+        "config-refused", "New configuration refused", "told", "The old one stays in force.",
+        "Run `vpnha check-config` and mend what it says.",
+    ),
+    Diagnosis(
+        "heartbeats-rejected", "Heartbeats rejected", "told", "Forged, replayed or damaged packets arrive; ignored.",
+        "Compare the heartbeat keys of monitors and gateways; find the sender.",
+    ),
+    Diagnosis("daemon-started", "Monitor started", "none", "It observes for a full window before it acts.", ""),
+    Diagnosis("daemon-stopping", "Monitor stops", "none", "It finishes the call in flight and changes nothing else.", ""),
+)
+
+DIAGNOSES: dict[str, Diagnosis] = {diagnosis.code: diagnosis for diagnosis in _ALL}

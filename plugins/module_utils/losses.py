@@ -1,0 +1,105 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Counting what a stream of probes loses, over a short window (silence) and a long one (grey)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .model import LossStats
+
+_MIN_PROBES = 3  # silence is never concluded from fewer lost probes, whatever the interval
+
+
+class _Probe:
+    __slots__ = ("answered", "sent_at", "seq")
+
+    def __init__(self, seq: int, sent_at: float) -> None:
+        self.seq = seq
+        self.sent_at = sent_at
+        self.answered = False
+
+
+class LossWindow:
+    """Fed with sent and answered probes, tells what was lost.
+
+    All times are seconds of one monotonic clock. ``due`` is how long an answer may take before its probe counts
+    as lost; an answer that comes later still takes the loss back. Answers may come in any order, twice, or to
+    probes never sent; sequence numbers must not repeat within ``slow_window``.
+    """
+
+    def __init__(self, window: float, slow_window: float, due: float = 0.1) -> None:
+        self.window = window
+        self.slow_window = max(slow_window, window)
+        self.due = min(due, window / 2)
+        self._probes: deque[_Probe] = deque()  # of the slow window, oldest first
+        self._by_seq: dict[int, _Probe] = {}
+        self._unanswered = 0  # among _probes
+        self._since: float | None = None  # first probe since the start or the last break
+        self._last_answer: float | None = None
+
+    def sent(self, seq: int, t: float) -> None:
+        """A probe left at ``t``."""
+        if self._since is None:
+            self._since = t
+        self._expire(t)
+        probe = _Probe(seq, t)
+        self._probes.append(probe)
+        self._by_seq[seq] = probe
+        self._unanswered += 1
+
+    def answered(self, seq: int, t: float) -> bool:
+        """An answer to probe ``seq`` came at ``t``; False if it says nothing new (unknown, too old, a duplicate)."""
+        probe = self._by_seq.get(seq)
+        if probe is None or probe.answered:
+            return False
+        probe.answered = True
+        self._unanswered -= 1
+        self._last_answer = t if self._last_answer is None else max(self._last_answer, t)
+        return True
+
+    def break_(self) -> None:
+        """Throw away what was observed, as after a pause; only the time of the last answer stays."""
+        self._probes.clear()
+        self._by_seq.clear()
+        self._unanswered = 0
+        self._since = None
+
+    def stats(self, now: float) -> LossStats:
+        """What is known at ``now``."""
+        self._expire(now)
+        due_before = now - self.due
+        oldest = now - self.window
+        sent = lost = pending = 0
+        for probe in reversed(self._probes):
+            if probe.sent_at < oldest:
+                break
+            if probe.answered:
+                sent += 1
+            elif probe.sent_at <= due_before:
+                sent += 1
+                lost += 1
+            else:
+                pending += 1
+        considered = len(self._probes) - pending
+        since = self._since
+        return LossStats(
+            sent=sent,
+            lost=lost,
+            window_full=since is not None and now - since >= self.window and sent >= _MIN_PROBES,
+            last_answer_age=None if self._last_answer is None else max(0.0, now - self._last_answer),
+            slow_loss=(self._unanswered - pending) / considered if considered else 0.0,
+            slow_full=since is not None and now - since >= self.slow_window,
+        )
+
+    def _expire(self, now: float) -> None:
+        oldest = now - self.slow_window
+        probes = self._probes
+        while probes and probes[0].sent_at < oldest:
+            probe = probes.popleft()
+            if not probe.answered:
+                self._unanswered -= 1
+            if self._by_seq.get(probe.seq) is probe:
+                del self._by_seq[probe.seq]

@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job in the lab: deploy, traffic, failover and back. Judged by packets and by what EC2 says, never by speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.integration.conftest import Lab
+
+pytestmark = pytest.mark.integration
+
+
+def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
+    """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
+    client = boto3.client(
+        "ec2",
+        endpoint_url=lab.env["AWS_ENDPOINT_URL"],
+        region_name="eu-central-1",
+        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
+    )
+    tables = client.describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
+    return {
+        (table["RouteTableId"], route["DestinationCidrBlock"]): route["NetworkInterfaceId"]
+        for table in tables
+        for route in table["Routes"]
+        if "NetworkInterfaceId" in route
+    }
+
+
+def reaches(lab: Lab, host: str, target: str) -> bool:
+    """Whether 5 of 5 echo requests of an application host are answered."""
+    return lab.command("shell", host, "ping", "-c", "5", "-i", "0.2", "-W", "2", target).returncode == 0
+
+
+@pytest.mark.parametrize("host", ["app-a", "app-b"])
+@pytest.mark.parametrize("target", ["192.168.10.10", "192.168.20.10"])
+def test_every_zone_reaches_every_site_after_one_deploy(deployed: Lab, host: str, target: str) -> None:
+    assert reaches(deployed, host, target)
+
+
+def test_a_second_deploy_changes_nothing(deployed: Lab) -> None:
+    before = app_routes(deployed)
+    again = deployed.play("deploy")
+    assert again.code == 0
+    assert {host: counts["changed"] for host, counts in again.recap.items()} == dict.fromkeys(again.recap, 0)
+    assert app_routes(deployed) == before
+
+
+def test_status_answers_the_question_of_the_night(deployed: Lab) -> None:
+    played = deployed.play("status")
+    assert played.code == 0
+    assert "traffic" in played.output.lower()
+
+
+def test_a_failover_is_pinned_a_deploy_leaves_it_and_failback_ends_it(deployed: Lab) -> None:
+    home = app_routes(deployed)
+    moved = deployed.play("failover", vpnha_zones_to_move=["eu-central-1a"], vpnha_to="gw-b", vpnha_pin_minutes=10)
+    assert moved.code == 0
+    away = app_routes(deployed)
+    assert away != home and len(set(away.values())) == 1
+    assert deployed.play("deploy").code == 0
+    assert app_routes(deployed) == away
+    assert reaches(deployed, "app-a", "192.168.10.10")
+    assert deployed.play("failback").code == 0
+    assert app_routes(deployed) == home
+
+
+def drill(lab: Lab, folder: Path, *scenarios: str) -> dict[str, Any]:
+    """Runs the drill and returns its scenarios by name."""
+    played = lab.play(
+        "failover_drill",
+        vpnha_drill_scenarios=list(scenarios),
+        vpnha_drill_output=str(folder),
+        vpnha_drill_limits=dict.fromkeys(scenarios, 60_000),
+    )
+    report = json.loads((folder / "report.json").read_text())
+    assert played.code == 0
+    assert (folder / "report.html").stat().st_size > 0 and (folder / "junit.xml").stat().st_size > 0
+    return {one["name"]: one for one in report["scenarios"]}
+
+
+def test_a_powered_off_gateway_is_left_and_used_again_after_it_is_back(deployed: Lab, tmp_path: Path) -> None:
+    home = app_routes(deployed)
+    one = drill(deployed, tmp_path, "gateway_power_off")["gateway_power_off"]
+    assert one["packets_lost"] > 0 and one["packets_sent"] > one["packets_lost"]
+    assert one["failback_lost"] == 0
+    assert app_routes(deployed) == home
+
+
+def test_a_blocked_tunnel_is_taken_over_by_the_neighbour(deployed: Lab, tmp_path: Path) -> None:
+    one = drill(deployed, tmp_path, "tunnel_block")["tunnel_block"]
+    assert 0 < one["packets_lost"] < one["packets_sent"]
+    assert one["failback_lost"] == 0
+
+
+def test_a_planned_move_loses_nothing(deployed: Lab, tmp_path: Path) -> None:
+    one = drill(deployed, tmp_path, "planned")["planned"]
+    assert one["packets_lost"] == 0 and one["failback_lost"] == 0
+
+
+def test_an_unknown_scenario_is_refused_before_anything_is_touched(deployed: Lab, tmp_path: Path) -> None:
+    before = app_routes(deployed)
+    played = deployed.play("failover_drill", vpnha_drill_scenarios=["earthquake"], vpnha_drill_output=str(tmp_path))
+    assert played.code != 0 and "earthquake" in played.output and "Traceback" not in played.output
+    assert app_routes(deployed) == before

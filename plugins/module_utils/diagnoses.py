@@ -135,7 +135,7 @@ _ALL = (
     ),
     Diagnosis("tunnel-suspect", "Tunnel misses answers", "none", "Not yet a full window of silence.", ""),
     Diagnosis(
-        "tunnel-unknown", "Tunnel cannot be judged", "none", "There is no recent word of the gateway's agent on it.", "",
+        "tunnel-unknown", "Tunnel cannot be judged", "none", "There is no recent word of the agent on it.", "",
     ),
     Diagnosis(
         "ike-down-esp-passes", "IKE is down but packets pass", "told",
@@ -287,7 +287,7 @@ _ALL = (
         "Compare the heartbeat keys of monitors and gateways; find the sender.",
     ),
     Diagnosis("daemon-started", "Monitor started", "none", "It observes for a full window before it acts.", ""),
-    Diagnosis("daemon-stopping", "Monitor stops", "none", "It finishes the call in flight and changes nothing else.", ""),
+    Diagnosis("daemon-stopping", "Monitor stops", "none", "It finishes the call in flight, nothing else.", ""),
 )
 
 DIAGNOSES: dict[str, Diagnosis] = {diagnosis.code: diagnosis for diagnosis in _ALL}

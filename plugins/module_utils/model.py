@@ -87,7 +87,7 @@ class Timing:
     window: float = 0.5  # no reply in all of it: the gateway does not answer
     tunnel_window: float = 0.5  # the same for probes through a tunnel; judged by the agent's report
     bgp_grace: float = 1.5  # time the gateways' own handover gets before a dead tunnel moves routes (routing bgp)
-    grey_loss: float = 0.15  # share of lost probes that makes a gateway or tunnel grey...
+    grey_loss: float = 0.15  # share of packets lost each way that makes a gateway or tunnel grey...
     grey_window: float = 10.0  # ...over this long
     voluntary_delay: float = 30.0  # a grey or via-neighbour path is left after this long without a break
     hold_down: float = 60.0  # healthy this long before a route goes back; doubles with each flap...
@@ -206,6 +206,10 @@ class Ec2View:
     missing_routes: frozenset[RouteKey] = frozenset()  # ours by table and destination, but not there
     refused_tables: Mapping[str, str] = field(default_factory=dict)  # table id -> why it is not looked after
     drill: str | None = None  # a running drill's id
+    table_zones: Mapping[str, str] = field(default_factory=dict)  # table id -> zone, of the tables looked after
+    table_vpcs: Mapping[str, str] = field(default_factory=dict)  # table id -> VPC id
+    vpc_id: str | None = None  # of the deployment, where its tables or interfaces tell
+    unreadable_marks: tuple[str, ...] = ()  # pins, pauses, drills whose tag cannot be read in full; one sentence each
 
 
 # --- What is observed of a gateway ----------------------------------------------------------------------------
@@ -289,6 +293,7 @@ class Evidence:
     loop_lag: float = 0.0  # how late the loop was, at most, since the last step
     wall: float = 0.0  # wall clock, for budgets and expiries only
     results: tuple[SwapResult, ...] = ()  # of swaps that ended since the last step
+    vetoes: Mapping[str, float] = field(default_factory=dict)  # gateway -> age of another monitor's "healthy", s
 
 
 # --- What is done ---------------------------------------------------------------------------------------------

@@ -1,0 +1,336 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One read of everything of a deployment in EC2: the calls (`read_snapshot`) and what they mean (`view_of`).
+
+The calls are few and everything is found by tag, so that a route table added tomorrow is looked after without a
+redeploy. What the answers mean is a pure function.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from . import ec2, tags
+from .model import Deployment, Ec2View, Instance, Pin, Route, RouteKey
+
+Item = Mapping[str, Any]  # one thing as boto3 gives it
+
+_ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """EC2's answers as they are, each a list of boto3's dicts."""
+
+    tables: Sequence[Item] = ()  # the deployment's route tables
+    interfaces: Sequence[Item] = ()  # the gateways' ENIs
+    instances: Sequence[Item] = ()  # the gateways' instances that still exist
+    statuses: Sequence[Item] = ()  # their status checks and events
+    vpcs: Sequence[Item] = ()  # VPCs with a pause or a drill of the deployment on them
+    subnets: Sequence[Item] = ()  # only where a table's zone is not on its tag
+
+
+@dataclass
+class _Reading:
+    """What `view_of` gathers of the marks, which stand on three kinds of things."""
+
+    pins: dict[str, Pin] = field(default_factory=dict)
+    tables: dict[str, float] = field(default_factory=dict)
+    gateways: dict[str, float] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+    def pause(self, where: str, key: str, value: str) -> float:
+        pause = tags.parse_pause(value)
+        if not pause.readable:
+            self.unreadable.append(
+                f'{where}: {key} should read like "until=2026-01-01T00:00:00Z by=me", not "{value}".'
+            )
+        return pause.until_wall
+
+
+def _filters(**values: str | list[str]) -> list[dict[str, Any]]:
+    return [{"Name": name, "Values": [value] if isinstance(value, str) else value} for name, value in values.items()]
+
+
+def _of(deployment: str, **tag_values: str) -> list[dict[str, Any]]:
+    return _filters(**{f"tag:{name}": value for name, value in {tags.DEPLOYMENT: deployment, **tag_values}.items()})
+
+
+def read_tables(client: Any, deployment: str) -> list[dict[str, Any]]:
+    """The deployment's route tables, by tag. Raises Ec2Error."""
+    return ec2.pages(
+        client, "describe_route_tables", "RouteTables", "reading the route tables",
+        Filters=_of(deployment, **{tags.TABLE: "app"}), MaxResults=100,
+    )  # fmt: skip
+
+
+def read_instances(client: Any, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Instances that still exist, by filters. Raises Ec2Error."""
+    alive = [{"Name": "instance-state-name", "Values": list(_ALIVE)}]
+    reservations = ec2.pages(
+        client, "describe_instances", "Reservations", "reading the instances", Filters=filters + alive, MaxResults=1000
+    )
+    return [instance for reservation in reservations for instance in reservation["Instances"]]
+
+
+def read_snapshot(client: Any, deployment: str, pool: Executor | None = None) -> Snapshot:
+    """Reads a deployment by its name; the calls run side by side in ``pool`` (threads), or in one of its own.
+
+    Raises Ec2Error when any of them fails: half a view would look like things that are gone.
+    """
+    if pool is None:
+        with ThreadPoolExecutor(4, thread_name_prefix="vpnha-read") as own:
+            return read_snapshot(client, deployment, own)
+
+    def go(call: Callable[[], list[dict[str, Any]]]) -> Future[list[dict[str, Any]]]:
+        return pool.submit(call)
+
+    def interfaces() -> list[dict[str, Any]]:
+        return ec2.pages(
+            client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces",
+            Filters=[*_of(deployment), {"Name": "tag-key", "Values": [tags.GATEWAY]}], MaxResults=1000,
+        )  # fmt: skip
+
+    def vpcs() -> list[dict[str, Any]]:
+        names = [tags.pause_of(deployment), tags.drill_of(deployment)]
+        return ec2.pages(
+            client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
+        )
+
+    first = [
+        go(lambda: read_tables(client, deployment)),
+        go(interfaces),
+        go(lambda: read_instances(client, _of(deployment, **{tags.ROLE: "gateway"}))),
+        go(vpcs),
+    ]
+    tables, enis, instances, marked = (each.result() for each in first)
+    ids = [instance["InstanceId"] for instance in instances]
+    second = [
+        go(lambda: _read_statuses(client, ids)),
+        go(lambda: _read_subnets(client, tables)),
+    ]
+    statuses, subnets = (each.result() for each in second)
+    return Snapshot(tables, enis, instances, statuses, marked, subnets)
+
+
+def _read_statuses(client: Any, ids: list[str]) -> list[dict[str, Any]]:
+    # No filter by tag exists for this call, so the ids have to be known; 100 of them per call is EC2's limit.
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(ids), 100):
+        found += ec2.pages(
+            client, "describe_instance_status", "InstanceStatuses", "reading the instances' status checks",
+            InstanceIds=ids[start : start + 100], IncludeAllInstances=True,
+        )  # fmt: skip
+    return found
+
+
+def _read_subnets(client: Any, tables: Sequence[Item]) -> list[dict[str, Any]]:
+    vpcs = sorted({table["VpcId"] for table in tables if tags.ZONE not in tags.to_dict(table.get("Tags"))})
+    if not vpcs:
+        return []
+    return ec2.pages(
+        client, "describe_subnets", "Subnets", "reading the subnets",
+        Filters=_filters(**{"vpc-id": vpcs}), MaxResults=1000,
+    )  # fmt: skip
+
+
+def read_view(client: Any, deployment: Deployment, pool: Executor | None = None) -> Ec2View:
+    """One read of the deployment: about two round trips to EC2. Raises Ec2Error.
+
+    ``pool`` must have at least one free thread; it is never waited for from inside itself.
+    """
+    return view_of(read_snapshot(client, deployment.name, pool), deployment, time.time())
+
+
+# --- What the answers mean: pure from here ------------------------------------------------------------------------
+
+
+def destination_of(route: Item) -> str:
+    """What a route is for: an IPv4 CIDR, an IPv6 CIDR or a prefix list id."""
+    for name in ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId"):
+        if route.get(name):
+            return str(route[name])
+    return ""
+
+
+def target_of(route: Item) -> str:
+    """What a route points at, for people. The ENI comes first: EC2 names the instance beside it."""
+    for name in (
+        "NetworkInterfaceId", "InstanceId", "GatewayId", "NatGatewayId", "TransitGatewayId", "VpcPeeringConnectionId",
+        "EgressOnlyInternetGatewayId", "LocalGatewayId", "CarrierGatewayId", "CoreNetworkArn",
+    ):  # fmt: skip
+        if route.get(name):
+            return str(route[name])
+    return "nothing"
+
+
+def zone_of_table(table: Item, subnet_zones: Mapping[str, str], known: Sequence[str]) -> tuple[str | None, str]:
+    """The zone whose subnets use a table, or None and a sentence that says why it is not looked after.
+
+    The tag `vpnha:zone` decides; without it the zones of the associated subnets do, if they are one.
+    """
+    table_id = table["RouteTableId"]
+    zone = tags.to_dict(table.get("Tags")).get(tags.ZONE)
+    if zone is not None:
+        if zone in known:
+            return zone, ""
+        return None, f"{table_id}: {tags.ZONE} says {zone}, which is no zone of the deployment ({', '.join(known)})."
+    associations = table.get("Associations", ())
+    if any(association.get("Main") for association in associations):
+        return None, (
+            f"{table_id} is the VPC's main route table, used by every subnet without one of its own; "
+            f"tag it {tags.ZONE} with the zone whose home gateway it shall use."
+        )
+    zones = {subnet_zones.get(association.get("SubnetId", ""), "") for association in associations} - {""}
+    if len(zones) == 1 and zones <= set(known):
+        return zones.pop(), ""
+    if len(zones) > 1:
+        why = (
+            f"{table_id} is shared by subnets of {' and '.join(sorted(zones))}; "
+            f"tag it {tags.ZONE} with the zone whose home gateway it shall use."
+        )
+    elif not zones:
+        why = f"{table_id} has no associated subnet to tell its zone by; tag it {tags.ZONE}."
+    else:
+        why = f"{table_id} belongs to {zones.pop()}, which is no zone of the deployment ({', '.join(known)})."
+    return None, why
+
+
+def gateway_of_interface(interface: Item) -> str:
+    """The gateway that an ENI belongs to, by its tag; "" if none."""
+    return tags.to_dict(interface.get("TagSet")).get(tags.GATEWAY, "")
+
+
+def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
+    """What EC2's answers say about a deployment. ``wall`` is now, to leave out a drill that is over."""
+    known = [zone.name for zone in deployment.zones]
+    names = {gateway.name for gateway in deployment.gateways}
+    owners = {eni["NetworkInterfaceId"]: gateway_of_interface(eni) for eni in snapshot.interfaces}
+    subnet_zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in snapshot.subnets}
+    destinations = [prefix for site in deployment.sites for prefix in site.prefixes]
+
+    marks = _Reading()
+    routes: dict[RouteKey, Route] = {}
+    missing: set[RouteKey] = set()
+    refused: dict[str, str] = {}
+    zones: dict[str, str] = {}
+    for table in snapshot.tables:
+        table_id = table["RouteTableId"]
+        _read_table_marks(table, marks)
+        zone, why = zone_of_table(table, subnet_zones, known)
+        if zone is None:
+            refused[table_id] = why
+            continue
+        zones[table_id] = zone
+        present = {destination_of(route): route for route in table.get("Routes", ())}
+        for destination in destinations:
+            key = RouteKey(table_id, destination)
+            if destination not in present:
+                missing.add(key)
+                continue
+            route = present[destination]
+            eni_id = route.get("NetworkInterfaceId")
+            owner = owners.get(eni_id or "", "")
+            gateway = owner if owner in names else None
+            routes[key] = Route(key, zone, eni_id, gateway, target_of(route), route.get("State") == "blackhole")
+
+    vpcs = {table["RouteTableId"]: str(table["VpcId"]) for table in snapshot.tables}
+    vpc_ids = set(vpcs.values()) | {str(eni["VpcId"]) for eni in snapshot.interfaces}
+    paused, drill = _vpc_marks(snapshot, deployment.name, vpc_ids, marks, wall)
+    for eni in snapshot.interfaces:
+        value = tags.to_dict(eni.get("TagSet")).get(tags.PAUSE)
+        if value is not None:
+            until = marks.pause(eni["NetworkInterfaceId"], tags.PAUSE, value)
+            gateway = gateway_of_interface(eni)
+            marks.gateways[gateway] = max(until, marks.gateways.get(gateway, 0.0))
+    return Ec2View(
+        routes=routes,
+        instances={gateway.name: _instance(gateway.name, gateway.address, snapshot) for gateway in deployment.gateways},
+        table_pins=marks.pins,
+        paused_deployment_until_wall=paused,
+        paused_gateways=marks.gateways,
+        paused_tables=marks.tables,
+        missing_routes=frozenset(missing),
+        refused_tables=refused,
+        drill=drill,
+        table_zones=zones,
+        table_vpcs=vpcs,
+        vpc_id=vpc_ids.pop() if len(vpc_ids) == 1 else None,
+        unreadable_marks=tuple(marks.unreadable),
+    )
+
+
+def _read_table_marks(table: Item, marks: _Reading) -> None:
+    table_id, tag = table["RouteTableId"], tags.to_dict(table.get("Tags"))
+    if tags.PIN in tag:
+        marks.pins[table_id], readable = tags.parse_pin(tag[tags.PIN])
+        if not readable:
+            marks.unreadable.append(
+                f'{table_id}: {tags.PIN} should read like "gateway=gw-b expires=2026-01-01T00:00:00Z", '
+                f'not "{tag[tags.PIN]}".'
+            )
+    if tags.PAUSE in tag:
+        marks.tables[table_id] = marks.pause(table_id, tags.PAUSE, tag[tags.PAUSE])
+
+
+def _vpc_marks(
+    snapshot: Snapshot, name: str, vpc_ids: set[str], marks: _Reading, wall: float
+) -> tuple[float | None, str | None]:
+    """Until when the deployment is paused, and the id of a drill that is running."""
+    paused: float | None = None
+    running: str | None = None
+    for vpc in snapshot.vpcs:
+        vpc_id, tag = vpc["VpcId"], tags.to_dict(vpc.get("Tags"))
+        if vpc_ids and vpc_id not in vpc_ids:
+            continue  # a namesake in another VPC of the region
+        if tags.pause_of(name) in tag:
+            paused = max(marks.pause(vpc_id, tags.pause_of(name), tag[tags.pause_of(name)]), paused or 0.0)
+        if tags.drill_of(name) in tag:
+            drill = tags.parse_drill(tag[tags.drill_of(name)])
+            running = drill.id if drill.until_wall > wall else running
+    return paused, running
+
+
+def _instance(name: str, address: str, snapshot: Snapshot) -> Instance:
+    """A gateway's instance: the one that its ENI is attached to, else the liveliest with its tag."""
+    enis = [eni for eni in snapshot.interfaces if gateway_of_interface(eni) == name]
+    # More than one where a gateway was rebuilt by hand: the one with the described address, then the attached one.
+    enis.sort(key=lambda e: (e.get("PrivateIpAddress") != address, "Attachment" not in e, e["NetworkInterfaceId"]))
+    eni: Item | None = enis[0] if enis else None
+    candidates = [each for each in snapshot.instances if tags.to_dict(each.get("Tags")).get(tags.GATEWAY) == name]
+    attached = (eni or {}).get("Attachment", {}).get("InstanceId")
+    order = ("running", "pending", "stopping", "stopped", "shutting-down")
+    candidates.sort(key=lambda each: (each["InstanceId"] != attached, order.index(each["State"]["Name"])))
+    if not candidates:
+        state, instance_id = "absent", None
+    else:
+        state, instance_id = candidates[0]["State"]["Name"], candidates[0]["InstanceId"]
+    status: Item = next((each for each in snapshot.statuses if each["InstanceId"] == instance_id), {})
+    return Instance(
+        gateway=name,
+        instance_id=instance_id,
+        eni_id=eni["NetworkInterfaceId"] if eni else None,
+        state=state,
+        source_dest_check=bool(eni.get("SourceDestCheck")) if eni else False,
+        system_status=status.get("SystemStatus", {}).get("Status", "not-applicable"),
+        instance_status=status.get("InstanceStatus", {}).get("Status", "not-applicable"),
+        vpc_id=eni["VpcId"] if eni else None,
+        retirement_wall=_retirement(status.get("Events", ())),
+    )
+
+
+def _retirement(events: Sequence[Item]) -> float | None:
+    due: list[float] = []
+    for event in events:
+        over = str(event.get("Description", "")).startswith(("[Completed]", "[Canceled]"))
+        before = event.get("NotBefore")
+        if event.get("Code") in ("instance-retirement", "instance-stop") and not over and isinstance(before, datetime):
+            due.append(before.timestamp())
+    return min(due) if due else None

@@ -1,0 +1,136 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection's tags in EC2, and the values of those that carry a person's word.
+
+Pins, pauses and drills stand in EC2 because every monitor, module and playbook must see the same, also after a
+restart. Their values are "key=value key=value"; times are UTC as in 2026-01-01T00:00:00Z. People also set these tags
+by hand: a value that cannot be read in full still counts, without an expiry, and ``readable`` is False so that it
+can be told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .model import Pin
+
+DEPLOYMENT = "vpnha:deployment"
+MADE = "vpnha:made"  # on what the collection made itself, and so may delete
+GATEWAY = "vpnha:gateway"
+ROLE = "vpnha:role"
+ZONE = "vpnha:zone"
+TABLE = "vpnha:table"
+PIN = "vpnha:pin"
+PAUSE = "vpnha:pause"
+DRILL = "vpnha:drill"
+
+NO_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_MAX_VALUE = 256  # EC2's limit
+_NOT_ALLOWED = re.compile(r"[^\w.:/+@-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A person's word that nothing is done for a while."""
+
+    until_wall: float
+    by: str = ""
+    readable: bool = True
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A failure that is being caused on purpose."""
+
+    id: str
+    until_wall: float
+    readable: bool = True
+
+
+def pause_of(deployment: str) -> str:
+    """Name of the tag on the VPC that pauses a whole deployment; a VPC may carry several deployments."""
+    return f"{PAUSE}:{deployment}"
+
+
+def drill_of(deployment: str) -> str:
+    """Name of the tag on the VPC that says that a drill is running."""
+    return f"{DRILL}:{deployment}"
+
+
+def to_dict(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
+    """EC2's list of Key and Value as a dict."""
+    return {tag["Key"]: tag["Value"] for tag in tags or ()}
+
+
+def to_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """A dict as EC2's list of Key and Value."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def format_time(wall: float) -> str:
+    """Seconds since the epoch as in 2026-01-01T00:00:00Z, cut to whole seconds."""
+    return datetime.fromtimestamp(int(wall), UTC).strftime(_TIME)
+
+
+def parse_time(text: str) -> float:
+    """The reverse of `format_time`; ValueError for anything else."""
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
+
+
+def format_mark(**fields: str) -> str:
+    """ "key=value key=value", in EC2's characters; what is not allowed in a value becomes "-"."""
+    return " ".join(f"{key}={_NOT_ALLOWED.sub('-', value)}" for key, value in fields.items() if value)[:_MAX_VALUE]
+
+
+def parse_mark(text: str) -> dict[str, str]:
+    """The fields of a mark; words without "=" are left out."""
+    return dict(word.split("=", 1) for word in text.split() if "=" in word)
+
+
+def _expiry(fields: Mapping[str, str], name: str) -> tuple[float, bool]:
+    try:
+        return parse_time(fields[name]), True
+    except (KeyError, ValueError):
+        return NO_EXPIRY, False
+
+
+def format_pin(pin: Pin) -> str:
+    """The value of the tag `PIN`."""
+    return format_mark(gateway=pin.gateway, expires=format_time(pin.expires_wall), by=pin.by)
+
+
+def parse_pin(text: str) -> tuple[Pin, bool]:
+    """The pin, and whether the value could be read in full."""
+    fields = parse_mark(text)
+    expires, readable = _expiry(fields, "expires")
+    return Pin(fields.get("gateway", ""), expires, fields.get("by", "")), readable and "gateway" in fields
+
+
+def format_pause(pause: Pause) -> str:
+    """The value of the tag `PAUSE`."""
+    return format_mark(until=format_time(pause.until_wall), by=pause.by)
+
+
+def parse_pause(text: str) -> Pause:
+    """The pause that a value of the tag `PAUSE` says."""
+    fields = parse_mark(text)
+    until, readable = _expiry(fields, "until")
+    return Pause(until, fields.get("by", ""), readable)
+
+
+def format_drill(drill: Drill) -> str:
+    """The value of the tag `DRILL`."""
+    return format_mark(id=drill.id, until=format_time(drill.until_wall))
+
+
+def parse_drill(text: str) -> Drill:
+    """The drill that a value of the tag `DRILL` says."""
+    fields = parse_mark(text)
+    until, readable = _expiry(fields, "until")
+    return Drill(fields.get("id", "unnamed"), until, readable and "id" in fields)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Union
 
 # --- What a deployment is ---------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Ec2View:
 # --- What is observed of a gateway ----------------------------------------------------------------------------
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What the evidence amounts to, for a gateway, a tunnel or a (gateway, site)."""
 
     UP = "up"

@@ -1,0 +1,56 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evidence becomes verdicts. Pure: the same evidence always gives the same verdicts, with their reasons."""
+
+from __future__ import annotations
+
+from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
+from .judge_paths import judge_paths, judge_tunnel, tunnel_remarks
+from .model import Deployment, Evidence, Verdict
+from .verdicts import Judgement, Verdicts
+
+__all__ = ["Judgement", "Verdicts", "judge"]
+
+
+def judge(deployment: Deployment, evidence: Evidence) -> Verdicts:
+    """Verdicts on every gateway, tunnel and (gateway, site) of the deployment.
+
+    A monitor that was late, or hears nobody, calls everything ``unknown``: what it saw proves nothing.
+    """
+    timing = deployment.timing
+    if evidence.loop_lag > timing.loop_lag:
+        return _blind(deployment, "monitor-sick", f"The monitor was {evidence.loop_lag:.2f} s late.", sick=True)
+    if hears_nobody(evidence, timing):
+        return _blind(deployment, "monitor-isolated", "No gateway answers the monitor.", isolated=True)
+    gateways = {gateway.name: judge_gateway(gateway.name, evidence, timing) for gateway in deployment.gateways}
+    sites = {site.name: site for site in deployment.sites}
+    tunnels = {
+        tunnel.name: judge_tunnel(
+            tunnel, sites[tunnel.site], gateways[tunnel.gateway], evidence.gateways.get(tunnel.gateway), timing
+        )
+        for tunnel in deployment.tunnels
+    }
+    paths, sites_down = judge_paths(deployment, gateways, tunnels, evidence.gateways)
+    remarks = [
+        remark
+        for name, judgement in gateways.items()
+        for remark in gateway_remarks(name, judgement, evidence, timing)
+    ]
+    for tunnel in deployment.tunnels:
+        remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
+    return Verdicts(gateways, tunnels, paths, sites_down, remarks=tuple(remarks))
+
+
+def _blind(
+    deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False
+) -> Verdicts:
+    unknown = Judgement(Verdict.UNKNOWN, code, text, gateway_wide=True)
+    return Verdicts(
+        gateways={gateway.name: unknown for gateway in deployment.gateways},
+        tunnels={tunnel.name: unknown for tunnel in deployment.tunnels},
+        paths={(gateway.name, site.name): unknown for gateway in deployment.gateways for site in deployment.sites},
+        isolated=isolated,
+        sick=sick,
+    )

@@ -1,0 +1,166 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A gateway's verdict. ``down`` needs two signs: a silent agent on a working gateway is no dead gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .model import Evidence, GatewayEvidence, Instance, LossStats, Timing, Verdict
+from .verdicts import Judgement, Remark, fresh, grey, one_way_loss, silent
+
+NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
+VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down
+MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
+RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
+
+
+def judge_gateway(name: str, evidence: Evidence, timing: Timing) -> Judgement:
+    """The verdict on one gateway."""
+    seen = evidence.gateways.get(name)
+    instance = _instance(name, evidence)
+    if seen is None:
+        return Judgement(Verdict.UNKNOWN, "gateway-unheard", f"Nothing is known of {name}.")
+    if seen.report is not None and seen.report.stopping == "host":
+        return Judgement(Verdict.DOWN, "gateway-stopping", f"{name} has announced that its host is shutting down.")
+    if fresh(seen.heartbeat, timing.window):
+        return _answering(name, seen, instance, timing)
+    if not silent(seen.heartbeat, timing.window):
+        if not seen.heartbeat.window_full:
+            return Judgement(Verdict.UNKNOWN, "gateway-unheard", f"{name} has not been observed for a full window yet.")
+        return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name} has missed answers{_since(seen.heartbeat)}.")
+    return _silent(name, seen, instance, evidence, timing)
+
+
+def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timing: Timing) -> Judgement:
+    if instance is not None and instance.source_dest_check:
+        return Judgement(
+            Verdict.DOWN, "source-dest-check-on",
+            f"{name}'s interface {instance.eni_id} has the source/destination check on and forwards nothing.",
+        )
+    # an overloaded agent that loses heartbeats is not a gateway that loses packets: ICMP must agree where it works
+    if grey(seen.heartbeat, timing.grey_loss) and (
+        seen.icmp.last_answer_age is None or grey(seen.icmp, timing.grey_loss)
+    ):
+        share = round(100 * one_way_loss(seen.heartbeat))
+        return Judgement(Verdict.GREY, "gateway-grey", f"{name} loses {share} % of its packets each way.")
+    return Judgement(Verdict.UP, "gateway-up", f"{name} answers.")
+
+
+def _silent(
+    name: str, seen: GatewayEvidence, instance: Instance | None, evidence: Evidence, timing: Timing
+) -> Judgement:
+    """The agent has been silent over a full window; what do the other signs say?"""
+    witness = heard_by(name, evidence, timing)
+    if witness:
+        return Judgement(
+            Verdict.UNKNOWN, "monitor-cut-off-from-gateway",
+            f"{name} does not answer the monitor, but {witness} hears it.",
+        )
+    if instance is not None and instance.state in NOT_RUNNING:
+        return Judgement(
+            Verdict.DOWN, "gateway-stopped", f"{name} is silent{_since(seen.heartbeat)} and EC2 says {instance.state}."
+        )
+    if not silent(seen.icmp, timing.window):
+        if fresh(seen.icmp, timing.window):
+            return Judgement(Verdict.UP, "gateway-up", f"{name} answers ICMP, though not its agent.")
+        return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name}'s agent is silent, ICMP not yet for a window.")
+    if not seen.heard_since_start:
+        return _never_heard(name, instance, evidence, timing)
+    if seen.icmp.last_answer_age is None:
+        return Judgement(
+            Verdict.UNKNOWN, "gateway-no-second-sign", f"{name}'s agent is silent and {name} never answered ICMP."
+        )
+    return Judgement(
+        Verdict.DOWN, "gateway-silent",
+        f"{name} answers neither heartbeats{_since(seen.heartbeat)} nor ICMP{_since(seen.icmp)}, "
+        "and no other gateway hears it.",
+    )
+
+
+def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timing: Timing) -> Judgement:
+    """Silence since the monitor's start proves nothing by itself: it may be the monitor's own fault."""
+    if instance is not None and "impaired" in (instance.system_status, instance.instance_status):
+        return Judgement(
+            Verdict.DOWN, "gateway-impaired", f"{name} was never heard and EC2's status checks of it fail."
+        )
+    for other, age in peer_ages(name, evidence, timing):
+        if age >= timing.window:
+            return Judgement(
+                Verdict.DOWN, "gateway-silent", f"{name} was never heard here, and {other} lost it {age:.1f} s ago."
+            )
+    return Judgement(
+        Verdict.UNKNOWN, "gateway-unheard", f"{name} was never heard since the monitor's start, and nobody says why."
+    )
+
+
+def peer_ages(name: str, evidence: Evidence, timing: Timing) -> Iterator[tuple[str, float]]:
+    """Who of the other working gateways has heard this one, and how long ago, in seconds."""
+    for other, seen in evidence.gateways.items():
+        report, age = seen.report, seen.report_age
+        if other == name or report is None or age is None or age > timing.window or report.stopping == "host":
+            continue
+        heard = report.peers.get(name)
+        if heard is not None:
+            yield other, heard + age
+
+
+def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
+    """Who heard the gateway so recently that it cannot be down; empty if nobody did."""
+    if evidence.vetoes.get(name, MONITOR_VETO_AGE + 1) <= MONITOR_VETO_AGE:
+        return "another monitor"
+    for other, age in peer_ages(name, evidence, timing):
+        if age < VETO_SHARE * timing.window:
+            return other
+    return ""
+
+
+def hears_nobody(evidence: Evidence, timing: Timing) -> bool:
+    """No gateway answers this monitor, in any way, and EC2 does not say that all of them stand still."""
+    stopped = 0
+    for name, seen in evidence.gateways.items():
+        if _answered_within(seen.heartbeat, timing.window) or _answered_within(seen.icmp, timing.window):
+            return False
+        instance = _instance(name, evidence)
+        stopped += instance is not None and instance.state in NOT_RUNNING
+    return stopped < len(evidence.gateways)
+
+
+def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing: Timing) -> Iterator[Remark]:
+    """What should be told of a gateway besides its verdict."""
+    seen, instance = evidence.gateways.get(name), _instance(name, evidence)
+    works = judgement.verdict in (Verdict.UP, Verdict.GREY)
+    if seen is not None and works and silent(seen.heartbeat, timing.window):
+        text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
+        yield Remark("agent-silent", name, text, timing.agent_silence_warning)
+    if instance is None:
+        return
+    if works and "impaired" in (instance.system_status, instance.instance_status):
+        states = f"system {instance.system_status}, instance {instance.instance_status}"
+        yield Remark("status-check-impaired", name, f"EC2's status checks of {name} fail ({states}), but it works.")
+    if instance.eni_id is None:
+        yield Remark("gateway-absent", name, f"{name} has no network interface in EC2.")
+    if retiring(name, evidence):
+        yield Remark("gateway-retiring", name, f"EC2 will retire {name}'s {instance.instance_id} within a day.")
+
+
+def retiring(name: str, evidence: Evidence) -> bool:
+    """Whether EC2 will retire the gateway's instance soon."""
+    instance = _instance(name, evidence)
+    if instance is None or instance.retirement_wall is None:
+        return False
+    return instance.retirement_wall - evidence.wall <= RETIREMENT_LEAD
+
+
+def _answered_within(stats: LossStats, seconds: float) -> bool:
+    return stats.last_answer_age is not None and stats.last_answer_age < seconds
+
+
+def _since(stats: LossStats) -> str:
+    return "" if stats.last_answer_age is None else f" for {stats.last_answer_age:.1f} s"
+
+
+def _instance(name: str, evidence: Evidence) -> Instance | None:
+    return evidence.ec2.instances.get(name) if evidence.ec2 is not None else None

@@ -1,0 +1,182 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verdicts on tunnels and on each gateway's way to each site.
+
+What a probe sent through the tunnel says outweighs what IKE says of it: a security association can look
+fine and carry nothing, and packets can pass while IKE is down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .model import Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel, TunnelReport, Verdict
+from .verdicts import Judgement, Pair, Remark, fresh, grey, one_way_loss, silent
+
+LARGE_LOSS = 0.5  # share of full-size probes lost, while small ones pass, that means an MTU fault
+_CARRIES = (Verdict.UP, Verdict.GREY)
+
+
+def judge_tunnel(
+    tunnel: Tunnel, site: Site, gateway: Judgement, seen: GatewayEvidence | None, timing: Timing
+) -> Judgement:
+    """The verdict on one tunnel."""
+    if gateway.verdict is Verdict.DOWN:
+        return Judgement(Verdict.DOWN, gateway.code, gateway.text, gateway_wide=True)
+    report, age = _report(tunnel, seen, timing)
+    if report is None:
+        return Judgement(Verdict.UNKNOWN, "tunnel-unknown", f"There is no recent report on {tunnel.name}.")
+    # a peer that has never answered on its inside address may just not do so: then the site's answers count
+    by_target = report.probe.last_answer_age is None and fresh(report.target, timing.tunnel_window, age)
+    if not by_target and not fresh(report.probe, timing.tunnel_window, age):
+        if silent(report.probe, timing.tunnel_window, age):
+            code, why = _reason(report, seen)
+            text = f"No probe through {tunnel.name} is answered: {why}."
+            return Judgement(Verdict.DOWN, code, text, patience=timing.bgp_grace if site.routing == "bgp" else 0.0)
+        if report.probe.last_answer_age is None:
+            return Judgement(Verdict.UNKNOWN, "tunnel-unknown", f"{tunnel.name} has not been probed for a window yet.")
+        return Judgement(Verdict.SUSPECT, "tunnel-suspect", f"Probes through {tunnel.name} are missing.")
+    if site.routing == "bgp" and report.bgp == "down":
+        text = f"{tunnel.name} carries packets, but its BGP session is down."
+        return Judgement(Verdict.DOWN, "bgp-down", text, patience=timing.bgp_grace)
+    inside = report.target if by_target else report.probe
+    if grey(inside, timing.grey_loss) and (not report.target.sent or grey(report.target, timing.grey_loss)):
+        share = round(100 * one_way_loss(inside))
+        return Judgement(Verdict.GREY, "tunnel-grey", f"{tunnel.name} loses {share} % of its packets each way.")
+    if report.large_loss >= LARGE_LOSS:
+        share = round(100 * report.large_loss)
+        return Judgement(Verdict.GREY, "tunnel-mtu", f"{tunnel.name} loses {share} % of large packets only.")
+    return Judgement(Verdict.UP, "tunnel-up", f"{tunnel.name} carries packets.")
+
+
+def _reason(report: TunnelReport, seen: GatewayEvidence | None) -> tuple[str, str]:
+    charon = seen.report.charon if seen is not None and seen.report is not None else "alive"
+    if charon == "dead":
+        return "charon-dead", "charon does not run"
+    if charon == "hung":
+        return "charon-hung", "charon does not answer"
+    if report.ike in ("missing", "connecting"):
+        return "ike-sa-missing", f"its IKE SA is {report.ike}"
+    if report.child == "missing":
+        return "child-sa-missing", "its CHILD SA is missing"
+    return "tunnel-nothing-returns", "its security associations are up, but nothing comes back"
+
+
+def tunnel_remarks(tunnel: Tunnel, judgement: Judgement, seen: GatewayEvidence | None) -> Iterator[Remark]:
+    """What should be told of a tunnel besides its verdict."""
+    if judgement.verdict not in _CARRIES or seen is None or seen.report is None:
+        return
+    report = seen.report.tunnels[tunnel.name]
+    if seen.report.charon != "alive":
+        text = f"{tunnel.name} carries packets, but charon on {tunnel.gateway} is {seen.report.charon}."
+        yield Remark("charon-silent-esp-passes", tunnel.name, text, delay=2.0)
+    elif report.ike in ("missing", "connecting"):
+        text = f"{tunnel.name} carries packets, but its IKE SA is {report.ike}."
+        yield Remark("ike-down-esp-passes", tunnel.name, text, delay=2.0)
+
+
+def judge_paths(
+    deployment: Deployment,
+    gateways: Mapping[str, Judgement],
+    tunnels: Mapping[str, Judgement],
+    seen: Mapping[str, GatewayEvidence],
+) -> tuple[dict[Pair, Judgement], dict[str, str]]:
+    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it."""
+    best: dict[str, dict[str, _Own]] = {site.name: {} for site in deployment.sites}
+    for tunnel in deployment.tunnels:
+        judgement, owns = tunnels[tunnel.name], best[tunnel.site]
+        if tunnel.gateway not in owns or judgement.rank < owns[tunnel.gateway].judgement.rank:
+            owns[tunnel.gateway] = _Own(tunnel, judgement)
+    paths: dict[Pair, Judgement] = {}
+    down: dict[str, str] = {}
+    for site in deployment.sites:
+        view = _SiteView(site, gateways, best[site.name], seen, deployment.timing)
+        for name in gateways:
+            paths[name, site.name] = view.judge(name)
+        text = view.down_everywhere()
+        if text:
+            down[site.name] = text
+    return paths, down
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A gateway's best tunnel to a site."""
+
+    tunnel: Tunnel
+    judgement: Judgement
+
+    @property
+    def carries(self) -> bool:
+        return self.judgement.verdict in _CARRIES
+
+
+class _SiteView:
+    """One site, seen through all gateways at once: what fails through one may work through another."""
+
+    def __init__(
+        self,
+        site: Site,
+        gateways: Mapping[str, Judgement],
+        own: Mapping[str, _Own],
+        seen: Mapping[str, GatewayEvidence],
+        timing: Timing,
+    ) -> None:
+        self._site, self._gateways, self._own, self._seen, self._timing = site, gateways, own, seen, timing
+        self._carrying = [name for name, best in own.items() if best.carries]
+        self._reaching = [name for name in self._carrying if self._target(name, fresh)]
+
+    def judge(self, name: str) -> Judgement:
+        """The verdict on one gateway's way to the site."""
+        gateway, own, timing = self._gateways[name], self._own.get(name), self._timing
+        if gateway.verdict not in _CARRIES:
+            return Judgement(gateway.verdict, gateway.code, gateway.text, gateway_wide=True)
+        if own is not None and own.judgement.verdict in (Verdict.SUSPECT, Verdict.UNKNOWN):
+            return own.judgement
+        seen = self._seen.get(name)
+        way = seen.report.paths.get(self._site.name, "") if seen is not None and seen.report is not None else ""
+        why = own.judgement.text if own is not None else "It has no tunnel there."
+        if way == "neighbour" and set(self._carrying) - {name}:
+            text = f"{name} hands packets for {self._site.name} to another gateway. {why}"
+            return Judgement(Verdict.VIA_NEIGHBOUR, "via-neighbour", text)
+        if own is None:
+            text = f"{name} has no tunnel to {self._site.name}."
+            return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)
+        if not own.carries:
+            return own.judgement
+        if way in ("none", "neighbour"):
+            text = f"{name} has no route to {self._site.name}, although {own.tunnel.name} carries packets."
+            return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)
+        others = [other for other in self._reaching if other != name]
+        if others and self._target(name, silent):
+            text = f"{self._site.name} answers through {', '.join(others)}, but not through {name}."
+            return Judgement(Verdict.DOWN, "site-not-behind-peer", text, patience=timing.tunnel_window)
+        if gateway.verdict is Verdict.GREY:
+            return Judgement(Verdict.GREY, gateway.code, gateway.text, gateway_wide=True)
+        if own.judgement.verdict is Verdict.GREY:
+            return own.judgement
+        return Judgement(Verdict.UP, "path-up", f"{self._site.name} is reached through {name}.")
+
+    def down_everywhere(self) -> str:
+        """What shows that the site is down through every gateway; empty if it is not."""
+        names = list(self._own)
+        alive = all(self._gateways[name].verdict in _CARRIES for name in names)
+        if names and alive and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
+            return f"No tunnel to {self._site.name} carries packets, through {' or '.join(names)}."
+        if self._carrying and not self._reaching and all(self._target(name, silent) for name in self._carrying):
+            return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
+        return ""
+
+    def _target(self, name: str, reading: Callable[[LossStats, float, float], bool]) -> bool:
+        report, age = _report(self._own[name].tunnel, self._seen.get(name), self._timing)
+        return report is not None and reading(report.target, self._timing.tunnel_window, age)
+
+
+def _report(tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing) -> tuple[TunnelReport | None, float]:
+    """The tunnel's recent report and its age in seconds."""
+    if seen is None or seen.report is None or seen.report_age is None or seen.report_age > timing.window:
+        return None, 0.0
+    return seen.report.tunnels.get(tunnel.name), seen.report_age

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job in the lab: deploy, traffic, failover and back. Judged by packets and by what EC2 says, never by speed."""
+"""The main job in the lab: deploy, traffic, failover and back. Judged by packets and by EC2, never by speed."""
 
 from __future__ import annotations
 

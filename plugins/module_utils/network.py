@@ -1,0 +1,293 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module gateway_network wants, what EC2 has, and what forbids the one to become the other.
+
+`Network` is wanted, `read` gives what is `Found`, `problems` are the reasons to refuse before anything changes.
+Making it so is in ``network_build``, removing it in ``network_removal``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import ec2, tags
+from .ec2_view import Item, destination_of, target_of, zone_of_table
+
+APP = "app"
+PUBLIC = "public"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The first network interface of a host; it outlives the host's instance."""
+
+    name: str  # of the host, unique in the deployment
+    role: str  # "gateway", "monitor" or "app"
+    subnet_id: str
+    address: str
+    security_groups: tuple[str, ...]
+    elastic_ip: bool
+
+    @property
+    def check(self) -> bool:
+        """The source/destination check: off where packets of others are forwarded."""
+        return self.role != "gateway"
+
+
+@dataclass(frozen=True)
+class ZoneTables:
+    """The subnets of a zone whose route tables lead to its home gateway."""
+
+    zone: str
+    subnets: tuple[str, ...]
+    gateway: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """What gateway_network shall see to."""
+
+    deployment: str
+    vpc_id: str
+    interfaces: tuple[Interface, ...] = ()
+    zones: tuple[ZoneTables, ...] = ()
+    destinations: tuple[str, ...] = ()
+    public_subnets: tuple[str, ...] = ()
+    internet_gateway: str | None = None
+    adopt: bool = False  # tag route tables that subnets already have, instead of refusing them
+
+
+@dataclass(frozen=True)
+class Found:
+    """What EC2 has, as boto3 gives it."""
+
+    subnets: Sequence[Item]
+    interfaces: Sequence[Item]  # of the deployment, in any VPC
+    taken: Sequence[Item]  # whatever has one of the wanted addresses in one of the wanted subnets
+    addresses: Sequence[Item]  # Elastic IPs of the deployment
+    tables: Sequence[Item]  # all route tables of the VPC
+
+    def interface(self, name: str) -> Item | None:
+        """The deployment's ENI of a host."""
+        for eni in self.interfaces:
+            if tags.to_dict(eni.get("TagSet")).get("Name") == name:
+                return eni
+        return None
+
+    def table_of(self, subnet_id: str) -> tuple[Item | None, bool]:
+        """The route table that a subnet uses, and whether by an association of its own."""
+        main: Item | None = None
+        for table in self.tables:
+            for association in table.get("Associations", ()):
+                if association.get("SubnetId") == subnet_id:
+                    return table, True
+                if association.get("Main"):
+                    main = table
+        return main, False
+
+    def subnet_zones(self) -> dict[str, str]:
+        """Zone by subnet id."""
+        return {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in self.subnets}
+
+
+def read(client: Any, network: Network) -> Found:
+    """Reads what `problems` and the building need. Raises Ec2Error."""
+    mine = [{"Name": f"tag:{tags.DEPLOYMENT}", "Values": [network.deployment]}]
+    in_vpc = [{"Name": "vpc-id", "Values": [network.vpc_id]}]
+    wanted = sorted(
+        {
+            *network.public_subnets,
+            *(i.subnet_id for i in network.interfaces),
+            *(s for z in network.zones for s in z.subnets),
+        }
+    )
+    taken: list[dict[str, Any]] = []
+    if network.interfaces:
+        taken = ec2.pages(
+            client, "describe_network_interfaces", "NetworkInterfaces", "reading who has the wanted addresses",
+            Filters=[
+                {"Name": "subnet-id", "Values": sorted({i.subnet_id for i in network.interfaces})},
+                {"Name": "addresses.private-ip-address", "Values": [i.address for i in network.interfaces]},
+            ],
+        )  # fmt: skip
+    return Found(
+        subnets=ec2.pages(
+            client, "describe_subnets", "Subnets", "reading the subnets",
+            Filters=[{"Name": "subnet-id", "Values": wanted}] if wanted else in_vpc,
+        ),
+        interfaces=ec2.pages(
+            client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
+        ),
+        taken=taken,
+        addresses=ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"],
+        tables=ec2.pages(
+            client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc
+        ),
+    )  # fmt: skip
+
+
+# --- Pure from here ------------------------------------------------------------------------------------------------
+
+
+def is_of(item: Item, deployment: str, kind: str | None = None) -> bool:
+    """Whether a route table belongs to a deployment, and is of a kind."""
+    tag = tags.to_dict(item.get("Tags"))
+    return tag.get(tags.DEPLOYMENT) == deployment and (kind is None or tag.get(tags.TABLE) == kind)
+
+
+def own_routes(table: Item) -> list[str]:
+    """The routes of a table that a new table would lack, each "destination -> target"."""
+    return [
+        f"{destination_of(route)} -> {target_of(route)}"
+        for route in table.get("Routes", ())
+        if route.get("GatewayId") != "local"
+    ]
+
+
+def leads_to_internet(table: Item) -> bool:
+    """Whether a table's default route is an internet gateway."""
+    return any(
+        destination_of(route) == "0.0.0.0/0" and str(route.get("GatewayId", "")).startswith("igw-")
+        for route in table.get("Routes", ())
+    )
+
+
+def problems(network: Network, found: Found) -> list[str]:
+    """Every reason to refuse, one sentence each; empty if nothing forbids the work."""
+    return [
+        *_subnet_problems(network, found),
+        *_interface_problems(network, found),
+        *_public_problems(network, found),
+        *_app_problems(network, found),
+    ]
+
+
+def _subnet_problems(network: Network, found: Found) -> list[str]:
+    known = {subnet["SubnetId"]: subnet for subnet in found.subnets}
+    users: dict[str, str] = dict.fromkeys(network.public_subnets, "the gateways and monitors")
+    users |= {subnet: f"zone {zone.zone}" for zone in network.zones for subnet in zone.subnets}
+    users |= {interface.subnet_id: interface.name for interface in network.interfaces}
+    out = []
+    for subnet_id, user in users.items():
+        if subnet_id not in known:
+            out.append(f"{subnet_id}, named for {user}, does not exist.")
+        elif known[subnet_id]["VpcId"] != network.vpc_id:
+            out.append(f"{user} would be in {known[subnet_id]['VpcId']} ({subnet_id}), not in {network.vpc_id}.")
+    zones = found.subnet_zones()
+    for zone in network.zones:
+        for subnet_id in zone.subnets:
+            if zones.get(subnet_id, zone.zone) != zone.zone:
+                out.append(f"{subnet_id} is in {zones[subnet_id]}, so it cannot be a subnet of zone {zone.zone}.")
+    return out
+
+
+def _interface_problems(network: Network, found: Found) -> list[str]:
+    out = []
+    for wanted in network.interfaces:
+        eni = found.interface(wanted.name)
+        if eni is None:
+            for other in found.taken:
+                addresses = [each["PrivateIpAddress"] for each in other.get("PrivateIpAddresses", ())]
+                if other["SubnetId"] == wanted.subnet_id and wanted.address in addresses:
+                    out.append(
+                        f"{wanted.address} in {wanted.subnet_id} is taken by {other['NetworkInterfaceId']}, which is "
+                        f"not {wanted.name}'s; give {wanted.name} another address, or remove that interface."
+                    )
+            continue
+        eni_id = eni["NetworkInterfaceId"]
+        if eni["VpcId"] != network.vpc_id:
+            out.append(
+                f"{wanted.name} is in another VPC: its interface {eni_id} is in {eni['VpcId']}, not in "
+                f"{network.vpc_id}; tear that down first, or give this deployment another name."
+            )
+        elif eni["SubnetId"] != wanted.subnet_id or eni["PrivateIpAddress"] != wanted.address:
+            out.append(
+                f"{wanted.name}'s interface {eni_id} has {eni['PrivateIpAddress']} in {eni['SubnetId']}, which cannot "
+                f"become {wanted.address} in {wanted.subnet_id}; correct the description, or delete the interface."
+            )
+    names = {interface.name for interface in network.interfaces if interface.role == "gateway"}
+    names |= {tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces}
+    out += [
+        f"Zone {zone.zone} has {zone.gateway} as its home gateway, which has no interface here and none in EC2."
+        for zone in network.zones
+        if zone.gateway not in names
+    ]
+    return out
+
+
+def _public_problems(network: Network, found: Found) -> list[str]:
+    out = []
+    for subnet_id in network.public_subnets:
+        table, own = found.table_of(subnet_id)
+        if table is None or leads_to_internet(table) or is_of(table, network.deployment, PUBLIC):
+            continue
+        if own or own_routes(table):
+            out.append(
+                f"{subnet_id}, for gateways and monitors, uses {table['RouteTableId']}, which has no default route to "
+                "an internet gateway; add one there, or use another subnet."
+            )
+        elif network.internet_gateway is None:
+            out.append(f"{subnet_id} needs a default route to an internet gateway, and none was given.")
+    return out
+
+
+def _app_problems(network: Network, found: Found) -> list[str]:
+    out = []
+    for zone in network.zones:
+        for subnet_id in zone.subnets:
+            table, own = found.table_of(subnet_id)
+            if table is None or is_of(table, network.deployment, APP) or network.adopt:
+                continue
+            hint = (
+                f"tag it {tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP} and {tags.ZONE}={zone.zone} to "
+                "have its site routes looked after, or set adopt_route_tables"
+            )
+            if own:
+                out.append(f"{subnet_id} uses {table['RouteTableId']}, which is not the deployment's; {hint}.")
+            elif own_routes(table):
+                out.append(
+                    f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, and would lose its routes "
+                    f"({', '.join(own_routes(table))}) with a table of its own; associate a table with it and {hint}."
+                )
+    zones = [zone.zone for zone in network.zones]
+    for table in found.tables:
+        if zones and is_of(table, network.deployment, APP):
+            zone_name, why = zone_of_table(table, found.subnet_zones(), zones)
+            if zone_name is None:
+                out.append(why)
+    return out + (_adoption_problems(network, found) if network.adopt else [])
+
+
+def _adoption_problems(network: Network, found: Found) -> list[str]:
+    """With adopt: a table that subnets of two zones use can have one home gateway only."""
+    users: dict[str, set[str]] = {}
+    out = []
+    for zone in network.zones:
+        for subnet_id in zone.subnets:
+            table, own = found.table_of(subnet_id)
+            if table is None or is_of(table, network.deployment, APP):
+                continue
+            if own:
+                users.setdefault(table["RouteTableId"], set()).add(zone.zone)
+            elif own_routes(table):
+                out.append(
+                    f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, which other subnets use "
+                    f"too; associate a route table of zone {zone.zone} with it."
+                )
+    for table_id, zones in sorted(users.items()):
+        if len(zones) > 1:
+            out.append(
+                f"{table_id} is shared by subnets of {' and '.join(sorted(zones))}; tag it {tags.TABLE}={APP}, "
+                f"{tags.DEPLOYMENT}={network.deployment}, and {tags.ZONE} with the zone that it shall belong to."
+            )
+    return out
+
+
+def wanted_tags(network: Network, name: str, role: str) -> Mapping[str, str]:
+    """The tags of a host's interface and Elastic IP."""
+    tag = {"Name": name, tags.DEPLOYMENT: network.deployment, tags.MADE: network.deployment, tags.ROLE: role}
+    return tag | {tags.GATEWAY: name} if role == "gateway" else tag

@@ -1,0 +1,303 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes what `network.Network` wants: interfaces, Elastic IPs, route tables and their missing routes.
+
+Nothing that is there is removed, and no route is moved, wherever it points: while routes are failed over, a run of
+this moves nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import ec2, tags
+from .ec2_view import Item, destination_of, zone_of_table
+from .errors import Ec2Error, VpnhaError
+from .network import APP, PUBLIC, Found, Interface, Network, ZoneTables, is_of, leads_to_internet, wanted_tags
+from .routes import destination_argument
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was changed, or would be; for diffs."""
+
+    subject: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.after}" if not self.before else f"{self.subject}: {self.before} -> {self.after}"
+
+
+@dataclass
+class Outcome:
+    """What there is now, or in check mode would be. Ids of what is not made yet read "(new)"."""
+
+    interfaces: dict[str, dict[str, Any]] = field(default_factory=dict)
+    route_tables: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+NEW = "(new)"
+
+
+class Worker:
+    """Does the changing calls, or in check mode only notes them."""
+
+    def __init__(self, client: Any, check: bool, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.client = client
+        self.check = check
+        self.changes: list[Change] = []
+        self._sleep = sleep
+
+    def change(self, subject: str, before: str, after: str, operation: str, **arguments: Any) -> Any:
+        """Notes a change and makes it; None in check mode. Raises Ec2Error."""
+        self.changes.append(Change(subject, before, after))
+        return None if self.check else self.call(f"{subject}: {after}", operation, **arguments)
+
+    def call(self, doing: str, operation: str, **arguments: Any) -> Any:
+        """A call; what was made a moment ago may not be found yet, so "not found" is tried again for some seconds."""
+        for pause in (0.5, 1.0, 2.0, 4.0, None):
+            try:
+                with ec2.telling(doing):
+                    return getattr(self.client, operation)(**arguments)
+            except Ec2Error as error:
+                if pause is None or not error.code.endswith(".NotFound"):
+                    raise
+            self._sleep(pause)
+        raise AssertionError("unreachable")
+
+    def tag(self, resource: str, subject: str, have: Mapping[str, str], want: Mapping[str, str]) -> None:
+        """Sets the tags that are missing or differ; leaves all others."""
+        lacking = {key: value for key, value in want.items() if have.get(key) != value}
+        if lacking:
+            before = ", ".join(f"{key}={have[key]}" for key in lacking if key in have) or "without tags"
+            after = ", ".join(f"{key}={value}" for key, value in lacking.items())
+            self.change(subject, before, after, "create_tags", Resources=[resource], Tags=tags.to_list(lacking))
+
+
+def build(client: Any, network: Network, found: Found, check: bool, wall: float) -> Outcome:
+    """Makes it so. `network.problems` must have been asked before. ``wall`` is now. Raises VpnhaError."""
+    worker = Worker(client, check)
+    outcome = Outcome()
+    for wanted in network.interfaces:
+        outcome.interfaces[wanted.name] = _interface(worker, network, found, wanted)
+    _assert_checks(worker, network, outcome)
+    outcome.route_tables += _public(worker, network, found)
+    names = {
+        eni["NetworkInterfaceId"]: tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces
+    }
+    gateways = {name: eni_id for eni_id, name in names.items()}
+    gateways |= {name: result["id"] for name, result in outcome.interfaces.items()}
+    for zone in network.zones:
+        for table in _app_tables(worker, network, found, zone):
+            routes = _missing_routes(worker, network.destinations, table, _target(table, zone, gateways, wall))
+            outcome.route_tables.append({"id": table["RouteTableId"], "kind": APP, "zone": zone.zone, "routes": routes})
+    outcome.changes = worker.changes
+    return outcome
+
+
+def _interface(worker: Worker, network: Network, found: Found, wanted: Interface) -> dict[str, Any]:
+    tag = wanted_tags(network, wanted.name, wanted.role)
+    subject = f"interface of {wanted.name}"
+    eni = found.interface(wanted.name)
+    if eni is None:
+        answer = worker.change(
+            subject, "", f"{wanted.address} in {wanted.subnet_id}", "create_network_interface",
+            SubnetId=wanted.subnet_id, PrivateIpAddress=wanted.address, Groups=list(wanted.security_groups),
+            Description=f"{wanted.role} {wanted.name} of {network.deployment}",
+            TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags.to_list(tag)}],
+        )  # fmt: skip
+        eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW, "SourceDestCheck": wanted.check}
+        have_groups = set(wanted.security_groups)
+    else:
+        worker.tag(eni["NetworkInterfaceId"], subject, tags.to_dict(eni.get("TagSet")), tag)
+        have_groups = {group["GroupId"] for group in eni.get("Groups", ())}
+    eni_id = eni["NetworkInterfaceId"]
+    modify = "modify_network_interface_attribute"
+    if have_groups != set(wanted.security_groups):
+        groups = sorted(wanted.security_groups)
+        before, after = f"groups {', '.join(sorted(have_groups))}", f"groups {', '.join(groups)}"
+        worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Groups=groups)
+    # CreateNetworkInterface has no such argument: a new one always has the check on.
+    if bool(eni.get("SourceDestCheck", True)) != wanted.check:
+        before, after = (f"source/destination check {'on' if on else 'off'}" for on in (not wanted.check, wanted.check))
+        worker.change(
+            subject, before, after, modify, NetworkInterfaceId=eni_id, SourceDestCheck={"Value": wanted.check}
+        )
+    attachment = eni.get("Attachment") or {}
+    if attachment.get("DeleteOnTermination") and attachment.get("AttachmentId"):
+        kept = {"AttachmentId": attachment["AttachmentId"], "DeleteOnTermination": False}
+        before, after = "deleted with its instance", "kept when its instance ends"
+        worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Attachment=kept)
+    result = {
+        "id": eni_id,
+        "role": wanted.role,
+        "address": wanted.address,
+        "subnet_id": wanted.subnet_id,
+        "source_dest_check": wanted.check,
+        "instance_id": attachment.get("InstanceId"),
+        "public_ip": (eni.get("Association") or {}).get("PublicIp"),
+    }
+    if wanted.elastic_ip:
+        result["public_ip"] = _elastic_ip(worker, network, found, wanted, eni)
+    return result
+
+
+def _elastic_ip(worker: Worker, network: Network, found: Found, wanted: Interface, eni: Item) -> str:
+    """The interface's Elastic IP. One that is associated already stays, whoever made it."""
+    eni_id = eni["NetworkInterfaceId"]
+    tag = wanted_tags(network, wanted.name, wanted.role)
+    subject = f"Elastic IP of {wanted.name}"
+    mine = [each for each in found.addresses if tags.to_dict(each.get("Tags")).get("Name") == wanted.name]
+    mine.sort(key=lambda each: each.get("NetworkInterfaceId") != eni_id)
+    address: Item | None = mine[0] if mine else None
+    associated = eni.get("Association") or {}
+    if associated.get("PublicIp") and (address is None or address["PublicIp"] != associated["PublicIp"]):
+        return str(associated["PublicIp"])
+    if address is None:
+        address = worker.change(
+            subject, "", "allocated", "allocate_address", Domain="vpc",
+            TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags.to_list(tag)}],
+        ) or {"PublicIp": NEW, "AllocationId": NEW}  # fmt: skip
+    else:
+        worker.tag(address["AllocationId"], subject, tags.to_dict(address.get("Tags")), tag)
+    if address.get("NetworkInterfaceId") != eni_id:
+        worker.change(
+            subject, address.get("NetworkInterfaceId") or "", f"{address['PublicIp']} associated with {eni_id}",
+            "associate_address", AllocationId=address["AllocationId"], NetworkInterfaceId=eni_id,
+            AllowReassociation=True,
+        )  # fmt: skip
+    return str(address["PublicIp"])
+
+
+def _assert_checks(worker: Worker, network: Network, outcome: Outcome) -> None:
+    """The source/destination check is what EC2 says it is, not what we asked for: with it on, a gateway is a wall."""
+    if worker.check or not worker.changes:
+        return
+    ids = {result["id"]: name for name, result in outcome.interfaces.items()}
+    want = {outcome.interfaces[wanted.name]["id"]: wanted.check for wanted in network.interfaces}
+    for pause in (0.5, 1.0, 2.0, None):
+        enis = ec2.pages(
+            worker.client, "describe_network_interfaces", "NetworkInterfaces", "reading the interfaces back",
+            Filters=[{"Name": "network-interface-id", "Values": sorted(ids)}],
+        )  # fmt: skip
+        says = {eni["NetworkInterfaceId"]: bool(eni["SourceDestCheck"]) for eni in enis}
+        wrong = sorted(ids[eni_id] for eni_id in ids if says.get(eni_id) != want[eni_id])
+        if not wrong:
+            return
+        if pause is not None:
+            time.sleep(pause)
+    raise VpnhaError(f"EC2 still shows the wrong source/destination check for {', '.join(wrong)}; run this again.")
+
+
+def _new_table(worker: Worker, network: Network, kind: str, name: str, more: Mapping[str, str]) -> Item:
+    tag = {
+        "Name": name, tags.DEPLOYMENT: network.deployment, tags.MADE: network.deployment, tags.TABLE: kind, **more,
+    }  # fmt: skip
+    answer = worker.change(
+        f"route table {name}", "", f"made in {network.vpc_id}", "create_route_table", VpcId=network.vpc_id,
+        TagSpecifications=[{"ResourceType": "route-table", "Tags": tags.to_list(tag)}],
+    )  # fmt: skip
+    table: dict[str, Any] = dict(answer["RouteTable"]) if answer else {"RouteTableId": NEW, "Routes": []}
+    return table | {"Tags": tags.to_list(tag)}
+
+
+def _associate(worker: Worker, table: Item, subnet_id: str) -> None:
+    name = tags.to_dict(table.get("Tags")).get("Name", table["RouteTableId"])
+    worker.change(
+        subnet_id, "the VPC's main route table", f"route table {name}", "associate_route_table",
+        RouteTableId=table["RouteTableId"], SubnetId=subnet_id,
+    )  # fmt: skip
+
+
+def _public(worker: Worker, network: Network, found: Found) -> list[dict[str, Any]]:
+    """Gives the gateways' subnets a way to the internet, where they have none; returns the table of ours, if any."""
+    table = next((each for each in found.tables if is_of(each, network.deployment, PUBLIC)), None)
+    lacking = [subnet_id for subnet_id in network.public_subnets if not _is_public(found, network, subnet_id)]
+    if lacking and table is None:
+        table = _new_table(worker, network, PUBLIC, f"{network.deployment}-public", {})
+    if table is None:
+        return []
+    if network.internet_gateway and not leads_to_internet(table):
+        worker.change(
+            f"route table {network.deployment}-public", "", f"0.0.0.0/0 -> {network.internet_gateway}", "create_route",
+            RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=network.internet_gateway,
+        )  # fmt: skip
+    for subnet_id in lacking:
+        _associate(worker, table, subnet_id)
+    return [{"id": table["RouteTableId"], "kind": PUBLIC, "zone": None, "routes": {}}]
+
+
+def _is_public(found: Found, network: Network, subnet_id: str) -> bool:
+    table, own = found.table_of(subnet_id)
+    return table is not None and (leads_to_internet(table) or (own and is_of(table, network.deployment, PUBLIC)))
+
+
+def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables) -> list[Item]:
+    """A zone's route tables: those that are there by tag, adopted ones, and one of ours for subnets without any."""
+    known = [each.zone for each in network.zones]
+    tables = [
+        table
+        for table in found.tables
+        if is_of(table, network.deployment, APP) and zone_of_table(table, found.subnet_zones(), known)[0] == zone.zone
+    ]
+    ours = next((table for table in tables if tags.MADE in tags.to_dict(table.get("Tags"))), None)
+    for subnet_id in zone.subnets:
+        table, own = found.table_of(subnet_id)
+        if table is not None and own:
+            if not is_of(table, network.deployment, APP) and table not in tables:
+                adopted = {tags.DEPLOYMENT: network.deployment, tags.TABLE: APP, tags.ZONE: zone.zone}
+                worker.tag(table["RouteTableId"], table["RouteTableId"], tags.to_dict(table.get("Tags")), adopted)
+                tables.append(table)
+            continue
+        if ours is None:
+            name = f"{network.deployment}-app-{zone.zone}"
+            ours = _new_table(worker, network, APP, name, {tags.ZONE: zone.zone})
+            tables.append(ours)
+        _associate(worker, ours, subnet_id)
+    return tables
+
+
+def _target(table: Item, zone: ZoneTables, gateways: Mapping[str, str], wall: float) -> tuple[str, str]:
+    """Where a table's new routes lead, a gateway and its ENI: home, or where a pin holds the table.
+
+    Nobody would move a new route away from a home gateway that is down while the pin lasts.
+    """
+    value = tags.to_dict(table.get("Tags")).get(tags.PIN)
+    if value is not None:
+        pin, _readable = tags.parse_pin(value)
+        if pin.expires_wall > wall and pin.gateway in gateways:
+            return pin.gateway, gateways[pin.gateway]
+    return zone.gateway, gateways[zone.gateway]
+
+
+def _missing_routes(
+    worker: Worker, destinations: tuple[str, ...], table: Item, target: tuple[str, str]
+) -> dict[str, str]:
+    """Creates a table's missing routes; returns all of the deployment's, destination to ENI, or "elsewhere"."""
+    gateway, eni_id = target
+    subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table['RouteTableId'])}"
+    have = {destination_of(route): route for route in table.get("Routes", ())}
+    result: dict[str, str] = {}
+    for destination in destinations:
+        if destination in have:
+            result[destination] = str(have[destination].get("NetworkInterfaceId") or "elsewhere")
+            continue
+        try:
+            worker.change(
+                subject, "", f"{destination} -> {gateway} ({eni_id})", "create_route",
+                RouteTableId=table["RouteTableId"], NetworkInterfaceId=eni_id, **destination_argument(destination),
+            )  # fmt: skip
+            result[destination] = eni_id
+        except Ec2Error as error:
+            if error.code != "RouteAlreadyExists":
+                raise
+            worker.changes.pop()  # somebody was faster; where it points is not ours to change
+            result[destination] = "elsewhere"
+    return result

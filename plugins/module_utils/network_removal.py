@@ -1,0 +1,106 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Removes what ``network_build`` made: only what carries the tag `vpnha:made` of the deployment.
+
+From route tables that people tagged or let adopt, the routes to the deployment's interfaces and our tags go, and
+nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import ec2, tags
+from .ec2_view import Item, destination_of
+from .errors import VpnhaError
+from .network_build import Outcome, Worker
+from .routes import destination_argument
+
+
+def remove(client: Any, deployment: str, check: bool) -> Outcome:
+    """Removes route tables, Elastic IPs and interfaces of a deployment. Instances must be gone. Raises VpnhaError."""
+    mine = [{"Name": f"tag:{tags.DEPLOYMENT}", "Values": [deployment]}]
+    enis = ec2.pages(
+        client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
+    )
+    tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the route tables", Filters=mine)
+    addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
+    used = [
+        f"{eni['NetworkInterfaceId']} by {eni['Attachment']['InstanceId']}"
+        for eni in enis
+        if _made(eni.get("TagSet"), deployment) and eni.get("Attachment", {}).get("InstanceId")
+    ]
+    if used and not check:
+        raise VpnhaError(f"Interfaces are still in use, terminate the instances first: {', '.join(used)}.")
+    worker = Worker(client, check)
+    eni_ids = {eni["NetworkInterfaceId"] for eni in enis}
+    for table in tables:
+        if _made(table.get("Tags"), deployment):
+            _delete_table(worker, table)
+        else:
+            _release_table(worker, table, eni_ids)
+    for address in addresses:
+        if _made(address.get("Tags"), deployment):
+            _release_address(worker, address)
+    for eni in enis:
+        if _made(eni.get("TagSet"), deployment):
+            eni_id = eni["NetworkInterfaceId"]
+            subject = f"interface of {tags.to_dict(eni.get('TagSet')).get('Name', eni_id)}"
+            worker.change(subject, eni_id, "deleted", "delete_network_interface", NetworkInterfaceId=eni_id)
+    _clear_vpc(worker, deployment)
+    return Outcome(changes=worker.changes)
+
+
+def _made(tag_list: Sequence[Any] | None, deployment: str) -> bool:
+    return tags.to_dict(tag_list).get(tags.MADE) == deployment
+
+
+def _delete_table(worker: Worker, table: Item) -> None:
+    table_id = table["RouteTableId"]
+    subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table_id)}"
+    for association in table.get("Associations", ()):
+        association_id = association["RouteTableAssociationId"]
+        user = association.get("SubnetId") or association.get("GatewayId") or "main"
+        worker.change(subject, f"used by {user}", "not", "disassociate_route_table", AssociationId=association_id)
+    worker.change(subject, table_id, "deleted", "delete_route_table", RouteTableId=table_id)
+
+
+def _release_table(worker: Worker, table: Item, eni_ids: set[str]) -> None:
+    table_id = table["RouteTableId"]
+    for route in table.get("Routes", ()):
+        destination = destination_of(route)
+        if route.get("NetworkInterfaceId") in eni_ids:
+            worker.change(
+                f"route table {table_id}", f"{destination} -> {route['NetworkInterfaceId']}", "route deleted",
+                "delete_route", RouteTableId=table_id, **destination_argument(destination),
+            )  # fmt: skip
+    ours = [key for key in tags.to_dict(table.get("Tags")) if key.startswith("vpnha:")]
+    worker.change(
+        f"route table {table_id}", f"tags {', '.join(ours)}", "without", "delete_tags",
+        Resources=[table_id], Tags=[{"Key": key} for key in ours],
+    )  # fmt: skip
+
+
+def _release_address(worker: Worker, address: Item) -> None:
+    subject = f"Elastic IP of {tags.to_dict(address.get('Tags')).get('Name', address['PublicIp'])}"
+    if address.get("AssociationId"):
+        worker.change(
+            subject, f"associated with {address.get('NetworkInterfaceId')}", "not", "disassociate_address",
+            AssociationId=address["AssociationId"],
+        )  # fmt: skip
+    worker.change(subject, address["PublicIp"], "released", "release_address", AllocationId=address["AllocationId"])
+
+
+def _clear_vpc(worker: Worker, deployment: str) -> None:
+    names = [tags.pause_of(deployment), tags.drill_of(deployment)]
+    for vpc in ec2.pages(
+        worker.client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
+    ):
+        have = [name for name in names if name in tags.to_dict(vpc.get("Tags"))]
+        worker.change(
+            vpc["VpcId"], f"tags {', '.join(have)}", "without", "delete_tags",
+            Resources=[vpc["VpcId"]], Tags=[{"Key": name} for name in have],
+        )  # fmt: skip

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands before every service of the endpoint: the sender's clock, the sender's credentials, the right to call.
+
+EC2's own permissions are decided later, where the parameters are known; other services' by action only.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from lab.api import iam
+from lab.api.hook import refusal
+from lab.api.iam import Refused, Resource
+from lab.api.lab import ACCOUNT
+
+_SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
+_SKEW = 300.0  # seconds by which a clock may be off
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Gate:
+    """WSGI middleware around moto's applications; leaves the sender in ``environ["lab.caller"]``."""
+
+    def __init__(self, app: Wsgi, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._app, self._now = app, now
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        service = scope.group(2) if scope else "ec2"
+        try:
+            if scope is None:
+                raise Refused("AuthFailure", "The request is not signed: send it with credentials.", 401)
+            self._check_clock(environ.get("HTTP_X_AMZ_DATE", ""))
+            token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
+            who = iam.caller(ACCOUNT, scope.group(1), token, ec2=service == "ec2")
+            environ["lab.caller"] = who
+            if service != "ec2" and who.policies is not None:
+                iam.check(who, f"{service}:{_action(environ)}", [Resource()], {}, ec2=False)
+        except Refused as error:
+            return _answer(error, service, environ, start_response)
+        return self._app(environ, start_response)
+
+    def _check_clock(self, stamp: str) -> None:
+        try:
+            sent = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            raise Refused("AuthFailure", f"The request's X-Amz-Date is not a time: {stamp!r}.", 401) from None
+        off = (self._now() - sent).total_seconds()
+        if abs(off) > _SKEW:
+            raise Refused("RequestExpired", f"Request has expired: its clock is {off:.0f} s off.", 400)
+
+
+def _action(environ: dict[str, Any]) -> str:
+    target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+    if target:
+        return target.rsplit(".", 1)[-1]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    form: dict[str, list[str]] = parse_qs(body.decode("utf-8", "replace"))
+    return form.get("Action", ["?"])[0]
+
+
+def _answer(error: Refused, service: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    kind = "text/xml"
+    if service == "ec2":
+        body = str(refusal(error.code, error.message)[2])
+    elif environ.get("HTTP_X_AMZ_TARGET"):
+        kind, body = "application/x-amz-json-1.1", json.dumps({"__type": error.code, "message": error.message})
+    else:
+        inner = f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+        body = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error><RequestId>lab</RequestId></ErrorResponse>"
+    start_response(f"{error.status} Refused", [("Content-Type", kind), ("Content-Length", str(len(body.encode())))])
+    return [body.encode()]

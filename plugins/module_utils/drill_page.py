@@ -18,7 +18,7 @@ from typing import Any
 
 from .drill_template import DRAWING, TEMPLATE
 
-LEFT, RIGHT, WIDTH = 210.0, 970.0, 980.0  # where the time axis begins and ends
+LEFT, RIGHT, WIDTH = 210.0, 970.0, 1000.0  # where the time axis begins and ends
 ROW, BAR = 24.0, 14.0  # height of a row, and of what is drawn in it
 HEAD = 46.0  # room for the numbered markers above the rows
 PHASES = (
@@ -169,18 +169,23 @@ def _loss_boxes(loss: Mapping[str, Any], scale: Scale) -> list[Box]:
 
 
 def _phase_boxes(run: Mapping[str, Any], longest: Mapping[str, Any], scale: Scale) -> tuple[Box, ...]:
-    """The phases one after the other, cut at the outage's end; what no phase explains is left grey."""
+    """The phases one after the other; the return path's ends with the outage. What no phase explains is left grey."""
     boxes: list[Box | None] = []
     at, end = longest["start_wall"], longest["end_wall"]
+    last = end - (run["return_path_ms"] or 0.0) / 1e3
     for key, label in PHASES:
-        until = min(end, at + (run[key] or 0.0) / 1e3)
-        if until > at:
-            text = f"{label} {run[key]:.0f} ms"
+        milliseconds = run[key] or 0.0
+        if key == "return_path_ms":
+            if last - at > 0.001:
+                boxes.append(scale.box(at, last, "unexplained", "not told apart"))
+            at, until = max(at, last), end
+        else:
+            until = min(last, at + milliseconds / 1e3)
+        if until > at and milliseconds:
+            text = f"{label} {milliseconds:.0f} ms"
             wide = scale.x(until) - scale.x(at) > 6.5 * len(text)
             boxes.append(scale.box(at, until, key.removesuffix("_ms").replace("_", "-"), text, text if wide else ""))
-        at = until
-    if end - at > 0.001:
-        boxes.append(scale.box(at, end, "unexplained", "not told apart"))
+            at = until
     return tuple(box for box in boxes if box is not None)
 
 

@@ -133,6 +133,11 @@ def correct_clock(client: Any) -> Any:
     return client
 
 
+def of_module(module: Any, *, patient: bool = False) -> Any:
+    """The EC2 client of an Ansible module (an AnsibleAWSModule: credentials, region, endpoint from its options)."""
+    return correct_clock(module.client("ec2", config=settings(patient=patient)))
+
+
 def translate(doing: str, error: Exception) -> Ec2Error:
     """An exception of botocore as one sentence with a code: EC2's own, or one of this module's.
 

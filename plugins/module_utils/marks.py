@@ -10,12 +10,14 @@ Reading them is part of the one read of everything, see ``ec2_view``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from . import ec2, tags
+from .ec2_view import read_view
 from .errors import VpnhaError
-from .model import Ec2View, Pin
+from .model import Deployment, Ec2View, Pin
 
 _PER_CALL = 500  # resources; EC2 takes 1000
 
@@ -102,3 +104,106 @@ def clear_tag(client: Any, resources: Sequence[str], name: str) -> None:
 def _chunks(resources: Sequence[str]) -> list[list[str]]:
     ordered = list(resources)
     return [ordered[start : start + _PER_CALL] for start in range(0, len(ordered), _PER_CALL)]
+
+
+# --- One mark, as the module deployment_mark wants it ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark that shall be there, or not. ``scope`` is as `pause_place` has it, for a pin route table ids."""
+
+    kind: str  # "pin", "pause" or "drill"
+    present: bool
+    scope: tuple[str, ...] = ()
+    gateway: str = ""
+    seconds: float = 3600.0
+    by: str = ""
+    drill_id: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What came of it."""
+
+    changed: bool
+    resources: list[str]
+    value: str | None
+    diff: dict[str, str]
+
+
+def apply(client: Any, deployment: Deployment, mark: Mark, *, check: bool, wall: float) -> Applied:
+    """Sets or clears a mark where that changes something. ``wall``: now. Raises VpnhaError before any change."""
+    if problem := _mark_problem(deployment, mark):
+        raise VpnhaError(problem)
+    view = read_view(client, deployment)
+    places = _places(view, deployment.name, mark)
+    found = ec2.pages(
+        client, "describe_tags", "Tags", "reading the marks",
+        Filters=[{"Name": "resource-id", "Values": sorted({resource for resource, _name in places})}],
+    )  # fmt: skip
+    have = {(tag["ResourceId"], tag["Key"]): tag["Value"] for tag in found}
+    value = _value(mark, wall) if mark.present else None
+    wrong = [place for place in places if not _as_good(have.get(place), value)]
+    for name in {name for _resource, name in wrong} if not check else ():
+        resources = [resource for resource, its in wrong if its == name]
+        if value is None:
+            clear_tag(client, resources, name)
+        else:
+            set_tag(client, resources, name, value)
+    before = "".join(f"{resource} {name}: {have.get((resource, name), '')}\n" for resource, name in places)
+    after = "".join(
+        f"{place[0]} {place[1]}: {(value or '') if place in wrong else have.get(place, '')}\n" for place in places
+    )
+    return Applied(bool(wrong), [resource for resource, _name in places], value, {"before": before, "after": after})
+
+
+def _mark_problem(deployment: Deployment, mark: Mark) -> str:
+    names = [gateway.name for gateway in deployment.gateways]
+    problem = ""
+    if mark.present and mark.seconds < 60:
+        problem = "A mark must last at least one minute."
+    elif mark.kind == "pin" and mark.present and mark.gateway not in names:
+        problem = f'A pin needs a gateway of the deployment ({", ".join(names)}), not "{mark.gateway}".'
+    elif mark.kind == "drill" and mark.present and not mark.drill_id:
+        problem = "The mark of a drill needs drill_id."
+    elif mark.kind == "drill" and mark.scope:
+        problem = "A drill is always the whole deployment's, so scope must be empty."
+    return problem
+
+
+def _places(view: Ec2View, deployment: str, mark: Mark) -> list[tuple[str, str]]:
+    """Where the tag stands: resource id and tag name."""
+    if mark.kind == "drill":
+        return [(vpc_of(view), tags.drill_of(deployment))]
+    if mark.kind == "pause":
+        return [pause_place(view, deployment, scope) for scope in mark.scope or ("",)]
+    for table in mark.scope:
+        if table not in view.table_zones:
+            raise VpnhaError(view.refused_tables.get(table, f"{table} is no route table of the deployment."))
+    tables = mark.scope or sorted(view.table_zones)
+    if not tables:
+        raise VpnhaError("The deployment has no route table to pin.")
+    return [(table, tags.PIN) for table in tables]
+
+
+def _value(mark: Mark, wall: float) -> str:
+    until = wall + mark.seconds
+    if mark.kind == "pin":
+        return tags.format_pin(Pin(mark.gateway, until, mark.by))
+    if mark.kind == "drill":
+        return tags.format_drill(tags.Drill(mark.drill_id, until))
+    return tags.format_pause(tags.Pause(until, mark.by))
+
+
+def _as_good(have: str | None, want: str | None) -> bool:
+    """Whether a tag says what it should; an expiry less than a minute off is as good."""
+    if have is None or want is None:
+        return have == want
+    has, wants = tags.parse_mark(have), tags.parse_mark(want)
+    times = [fields.pop("expires", "") or fields.pop("until", "") for fields in (has, wants)]
+    try:
+        near = abs(tags.parse_time(times[0]) - tags.parse_time(times[1])) < 60
+    except ValueError:
+        near = False
+    return near and has == wants

@@ -1,0 +1,275 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gateway_network
+short_description: Network interfaces, Elastic IPs and route tables of a VPN deployment
+version_added: 0.1.0
+author: the vpnha.aws contributors (@vpnha)
+description:
+  - Sees to the network interfaces and Elastic IPs of a deployment's hosts, to the route tables of its zones, and to the
+    routes that are missing in them, all in one call.
+  - Never moves, changes or deletes a route that is there, wherever it points. While routes are failed over, a run moves
+    nothing.
+  - The source/destination check of gateways is switched off, and then read back from EC2.
+  - Everything that forbids the work is found before anything is changed, and all of it is told at once.
+  - "Tags what it makes: C(vpnha:made) (only that is ever deleted), C(vpnha:deployment), C(vpnha:gateway),
+    C(vpnha:role), C(vpnha:table), C(vpnha:zone) and C(Name)."
+options:
+  deployment:
+    description: Name of the deployment.
+    type: str
+    required: true
+  state:
+    description:
+      - V(absent) deletes what carries C(vpnha:made) with this deployment's name. Instances must have been terminated.
+      - From other route tables with the deployment's tag, the routes to its interfaces and its tags are removed.
+    type: str
+    choices: [present, absent]
+    default: present
+  vpc_id:
+    description: The VPC. Needed when O(state=present).
+    type: str
+  interfaces:
+    description: The first network interface of each host. It keeps its addresses when the host is replaced.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the host.
+        type: str
+        required: true
+      role:
+        description: What the host is. A V(gateway) has no source/destination check.
+        type: str
+        choices: [gateway, monitor, app]
+        default: gateway
+      subnet_id:
+        description: Its subnet.
+        type: str
+        required: true
+      address:
+        description: Its private IPv4 address.
+        type: str
+        required: true
+      security_groups:
+        description: Ids of its security groups.
+        type: list
+        elements: str
+        required: true
+      elastic_ip:
+        description:
+          - Whether it shall have an Elastic IP. One that is associated already stays.
+          - An Elastic IP is not taken away by V(false).
+        type: bool
+        default: true
+  zones:
+    description: The zones whose route tables lead to a home gateway.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the Availability Zone.
+        type: str
+        required: true
+      subnets:
+        description:
+          - Ids of the subnets that use the zone's gateway. One without a route table of its own gets one.
+        type: list
+        elements: str
+        required: true
+      gateway:
+        description: Name of the home gateway, to which missing routes are made.
+        type: str
+        required: true
+  destinations:
+    description:
+      - The prefixes of all sites, as IPv4 CIDR, IPv6 CIDR or prefix list id.
+      - Routes to them are made where they are missing, in every route table with the tags C(vpnha:deployment) and
+        C(vpnha:table=app), also in those that people have tagged.
+      - In a table with a pin, they are made to the gateway of the pin.
+    type: list
+    elements: str
+    default: []
+  public_subnets:
+    description: Ids of the subnets of gateways and monitors. One without a way to the internet gets a route table.
+    type: list
+    elements: str
+    default: []
+  internet_gateway:
+    description: Id of the VPC's internet gateway, for the default route of O(public_subnets).
+    type: str
+  adopt_route_tables:
+    description:
+      - What to do with a subnet in O(zones) that uses a route table without the deployment's tags.
+      - V(false) refuses it. V(true) tags its table, so that the deployment's routes in it are looked after.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - vpnha.aws.attributes
+  - vpnha.aws.attributes.diff
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+seealso:
+  - module: vpnha.aws.route_swap
+    description: Moves routes.
+"""
+
+EXAMPLES = r"""
+- name: Two gateways, and the route tables of their zones
+  vpnha.aws.gateway_network:
+    deployment: lab
+    region: eu-central-1
+    vpc_id: vpc-0a1b2c3d
+    interfaces:
+      - {name: gw-a, subnet_id: subnet-0a, address: 10.20.0.10, security_groups: [sg-0a1b2c3d]}
+      - {name: gw-b, subnet_id: subnet-0b, address: 10.20.1.10, security_groups: [sg-0a1b2c3d]}
+    zones:
+      - {name: eu-central-1a, subnets: [subnet-1a], gateway: gw-a}
+      - {name: eu-central-1b, subnets: [subnet-1b], gateway: gw-b}
+    destinations: [192.168.10.0/24, 192.168.20.0/24]
+    public_subnets: [subnet-0a, subnet-0b]
+    internet_gateway: igw-0a1b2c3d
+
+- name: Remove all that was made
+  vpnha.aws.gateway_network:
+    deployment: lab
+    region: eu-central-1
+    state: absent
+"""
+
+RETURN = r"""
+interfaces:
+  description: The interfaces by name of their host. Ids of what check mode did not make read V((new\)).
+  returned: when O(state=present)
+  type: dict
+  sample:
+    gw-a:
+      id: eni-0a1b2c3d
+      role: gateway
+      address: 10.20.0.10
+      subnet_id: subnet-0a
+      source_dest_check: false
+      instance_id: i-0a1b2c3d
+      public_ip: 203.0.113.10
+route_tables:
+  description: The route tables that are looked after.
+  returned: when O(state=present)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the route table.
+      type: str
+      returned: always
+    kind:
+      description: V(app) for a zone's table, V(public) for that of the gateways' subnets.
+      type: str
+      returned: always
+    zone:
+      description: The zone that uses it; null for V(public).
+      type: str
+      returned: always
+    routes:
+      description: The deployment's destinations, and the network interface that each leads to, or V(elsewhere).
+      type: dict
+      returned: always
+changes:
+  description: What was changed, or in check mode would be, one sentence each.
+  returned: always
+  type: list
+  elements: str
+  sample: ["route table lab-app-eu-central-1a: 192.168.10.0/24 -> gw-a (eni-0a1b2c3d)"]
+"""
+
+import time
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, network, network_build, network_removal
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+
+INTERFACE = {
+    "name": {"type": "str", "required": True},
+    "role": {"type": "str", "choices": ["gateway", "monitor", "app"], "default": "gateway"},
+    "subnet_id": {"type": "str", "required": True},
+    "address": {"type": "str", "required": True},
+    "security_groups": {"type": "list", "elements": "str", "required": True},
+    "elastic_ip": {"type": "bool", "default": True},
+}
+ZONE = {
+    "name": {"type": "str", "required": True},
+    "subnets": {"type": "list", "elements": "str", "required": True},
+    "gateway": {"type": "str", "required": True},
+}
+
+
+def wanted(given: dict) -> network.Network:
+    return network.Network(
+        deployment=given["deployment"],
+        vpc_id=given["vpc_id"],
+        interfaces=tuple(
+            network.Interface(**{**each, "security_groups": tuple(each["security_groups"])})
+            for each in given["interfaces"]
+        ),
+        zones=tuple(network.ZoneTables(z["name"], tuple(z["subnets"]), z["gateway"]) for z in given["zones"]),
+        destinations=tuple(given["destinations"]),
+        public_subnets=tuple(given["public_subnets"]),
+        internet_gateway=given["internet_gateway"],
+        adopt=given["adopt_route_tables"],
+    )
+
+
+def run(module: AnsibleAWSModule) -> network_build.Outcome:
+    client = ec2.of_module(module, patient=True)
+    if module.params["state"] == "absent":
+        return network_removal.remove(client, module.params["deployment"], module.check_mode)
+    want = wanted(module.params)
+    found = network.read(client, want)
+    if problems := network.problems(want, found):
+        raise VpnhaError(" ".join(problems))
+    return network_build.build(client, want, found, module.check_mode, time.time())
+
+
+def main() -> None:
+    module = AnsibleAWSModule(
+        argument_spec={
+            "deployment": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "vpc_id": {"type": "str"},
+            "interfaces": {"type": "list", "elements": "dict", "default": [], "options": INTERFACE},
+            "zones": {"type": "list", "elements": "dict", "default": [], "options": ZONE},
+            "destinations": {"type": "list", "elements": "str", "default": []},
+            "public_subnets": {"type": "list", "elements": "str", "default": []},
+            "internet_gateway": {"type": "str"},
+            "adopt_route_tables": {"type": "bool", "default": False},
+        },
+        required_if=[("state", "present", ["vpc_id"])],
+        supports_check_mode=True,
+    )
+    try:
+        outcome = run(module)
+    except VpnhaError as error:
+        module.fail_json(msg=str(error))
+    sides = {
+        "before": "".join(f"{change.subject}: {change.before or 'absent'}\n" for change in outcome.changes),
+        "after": "".join(f"{change.subject}: {change.after}\n" for change in outcome.changes),
+    }
+    module.exit_json(
+        changed=bool(outcome.changes),
+        interfaces=outcome.interfaces,
+        route_tables=outcome.route_tables,
+        changes=[str(change) for change in outcome.changes],
+        diff=sides,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: route_swap
+short_description: Point a deployment's routes at a chosen gateway, or at the home gateways
+version_added: 0.1.0
+author: the vpnha.aws contributors (@vpnha)
+description:
+  - Swaps the routes to the deployment's sites in chosen zones or route tables, all side by side in one call.
+  - Route tables are found by their tags. Only routes to the prefixes of the deployment's sites are touched.
+  - Refuses, before anything is changed, a gateway that does not run, whose source/destination check is on, or that is
+    in another VPC.
+  - A swap counts as done when two reads of EC2 agree. When some routes could not be swapped, the others are all the
+    same, the module fails, and says for each route what became of it.
+  - It does not look at tunnels; the playbook P(vpnha.aws.failover#playbook) does before it calls this module.
+options:
+  gateway:
+    description:
+      - Name of the gateway that the routes shall use.
+      - V(home) means the home gateway of each zone.
+    type: str
+    default: home
+  zones:
+    description: Swap in the route tables of these zones only.
+    type: list
+    elements: str
+    default: []
+  route_tables:
+    description: Swap in these route tables only, given by id.
+    type: list
+    elements: str
+    default: []
+  sites:
+    description: Swap the prefixes of these sites only.
+    type: list
+    elements: str
+    default: []
+  pin_minutes:
+    description:
+      - Pin the route tables for so many minutes before swapping, so that no monitor moves their routes meanwhile.
+      - A pin holds all routes of a table, also those of sites that are not in O(sites).
+    type: int
+  unpin:
+    description:
+      - Clear the pins of the route tables after every swap went well.
+    type: bool
+    default: false
+  by:
+    description: Who does it, to be seen in the pin.
+    type: str
+    default: ansible
+  take_over:
+    description:
+      - Also swap routes that point at no gateway of the deployment. Somebody put them there on purpose, so by default
+        they are left alone.
+    type: bool
+    default: false
+  create_missing:
+    description: Create routes that are missing. By default no route is ever created.
+    type: bool
+    default: false
+  timeout:
+    description: No call is begun after so many seconds. EC2 allows about 50 swaps at once and then 5 a second.
+    type: int
+    default: 120
+notes:
+  - Without O(pin_minutes) a monitor is free to move the routes again as soon as it sees a reason.
+extends_documentation_fragment:
+  - vpnha.aws.attributes
+  - vpnha.aws.attributes.diff
+  - vpnha.aws.deployment
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+seealso:
+  - module: vpnha.aws.vpn_ha_info
+  - module: vpnha.aws.deployment_mark
+"""
+
+EXAMPLES = r"""
+- name: Let zone eu-central-1a use gw-b for an hour
+  vpnha.aws.route_swap:
+    deployment: "{{ checked.deployment }}"
+    region: eu-central-1
+    zones: [eu-central-1a]
+    gateway: gw-b
+    pin_minutes: 60
+    by: jane
+
+- name: Bring everything home
+  vpnha.aws.route_swap:
+    deployment: "{{ checked.deployment }}"
+    region: eu-central-1
+    gateway: home
+    unpin: true
+
+- name: See what moving one site would do
+  vpnha.aws.route_swap:
+    deployment: "{{ checked.deployment }}"
+    region: eu-central-1
+    sites: [hq]
+    gateway: gw-b
+  check_mode: true
+  diff: true
+"""
+
+RETURN = r"""
+routes:
+  description: Every route that was meant, also those that were left as they are. Also returned when the module fails.
+  returned: when nothing was refused
+  type: list
+  elements: dict
+  contains:
+    route_table_id:
+      description: Id of the route table.
+      type: str
+      returned: always
+    destination:
+      description: IPv4 CIDR, IPv6 CIDR or prefix list.
+      type: str
+      returned: always
+    zone:
+      description: Zone of the route table.
+      type: str
+      returned: always
+    site:
+      description: Site that the destination belongs to.
+      type: str
+      returned: always
+    before:
+      description: The gateway that it led to, or what EC2 names as its target; null if it was missing.
+      type: str
+      returned: always
+    after:
+      description: The same after the run, or in check mode as it would be.
+      type: str
+      returned: always
+    action:
+      description: What was done, or in check mode would be; one of V(swap), V(create) and V(none).
+      type: str
+      returned: always
+    reason:
+      description: Why nothing was done.
+      type: str
+      returned: always
+    accepted:
+      description:
+        - V(true) when two reads agree, V(false) when EC2 refused.
+        - Null when nothing was done, in check mode, or when it is not known whether EC2 applied it.
+      type: bool
+      returned: always
+    carrying:
+      description:
+        - Always null here. Whether the new gateway forwards the zone's packets is counted by its agent, which only
+          monitors hear; C(vpnha status) on a monitor shows it.
+      type: bool
+      returned: always
+    milliseconds:
+      description: From the first call to EC2's answer for this route, waiting for EC2's rate limit included.
+      type: float
+      returned: always
+    error:
+      description: What went wrong, in one sentence; empty if nothing did.
+      type: str
+      returned: always
+route_tables:
+  description: Ids of the route tables that were meant.
+  returned: when nothing was refused
+  type: list
+  elements: str
+"""
+
+import time
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
+
+
+def diff(routes: list) -> dict:
+    return {
+        side: "".join(f"{row['route_table_id']} {row['destination']} -> {row[side] or 'nothing'}\n" for row in routes)
+        for side in ("before", "after")
+    }
+
+
+def main() -> None:
+    module = AnsibleAWSModule(
+        argument_spec={
+            "deployment": {"type": "dict", "required": True},
+            "gateway": {"type": "str", "default": "home"},
+            "zones": {"type": "list", "elements": "str", "default": []},
+            "route_tables": {"type": "list", "elements": "str", "default": []},
+            "sites": {"type": "list", "elements": "str", "default": []},
+            "pin_minutes": {"type": "int"},
+            "unpin": {"type": "bool", "default": False},
+            "by": {"type": "str", "default": "ansible"},
+            "take_over": {"type": "bool", "default": False},
+            "create_missing": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 120},
+        },
+        mutually_exclusive=[("pin_minutes", "unpin")],
+        supports_check_mode=True,
+    )
+    given = module.params
+    if given["pin_minutes"] is not None and given["pin_minutes"] < 1:
+        module.fail_json(msg="pin_minutes must be 1 or more; leave it out to set no pin.")
+    choice = Choice(
+        gateway=None if given["gateway"] == "home" else given["gateway"],
+        zones=tuple(given["zones"]),
+        tables=tuple(given["route_tables"]),
+        sites=tuple(given["sites"]),
+        take_over=given["take_over"],
+    )
+    wish = Wish(
+        choice, given["pin_minutes"] or 0, given["unpin"], given["by"], given["create_missing"], given["timeout"]
+    )
+    try:
+        deployment = from_dict(given["deployment"])
+        report = run(ec2.of_module(module), deployment, wish, check=module.check_mode, wall=time.time())
+    except VpnhaError as error:
+        module.fail_json(msg=str(error))
+    result = {
+        "changed": report.changed,
+        "routes": report.routes,
+        "route_tables": report.tables,
+        "diff": diff(report.routes),
+    }
+    if report.failure:
+        module.fail_json(msg=report.failure, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

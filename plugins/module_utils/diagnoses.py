@@ -113,6 +113,11 @@ _ALL = (
         "Compare ESP proposals and traffic selectors with the peer's.",
     ),
     Diagnosis(
+        "peer-not-answering", "Peer does not answer IKE", "swap",
+        "Our IKE messages get no answer from the peer, and no probe is answered.",
+        "Check that the peer runs, and UDP 500 and 4500 between it and the gateway.",
+    ),
+    Diagnosis(
         "charon-dead", "strongSwan's daemon is dead", "swap", "charon does not run and no probe is answered.",
         "Look at the journal of the strongswan unit; it restarts by itself.",
     ),
@@ -200,6 +205,7 @@ _ALL = (
         "failback", "Routes go back to their home gateway", "move",
         "The home gateway has been healthy for the hold-down.", "",
     ),
+    Diagnosis("voluntary-move", "Routes move without haste", "move", "Their gateway works, another works better.", ""),
     Diagnosis("swap-accepted", "Route moved", "none", "EC2 shows the route's new target in two reads.", ""),
     Diagnosis(
         "not-carrying", "Moved route carries nothing", "told",

@@ -1,0 +1,166 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decision: what the evidence of this moment, and the memory of those before, make the monitor do.
+
+``step`` is pure: no clock, no I/O, no randomness. Call it at least every ``heartbeat_interval`` while something is
+amiss; each call gives the actions of that moment:
+
+- ``Swap``: order it once. Its ``SwapResult`` comes back in the ``Evidence`` of a later step; until then, or until it is
+  overdue, the route is left alone.
+- ``ReadEc2``: read routes and instances now, out of turn.
+- ``Note``: tell it. A note with ``resolved`` takes an earlier one with the same code and subject back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from . import invariants, told
+from .errors import InvariantViolation
+from .holds import remember, rested
+from .judge import judge
+from .model import Action, Deployment, Evidence, Note, ReadEc2, RouteKey, Swap, Verdict
+from .moves import Move, wanted
+from .places import take_in
+from .state import Flight, Health, State
+from .verdicts import Verdicts
+
+FLIGHT_SECONDS = 30.0  # for a swap's result, seconds...
+FLIGHT_SECONDS_EACH = 0.25  # ...and for each that is ordered before it: EC2 takes five a second
+WALL_JUMP = 1.0  # seconds by which the clocks may part within a step; more means that the machine was paused
+READ_AGAIN = 2.0  # seconds between two reads for the same reason
+
+
+def start(deployment: Deployment, now: float, seed: int = 0) -> State:
+    """The state of a monitor that has just started."""
+    return State(deployment=deployment, started=now, seed=seed, trusted_from=now)
+
+
+def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Action, ...]]:
+    """The state after this moment, and what is to be done."""
+    verdicts = judge(state.deployment, evidence)
+    state = replace(
+        state,
+        verdicts=verdicts,
+        routes=take_in(state.routes, state.deployment, evidence, now, state.seed),
+    )
+    notes = told.result_notes(evidence.results)
+    state, jumped = _wall_jumped(state, evidence, now)
+    if verdicts.isolated or verdicts.sick or jumped:
+        state = _distrust(state, now)
+        state, more = told.tell(state, told.blind_matters(state), now)
+        return state, (*notes, *more)
+    state = _remember(state, verdicts, now)
+    moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
+    swaps, dropped = _hold_to_promises(state, evidence, moves, now)
+    ordered = {swap.key for swap in swaps}
+    news = [move for move in moves if move.swaps[0].key in ordered and _first(state, move)]
+    state, reads = _reads(state, evidence, now)
+    state, more = told.tell(state, told.matters(state, evidence, stuck, now), now)
+    state = replace(state, routes=replace(state.routes, flights=_in_flight(state, swaps, now)))
+    notes += [*more, *(told.move_note(move, evidence) for move in news), *dropped]
+    return state, (*swaps, *reads, *notes)
+
+
+def observing(state: State, now: float) -> bool:
+    """Whether the monitor only observes: after its start, isolation or lateness, for one full window."""
+    timing = state.deployment.timing
+    return now - max(state.started, state.trusted_from) < max(timing.window, timing.tunnel_window)
+
+
+def reconfigured(state: State, deployment: Deployment) -> State:
+    """The state with a new description; what is known of what stays is kept."""
+    names = {gateway.name for gateway in deployment.gateways}
+    sites = {site.name for site in deployment.sites}
+    healths = {pair: health for pair, health in state.healths.items() if pair[0] in names and pair[1] in sites}
+    return replace(state, deployment=deployment, healths=healths, routes=replace(state.routes, version=-1))
+
+
+def reload_problems(state: State, deployment: Deployment) -> list[str]:
+    """Why a new description cannot replace the one in force: one sentence each."""
+    names = {gateway.name for gateway in deployment.gateways}
+    problems = [
+        f"{name} still carries {count} routes: move them to another gateway (playbook failover) before removing it."
+        for name, count in sorted(state.routes.carried.items())
+        if count and name not in names
+    ]
+    if deployment.name != state.deployment.name:
+        problems.append(f"The deployment's name changes from {state.deployment.name}: restart the monitor for that.")
+    return problems
+
+
+def _wall_jumped(state: State, evidence: Evidence, now: float) -> tuple[State, bool]:
+    """Whether the clocks parted: someone set the wall clock, or the whole machine stood still.
+
+    Either way it costs one window of observation, and nothing else hangs on the wall clock.
+    """
+    if not evidence.wall:
+        return state, False  # not given
+    offset = evidence.wall - now
+    jumped = state.wall_offset is not None and abs(offset - state.wall_offset) > WALL_JUMP
+    return replace(state, wall_offset=offset), jumped
+
+
+def _distrust(state: State, now: float) -> State:
+    """Throw away what was seen: all timers start afresh."""
+    healths = {pair: rested(health) for pair, health in state.healths.items()}
+    return replace(state, trusted_from=now, healths=healths)
+
+
+def _remember(state: State, verdicts: Verdicts, now: float) -> State:
+    timing = state.deployment.timing
+    healths = {
+        pair: remember(state.healths.get(pair, Health()), path.verdict, now, timing)
+        for pair, path in verdicts.paths.items()
+    }
+    down_at = state.sites_down_at
+    if verdicts.sites_down:
+        down_at = {**down_at, **dict.fromkeys(verdicts.sites_down, now)}
+    return replace(state, healths=healths, sites_down_at=down_at)
+
+
+def _hold_to_promises(
+    state: State, evidence: Evidence, moves: Iterable[Move], now: float
+) -> tuple[list[Swap], list[Note]]:
+    """The swaps that break no promise; what would is dropped and told."""
+    swaps: list[Swap] = []
+    notes: list[Note] = []
+    for move in moves:
+        for swap in move.swaps:
+            try:
+                invariants.check(state, evidence, swap, now)
+            except InvariantViolation as violation:
+                facts = {"invariant": violation.number, "reason": swap.reason, "to": swap.gateway}
+                notes.append(Note("invariant-violated", str(swap.key), str(violation), facts))
+            else:
+                swaps.append(swap)
+    return swaps, notes
+
+
+def _first(state: State, move: Move) -> bool:
+    """Whether the move is new, not another round of one that was told."""
+    return any(swap.key not in state.routes.retries for swap in move.swaps)
+
+
+def _in_flight(state: State, swaps: Iterable[Swap], now: float) -> dict[RouteKey, Flight]:
+    flights = dict(state.routes.flights)
+    for swap in swaps:
+        flights[swap.key] = Flight(swap, now + FLIGHT_SECONDS + FLIGHT_SECONDS_EACH * len(flights))
+    return flights
+
+
+def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[ReadEc2]]:
+    """Reads out of turn: an unknown outcome, and EC2's word on a gateway that has fallen silent."""
+    reasons = [f"outcome of {doubt.swap.key}" for doubt in state.routes.doubts.values()][:1]
+    for name, judgement in state.verdicts.gateways.items():
+        silent = judgement.verdict in (Verdict.DOWN, Verdict.UNKNOWN)
+        if silent and (judgement.code, name) not in state.told and (evidence.ec2_age or 0.0) > READ_AGAIN:
+            reasons.append(f"{name} is {judgement.verdict.value}")
+    asked = {reason: at for reason, at in state.reads_asked.items() if now - at < READ_AGAIN}
+    due = [reason for reason in reasons if reason not in asked]
+    if asked == state.reads_asked and not due:
+        return state, []
+    return replace(state, reads_asked={**asked, **dict.fromkeys(due, now)}), [ReadEc2(reason) for reason in due]

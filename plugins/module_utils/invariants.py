@@ -1,0 +1,153 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The promises that every swap is held to at run time, whatever the decision thought.
+
+Written from the promises, not from the decision: each check reads verdicts, evidence and memory by itself, so that a
+mistake there is caught here. A swap that breaks one is dropped and told, never carried out.
+"""
+
+from __future__ import annotations
+
+from .errors import InvariantViolation
+from .model import Ec2View, Evidence, Swap, Verdict
+from .state import State
+from .verdicts import Judgement
+
+
+def check(state: State, evidence: Evidence, swap: Swap, now: float) -> None:
+    """Hold one swap to the promises of DESIGN, section 5.
+
+    ``state`` has this step's verdicts, and not yet this step's swaps.
+
+    :raises InvariantViolation: with the promise's number.
+    """
+    view = evidence.ec2
+    if view is None or swap.key not in view.routes:
+        raise InvariantViolation(15, f"{swap.key} is no route that EC2 shows in the deployment's tables.")
+    _check_calm(state, evidence, now)
+    source = _check_ownership(state, evidence, view, swap)
+    _check_target(state, view, swap, source)
+    if swap.voluntary:
+        _check_voluntary(state, swap, now)
+    else:
+        _check_emergency(state, swap, source, now)
+    _check_bounds(state, swap, now)
+
+
+def _check_calm(state: State, evidence: Evidence, now: float) -> None:
+    timing = state.deployment.timing
+    if state.verdicts.isolated or evidence.loop_lag > timing.loop_lag:
+        raise InvariantViolation(3, "The monitor hears nobody, or was late, and would act all the same.")
+    if now - state.trusted_from < timing.window:
+        raise InvariantViolation(3, "The monitor has not observed for a full window since it last was blind.")
+    if now - state.started < timing.window:
+        raise InvariantViolation(10, "The monitor has not observed for a full window since its start.")
+
+
+def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap) -> str:
+    """The gateway that the route leads to now."""
+    key = swap.key
+    if state.deployment.site_of(key.destination) is None or key.table_id in view.refused_tables:
+        raise InvariantViolation(15, f"{key} is not the deployment's to touch.")
+    route, belief = view.routes[key], state.routes.beliefs.get(key)
+    source = belief.gateway if belief else route.gateway or state.routes.gateway_of_eni.get(route.eni_id or "")
+    if source is None:
+        raise InvariantViolation(15, f"{key} points at {route.target}, a person's choice.")
+    pin = view.table_pins.get(key.table_id)
+    if pin is not None and evidence.wall < pin.expires_wall:
+        raise InvariantViolation(15, f"{key} is pinned to {pin.gateway}.")
+    until = [
+        view.paused_deployment_until_wall or 0.0,
+        view.paused_tables.get(key.table_id, 0.0),
+        view.paused_gateways.get(source, 0.0),
+        view.paused_gateways.get(swap.gateway, 0.0),
+    ]
+    if max(until) > evidence.wall:
+        raise InvariantViolation(14, f"{key} may not be moved to {swap.gateway}: actions are paused.")
+    return source
+
+
+def _check_target(state: State, view: Ec2View, swap: Swap, source: str) -> None:
+    instance = view.instances.get(swap.gateway)
+    if instance is None or instance.eni_id is None or instance.eni_id != swap.eni_id:
+        raise InvariantViolation(1, f"{swap.eni_id} is not the interface that {swap.gateway} has now.")
+    if instance.source_dest_check:
+        raise InvariantViolation(1, f"{swap.gateway} has the source/destination check on.")
+    path, old = _path(state, swap, swap.gateway), _path(state, swap, source)
+    if path.verdict is Verdict.UP:
+        return
+    site = _site(state, swap)
+    for gateway in state.deployment.gateways:
+        name = gateway.name
+        if name in (source, swap.gateway) or not _deliverable(view, name):
+            continue
+        if _path(state, swap, name).verdict is Verdict.UP and source != swap.gateway:
+            raise InvariantViolation(1, f"{swap.gateway} is {path.verdict.value} for {site}, while {name} is up.")
+    better = path.verdict is Verdict.GREY and (old.verdict is Verdict.DOWN or _dead_target(view, swap))
+    renewed = source == swap.gateway and path.verdict in (Verdict.GREY, Verdict.VIA_NEIGHBOUR)
+    if not better and not renewed:
+        raise InvariantViolation(2, f"{swap.gateway} is {path.verdict.value} for {site}: there is no healthy target.")
+
+
+def _check_voluntary(state: State, swap: Swap, now: float) -> None:
+    timing = state.deployment.timing
+    health = state.healths.get((swap.gateway, _site(state, swap)))
+    if health is None or health.well_since is None:
+        raise InvariantViolation(12, f"{swap.gateway} has not been healthy for its hold-down.")
+    flapped = health.flapped_at is not None and now - health.flapped_at < timing.flap_memory
+    needed = max(timing.hold_down, health.hold) if flapped else timing.hold_down
+    if now - health.well_since < needed:
+        raise InvariantViolation(12, f"{swap.gateway} has been healthy for less than its hold-down of {needed:g} s.")
+    recent = [at for at in state.routes.moves.get(swap.key, ()) if now - at < 3600.0]
+    if len(recent) >= timing.voluntary_moves_per_hour:
+        raise InvariantViolation(12, f"{swap.key} has made its {len(recent)} voluntary moves of this hour.")
+
+
+def _check_emergency(state: State, swap: Swap, source: str, now: float) -> None:
+    """An emergency needs a gateway that is down, or a route that EC2 itself calls dead or misdirected."""
+    if swap.reason in ("gateway-new-interface", "route-blackhole"):
+        return
+    old, site = _path(state, swap, source), _site(state, swap)
+    if old.verdict is not Verdict.DOWN:
+        raise InvariantViolation(13, f"{source} is {old.verdict.value} for {site}: no reason to leave it at once.")
+    if site in state.verdicts.sites_down and not old.gateway_wide:
+        raise InvariantViolation(4, f"{site} is down through every gateway: that is its own fault.")
+    health = state.healths.get((source, site))
+    if health is None or health.bad_since is None or now - health.bad_since < old.patience:
+        raise InvariantViolation(13, f"{source} has not been down for {site} for the {old.patience:g} s it is given.")
+
+
+def _check_bounds(state: State, swap: Swap, now: float) -> None:
+    if swap.key in state.routes.flights:
+        raise InvariantViolation(9, f"A swap of {swap.key} is still in flight.")
+    retry = state.routes.retries.get(swap.key)
+    if retry is not None and now < retry.next_at:
+        raise InvariantViolation(11, f"{swap.key} failed lately and is not to be tried again yet.")
+
+
+def _path(state: State, swap: Swap, gateway: str) -> Judgement:
+    path = state.verdicts.paths.get((gateway, _site(state, swap)))
+    return path or Judgement(Verdict.UNKNOWN, "gateway-unheard", f"Nothing is known of {gateway}.")
+
+
+def _site(state: State, swap: Swap) -> str:
+    site = state.deployment.site_of(swap.key.destination)
+    return site.name if site is not None else ""
+
+
+def _deliverable(view: Ec2View, gateway: str) -> bool:
+    instance = view.instances.get(gateway)
+    return (
+        instance is not None
+        and instance.eni_id is not None
+        and instance.state == "running"
+        and not instance.source_dest_check
+        and gateway not in view.paused_gateways
+        and (view.vpc_id is None or instance.vpc_id in (None, view.vpc_id))
+    )
+
+
+def _dead_target(view: Ec2View, swap: Swap) -> bool:
+    return swap.reason in ("route-blackhole", "gateway-new-interface") or view.routes[swap.key].blackhole

@@ -1,0 +1,203 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which routes should leave their gateway, why, and where they should go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .holds import held
+from .judge_gateway import NOT_RUNNING, retiring
+from .model import Ec2View, Evidence, RouteKey, Swap, Verdict
+from .places import HOUR, free
+from .state import Group, State
+
+RECOVERY_GRACE = 10.0  # seconds that a site which was down everywhere gets to come back through every gateway
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Why a group of routes should go elsewhere."""
+
+    code: str  # of a diagnosis
+    text: str
+    voluntary: bool
+    only_to: str | None = None  # the one gateway that the reason points to
+
+
+@dataclass(frozen=True)
+class Move:
+    """Swaps of one group of routes for one reason."""
+
+    group: Group
+    leave: Leave
+    target: str
+    swaps: tuple[Swap, ...]
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """Routes that should leave and cannot."""
+
+    group: Group
+    leave: Leave
+    code: str  # of a diagnosis: why not
+    keys: tuple[RouteKey, ...]
+
+
+def wanted(state: State, evidence: Evidence, now: float) -> tuple[list[Move], list[Stuck]]:
+    """What should be swapped now. Whatever may not move (paused, pinned, in flight, tried too lately) is left out."""
+    if evidence.ec2 is None:
+        return [], []
+    planner = _Planner(state, evidence, evidence.ec2, now)
+    for group in sorted(state.routes.groups, key=lambda one: (one.zone, one.site, one.gateway or "", one.fault)):
+        planner.plan(group)
+    return planner.moves, planner.stuck
+
+
+class _Planner:
+    """Plans one step's moves, group by group, so that each sees the load that those before it make."""
+
+    def __init__(self, state: State, evidence: Evidence, view: Ec2View, now: float) -> None:
+        self._state, self._evidence, self._view, self._now = state, evidence, view, now
+        self._load = dict(state.routes.carried)
+        self._choices: dict[str, str] = {}  # zone -> an emergency's choice, so that its sites stay together
+        self.moves: list[Move] = []
+        self.stuck: list[Stuck] = []
+
+    def plan(self, group: Group) -> None:
+        """Plan the group's move, if there is reason for one and a place to go to."""
+        routes, wall = self._state.routes, self._evidence.wall
+        keys = tuple(key for key in routes.groups[group] if movable(self._view, key, group.gateway, wall))
+        if not keys:
+            return
+        for leave in _reasons(self._state, self._evidence, group, self._now):
+            targets = self._voluntary(group, leave) if leave.voluntary else self._emergency(group, leave)
+            if targets:
+                self._move(group, leave, targets[0], keys)
+                return
+            if not leave.voluntary:
+                self.stuck.append(Stuck(group, leave, "no-healthy-gateway", keys))
+                return
+
+    def _move(self, group: Group, leave: Leave, target: str, keys: tuple[RouteKey, ...]) -> None:
+        if leave.voluntary:
+            limited = tuple(key for key in keys if not in_budget(self._state, key, self._now))
+            if limited:
+                self.stuck.append(Stuck(group, leave, "moves-limited", limited))
+            keys = tuple(key for key in keys if key not in limited)
+        eni_id = self._view.instances[target].eni_id or ""
+        swaps = tuple(
+            Swap(key, target, eni_id, leave.code, leave.voluntary)
+            for key in keys
+            if free(self._state.routes, key, self._now)
+        )
+        if swaps:
+            self.moves.append(Move(group, leave, target, swaps))
+            self._load[target] = self._load.get(target, 0) + len(swaps)
+            if not leave.voluntary:
+                self._choices.setdefault(group.zone, target)
+
+    def _candidates(self, group: Group, leave: Leave, verdict: Verdict) -> list[str]:
+        """Gateways with that verdict for the site which EC2 can deliver to; the order is the deployment's."""
+        found = []
+        for gateway in self._state.deployment.gateways:
+            name = gateway.name
+            if name != leave.only_to and (leave.only_to is not None or name == group.gateway):
+                continue
+            path = self._state.verdicts.paths.get((name, group.site))
+            if path is not None and path.verdict is verdict and usable(self._view, name, self._evidence.wall):
+                found.append(name)
+        return found
+
+    def _emergency(self, group: Group, leave: Leave) -> list[str]:
+        """Gateways that are up; failing that, grey ones: losing some packets beats losing all of them."""
+        found = self._candidates(group, leave, Verdict.UP) or self._candidates(group, leave, Verdict.GREY)
+        return self._ordered(group, found, self._choices.get(group.zone))
+
+    def _voluntary(self, group: Group, leave: Leave) -> list[str]:
+        """Gateways that have been up for their hold-down and will stay."""
+        timing, healths = self._state.deployment.timing, self._state.healths
+        found = [
+            name
+            for name in self._candidates(group, leave, Verdict.UP)
+            if held(healths.get((name, group.site)), self._now, timing) and not retiring(name, self._evidence)
+        ]
+        return self._ordered(group, found, None)
+
+    def _ordered(self, group: Group, names: list[str], preferred: str | None) -> list[str]:
+        """The home gateway first, then the zone's other choice, its own zone, the least loaded, the name."""
+        home = self._state.deployment.home(group.zone)
+        zones = {gateway.name: gateway.zone for gateway in self._state.deployment.gateways}
+
+        def order(name: str) -> tuple[bool, bool, bool, int, str]:
+            at_home = home is not None and home.name == name
+            return not at_home, name != preferred, zones[name] != group.zone, self._load.get(name, 0), name
+
+        return sorted(names, key=order)
+
+
+def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> Iterator[Leave]:
+    """Why a group should leave its gateway, the most urgent first."""
+    gateway, pair = group.gateway or "", (group.gateway or "", group.site)
+    path, health = state.verdicts.paths.get(pair), state.healths.get(pair)
+    if path is None or health is None:
+        return
+    working = path.verdict in (Verdict.UP, Verdict.GREY, Verdict.VIA_NEIGHBOUR)
+    if group.fault == "old interface":
+        text = f"{gateway} has another network interface now."
+        yield Leave("gateway-new-interface", text, voluntary=False, only_to=gateway if working else None)
+    if group.fault == "blackhole" or (group.fault == "blackhole?" and not working):
+        yield Leave("route-blackhole", f"EC2 says that routes to {gateway} are blackholes.", voluntary=False)
+    if path.verdict is Verdict.DOWN and health.bad_since is not None and now - health.bad_since >= path.patience:
+        down_at = state.sites_down_at.get(group.site)
+        if path.gateway_wide or down_at is None or now - down_at >= RECOVERY_GRACE:
+            yield Leave(path.code, path.text, voluntary=False)
+        return
+    home = state.deployment.home(group.zone)
+    if home is not None and home.name != gateway:
+        yield Leave("failback", f"{home.name} has been healthy for its hold-down.", voluntary=True, only_to=home.name)
+    if path.verdict in (Verdict.GREY, Verdict.VIA_NEIGHBOUR):
+        if health.off_since is not None and now - health.off_since >= state.deployment.timing.voluntary_delay:
+            yield Leave(path.code, path.text, voluntary=True)
+    elif retiring(gateway, evidence):
+        yield Leave("gateway-retiring", f"EC2 will retire {gateway}'s instance.", voluntary=True)
+
+
+def movable(view: Ec2View, key: RouteKey, gateway: str | None, wall: float) -> bool:
+    """Whether no pin and no pause keeps the route where it is."""
+    if paused(view, wall) or view.paused_tables.get(key.table_id, 0.0) > wall:
+        return False
+    if gateway is not None and gateway_paused(view, gateway, wall):
+        return False
+    pin = view.table_pins.get(key.table_id)
+    return pin is None or pin.expires_wall <= wall
+
+
+def paused(view: Ec2View, wall: float) -> bool:
+    """Whether the whole deployment is paused."""
+    return view.paused_deployment_until_wall is not None and view.paused_deployment_until_wall > wall
+
+
+def gateway_paused(view: Ec2View, gateway: str, wall: float) -> bool:
+    """Whether actions on a gateway are paused."""
+    return view.paused_gateways.get(gateway, 0.0) > wall
+
+
+def in_budget(state: State, key: RouteKey, now: float) -> bool:
+    """Whether a route may make another voluntary move this hour."""
+    recent = sum(1 for at in state.routes.moves.get(key, ()) if now - at < HOUR)
+    return recent < state.deployment.timing.voluntary_moves_per_hour
+
+
+def usable(view: Ec2View, gateway: str, wall: float) -> bool:
+    """Whether EC2 lets a route point at the gateway and deliver packets to it."""
+    instance = view.instances.get(gateway)
+    if instance is None or instance.eni_id is None or gateway_paused(view, gateway, wall):
+        return False
+    if view.vpc_id is not None and instance.vpc_id is not None and view.vpc_id != instance.vpc_id:
+        return False
+    return instance.state not in NOT_RUNNING and not instance.source_dest_check

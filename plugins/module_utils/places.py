@@ -1,0 +1,185 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the managed routes stand: EC2's last word, corrected by what was done since.
+
+A read can be stale, and a call that timed out may have been applied. So a swap that was accepted is believed until two
+later reads, some seconds apart, agree on something else; one whose outcome is not known is tried again only after
+a read that began later.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from .model import Deployment, Ec2View, Evidence, RouteKey, SwapResult
+from .state import Belief, Doubt, Group, Retry, Routes
+
+_T = TypeVar("_T")
+
+BELIEF_SECONDS = 60.0  # how long a stale read is thought possible
+READS_APART = 2.0  # seconds between the two reads that overrule a belief
+DOUBT_SECONDS = 5.0  # how long a read is waited for before an unknown swap is tried again
+RETRY_LEAST, RETRY_MOST = 1.0, 30.0
+HOUR = 3600.0
+FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
+THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")
+
+
+def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: float, seed: int) -> Routes:
+    """The routes after results, timeouts and, if there is one, a new read."""
+    before = routes
+    for result in evidence.results:
+        routes = _take_result(routes, result, now, seed)
+    for flight in routes.flights.values():
+        if now >= flight.deadline:
+            lost = SwapResult(flight.swap, accepted=None, error="timeout", detail="no result came")
+            routes = _take_result(routes, lost, now, seed)
+    view = evidence.ec2
+    if view is None:
+        return routes
+    if evidence.ec2_version != routes.version:
+        routes = _take_view(routes, view, evidence, now)
+    elif routes.beliefs is before.beliefs:
+        return routes
+    return _grouped(routes, deployment, view)
+
+
+def free(routes: Routes, key: RouteKey, now: float) -> bool:
+    """Whether a swap of the route may be ordered now."""
+    if key in routes.flights:
+        return False
+    doubt = routes.doubts.get(key)
+    if doubt is not None and now - doubt.since < DOUBT_SECONDS:
+        return False
+    retry = routes.retries.get(key)
+    return retry is None or now >= retry.next_at
+
+
+def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> Routes:
+    key, swap = result.swap.key, result.swap
+    flight = routes.flights.get(key)
+    if flight is not None and flight.swap == swap:
+        routes = replace(routes, flights=_without(routes.flights, key))
+    if result.accepted:
+        return _accepted(routes, key, Belief(swap.gateway, swap.eni_id, now), now if swap.voluntary else None)
+    retry = _next_retry(routes.retries.get(key), key, result.error or "unknown", now, seed)
+    routes = replace(routes, retries={**routes.retries, key: retry})
+    if result.accepted is None:
+        routes = replace(routes, doubts={**routes.doubts, key: Doubt(swap, now)})
+    return routes
+
+
+def _accepted(routes: Routes, key: RouteKey, belief: Belief, voluntary_at: float | None) -> Routes:
+    moves = routes.moves
+    if voluntary_at is not None:
+        recent = tuple(at for at in moves.get(key, ()) if voluntary_at - at < HOUR)
+        moves = {**moves, key: (*recent, voluntary_at)}
+    return replace(
+        routes,
+        beliefs={**routes.beliefs, key: belief},
+        doubts=_without(routes.doubts, key),
+        retries=_without(routes.retries, key),
+        moves=moves,
+    )
+
+
+def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed: int) -> Retry:
+    """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function."""
+    count = last.round + 1 if last is not None else 1
+    spread = zlib.crc32(f"{seed} {key} {count}".encode()) / 2**32
+    delay = RETRY_LEAST * 2 ** min(count - 1, 5) * (1.0 + spread / 2)
+    if error in FORBIDDEN:
+        delay = RETRY_MOST
+    return Retry(count, now + min(RETRY_MOST, max(RETRY_LEAST, delay)), error)
+
+
+def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) -> Routes:
+    began = now - (evidence.ec2_age or 0.0)
+    beliefs: dict[RouteKey, Belief] = {}
+    for key, belief in routes.beliefs.items():
+        route = view.routes.get(key)
+        kept = _weigh(belief, route.eni_id if route is not None else None, evidence.ec2_version, began, now)
+        if kept is not None:
+            beliefs[key] = kept
+    owners = {instance.eni_id: name for name, instance in view.instances.items() if instance.eni_id}
+    blackholes = {
+        key: routes.blackholes.get(key, evidence.ec2_version) for key, route in view.routes.items() if route.blackhole
+    }
+    routes = replace(
+        routes,
+        version=evidence.ec2_version,
+        beliefs=beliefs,
+        blackholes=blackholes,
+        gateway_of_eni={**routes.gateway_of_eni, **owners},
+    )
+    # what has not been tried again for long is no longer wanted
+    retries = {key: retry for key, retry in routes.retries.items() if now - retry.next_at < BELIEF_SECONDS}
+    routes = replace(routes, retries=retries)
+    for key, doubt in routes.doubts.items():
+        if began <= doubt.since:
+            continue
+        shown = view.routes.get(key)
+        if shown is not None and shown.eni_id == doubt.swap.eni_id:
+            belief = Belief(doubt.swap.gateway, doubt.swap.eni_id, doubt.since, confirmed=True)
+            routes = _accepted(routes, key, belief, now if doubt.swap.voluntary else None)
+        else:
+            routes = replace(routes, doubts=_without(routes.doubts, key))
+    return routes
+
+
+def _weigh(belief: Belief, shown: str | None, version: int, began: float, now: float) -> Belief | None:
+    """The belief after a read; None where it is given up for what EC2 says."""
+    if began < belief.at:
+        return belief  # the read may be older than the swap
+    if shown == belief.eni_id:
+        if now - belief.at >= BELIEF_SECONDS:
+            return None
+        return replace(belief, confirmed=True, contrary=None)
+    if belief.contrary is not None and belief.contrary[2] == shown:
+        first, since, _shown = belief.contrary
+        return None if version != first and now - since >= READS_APART else belief
+    return replace(belief, contrary=(version, now, shown))
+
+
+def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
+    """Sort the routes by what is decided about alike; done once per read or result, not per step."""
+    groups: dict[Group, list[RouteKey]] = {}
+    carried: dict[str, int] = {}
+    foreign: dict[RouteKey, str] = {}
+    for key, route in sorted(view.routes.items()):
+        site = deployment.site_of(key.destination)
+        if site is None or key.table_id in view.refused_tables:
+            continue
+        belief = routes.beliefs.get(key)
+        gateway: str | None
+        if belief is not None:
+            gateway, eni_id, blackhole = belief.gateway, belief.eni_id, False
+        else:
+            gateway = route.gateway or routes.gateway_of_eni.get(route.eni_id or "")
+            eni_id, blackhole = route.eni_id or "", route.blackhole
+        if gateway is None:
+            foreign[key] = f"{route.target} (blackhole)" if route.blackhole else route.target
+            continue
+        instance = view.instances.get(gateway)
+        fault = ""
+        if instance is not None and instance.eni_id is not None and eni_id != instance.eni_id:
+            fault = "old interface"
+        elif blackhole:
+            fault = "blackhole?" if routes.blackholes.get(key) == routes.version else "blackhole"
+        groups.setdefault(Group(gateway, route.zone, site.name, fault), []).append(key)
+        carried[gateway] = carried.get(gateway, 0) + 1
+    return replace(
+        routes,
+        groups={group: tuple(keys) for group, keys in groups.items()},
+        carried=carried,
+        foreign=foreign,
+    )
+
+
+def _without(mapping: Mapping[RouteKey, _T], key: RouteKey) -> Mapping[RouteKey, _T]:
+    return {other: value for other, value in mapping.items() if other != key} if key in mapping else mapping

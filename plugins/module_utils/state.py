@@ -1,0 +1,119 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the decision remembers from one step to the next. Immutable; nothing in it must survive a crash.
+
+Times are seconds of the monotonic clock that ``step`` is called with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .model import Deployment, RouteKey, Swap
+from .verdicts import Pair, Verdicts
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is remembered of one (gateway, site): how long it has been well, off or bad without a break."""
+
+    well_since: float | None = None  # up
+    off_since: float | None = None  # neither up nor merely suspect
+    bad_since: float | None = None  # down
+    hold: float = 0.0  # the hold-down that its last failure earned it, seconds
+    flapped_at: float | None = None  # its last fall from being up
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A swap handed to the actuator whose result has not come."""
+
+    swap: Swap
+    deadline: float  # after this its result is not waited for any longer
+
+
+@dataclass(frozen=True)
+class Retry:
+    """When a route may be tried again after a failure."""
+
+    round: int
+    next_at: float
+    error: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A swap that may or may not have been applied; the next read tells."""
+
+    swap: Swap
+    since: float
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A swap that was accepted lately: reads that show something else may be stale."""
+
+    gateway: str
+    eni_id: str
+    at: float
+    confirmed: bool = False  # a later read has shown it
+    contrary: tuple[int, float, str | None] | None = None  # version and time of a read that shows this instead
+
+
+@dataclass(frozen=True)
+class Group:
+    """Routes that are decided about alike."""
+
+    gateway: str | None  # where they lead; None: somewhere that is no gateway of ours
+    zone: str
+    site: str
+    fault: str = ""  # "", "old interface", "blackhole", or "blackhole?" if only one read says so
+
+
+@dataclass(frozen=True)
+class Routes:
+    """What is known of the managed routes: EC2's word, and what was done since."""
+
+    version: int = -1  # of the view taken in last
+    gateway_of_eni: Mapping[str, str] = field(default_factory=dict)  # also of interfaces that are gone
+    flights: Mapping[RouteKey, Flight] = field(default_factory=dict)
+    retries: Mapping[RouteKey, Retry] = field(default_factory=dict)
+    doubts: Mapping[RouteKey, Doubt] = field(default_factory=dict)
+    beliefs: Mapping[RouteKey, Belief] = field(default_factory=dict)
+    blackholes: Mapping[RouteKey, int] = field(default_factory=dict)  # the first read that said so
+    moves: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntary ones of the last hour
+    groups: Mapping[Group, tuple[RouteKey, ...]] = field(default_factory=dict)
+    carried: Mapping[str, int] = field(default_factory=dict)  # gateway -> number of routes that lead to it
+    foreign: Mapping[RouteKey, str] = field(default_factory=dict)  # a person's -> what they point at
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something that people have been told and that has not been taken back."""
+
+    text: str
+    absent_since: float | None = None
+
+
+Subject = tuple[str, str]  # code of a diagnosis, what it is about
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that ``step`` remembers."""
+
+    deployment: Deployment
+    started: float
+    seed: int = 0  # spreads the retries of several monitors
+    trusted_from: float = 0.0  # what was seen before proves nothing
+    wall_offset: float | None = None  # wall clock less monotonic clock
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    healths: Mapping[Pair, Health] = field(default_factory=dict)
+    sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down everywhere
+    routes: Routes = field(default_factory=Routes)
+    told: Mapping[Subject, Told] = field(default_factory=dict)
+    untold: Mapping[Subject, float] = field(default_factory=dict)  # seen since, not told yet
+    reads_asked: Mapping[str, float] = field(default_factory=dict)  # reason -> when

@@ -1,0 +1,228 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people are told: each matter once, and once more when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field, replace
+
+from .holds import hold_down
+from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
+from .moves import Move, Stuck, gateway_paused, paused
+from .places import FORBIDDEN, THROTTLED
+from .state import State, Subject, Told
+
+PATH_DELAY = 0.3  # seconds that a tunnel's trouble must last: several gateways losing one site are one matter
+LINGER = 3.0  # seconds that a matter must be gone before it counts as over
+ROUTES_NAMED = 20  # in a note's evidence
+_OF_MONITOR = ("monitor-isolated", "monitor-sick")
+_TROUBLE = (Verdict.DOWN, Verdict.GREY)
+_TOLD_UNKNOWN = ("monitor-cut-off-from-gateway", "gateway-unheard", "gateway-no-second-sign")
+
+
+@dataclass(frozen=True)
+class Matter:
+    """One thing to be told, as long as it lasts."""
+
+    text: str
+    delay: float = 0.0
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+def tell(state: State, matters: Mapping[Subject, Matter], now: float) -> tuple[State, list[Note]]:
+    """Notes for what is new and for what is over; the state remembers what was told."""
+    notes: list[Note] = []
+    told: dict[Subject, Told] = {}
+    untold: dict[Subject, float] = {}
+    for subject, matter in matters.items():
+        known = state.told.get(subject)
+        if known is not None:
+            told[subject] = known if known.absent_since is None else replace(known, absent_since=None)
+            continue
+        since = state.untold.get(subject, now)
+        if now - since >= matter.delay:
+            told[subject] = Told(matter.text)
+            notes.append(Note(subject[0], subject[1], matter.text, matter.evidence))
+        else:
+            untold[subject] = since
+    for subject, known in state.told.items():
+        if subject in matters:
+            continue
+        absent_since = now if known.absent_since is None else known.absent_since
+        if now - absent_since >= LINGER:
+            notes.append(Note(subject[0], subject[1], f"Over: {known.text}", resolved=True))
+        else:
+            told[subject] = replace(known, absent_since=absent_since)
+    return replace(state, told=told, untold=untold), notes
+
+
+def blind_matters(state: State) -> dict[Subject, Matter]:
+    """What is told by a monitor that trusts nothing it sees: that, and all that it had told before."""
+    found = {subject: Matter(known.text) for subject, known in state.told.items() if subject[0] not in _OF_MONITOR}
+    if state.verdicts.isolated:
+        found["monitor-isolated", ""] = Matter("No gateway answers the monitor: it does nothing.", delay=1.0)
+    if state.verdicts.sick:
+        text = "The monitor itself was late or paused: it throws away what it saw and observes afresh."
+        found["monitor-sick", ""] = Matter(text)
+    return found
+
+
+def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float) -> dict[Subject, Matter]:
+    """Everything that is the matter now."""
+    found: dict[Subject, Matter] = {}
+    found.update(_gateway_matters(state, evidence))
+    found.update(_path_matters(state))
+    for remark in state.verdicts.remarks:
+        found[remark.code, remark.subject] = Matter(remark.text, remark.delay)
+    for one in stuck:
+        found[one.code, f"{one.group.zone}/{one.group.site}"] = Matter(
+            f"{counted(one.keys)} of zone {one.group.zone} for {one.group.site} stay at {one.group.gateway}, "
+            f"although there is reason to leave: {one.leave.text}",
+            PATH_DELAY,
+            {"routes": [str(key) for key in one.keys[:ROUTES_NAMED]]},
+        )
+    if evidence.ec2 is not None:
+        found.update(_route_matters(state, evidence.ec2, evidence.wall))
+    found.update(_ec2_matters(state, evidence, now))
+    return found
+
+
+def _gateway_matters(state: State, evidence: Evidence) -> Iterator[tuple[Subject, Matter]]:
+    for name, judgement in state.verdicts.gateways.items():
+        if judgement.verdict in _TROUBLE or judgement.code in _TOLD_UNKNOWN:
+            delay = 0.0 if judgement.verdict is Verdict.DOWN else PATH_DELAY
+            yield (judgement.code, name), Matter(judgement.text, delay, seen_of(evidence, name))
+
+
+def _path_matters(state: State) -> Iterator[tuple[Subject, Matter]]:
+    """Tunnels, ways and sites. A site that is down everywhere is one matter, not one for each of its tunnels."""
+    verdicts = state.verdicts
+    for site, text in verdicts.sites_down.items():
+        yield ("site-down", site), Matter(text, PATH_DELAY)
+    for tunnel in state.deployment.tunnels:
+        judgement = verdicts.tunnels.get(tunnel.name)
+        if judgement is None or judgement.gateway_wide or tunnel.site in verdicts.sites_down:
+            continue
+        if judgement.verdict in _TROUBLE:
+            yield (judgement.code, tunnel.name), Matter(judgement.text, PATH_DELAY)
+    for (gateway, site), judgement in verdicts.paths.items():
+        own = judgement.code in ("via-neighbour", "no-path", "site-not-behind-peer")
+        if own and site not in verdicts.sites_down and not judgement.gateway_wide:
+            yield (judgement.code, f"{gateway}/{site}"), Matter(judgement.text, PATH_DELAY)
+
+
+def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
+    for key in view.missing_routes:
+        yield ("route-missing", str(key)), Matter(f"The route {key} is gone; it is not made again.")
+    for key, target in state.routes.foreign.items():
+        yield ("route-foreign", str(key)), Matter(f"The route {key} points at {target}; it is left alone.")
+    for table, why in view.refused_tables.items():
+        yield ("table-refused", table), Matter(f"The route table {table} is not looked after: {why}")
+    for table, pin in view.table_pins.items():
+        if pin.expires_wall > wall:
+            by = f" by {pin.by}" if pin.by else ""
+            yield ("pinned", table), Matter(f"The routes of {table} are pinned to {pin.gateway}{by}.")
+    for group, keys in state.routes.groups.items():
+        path = state.verdicts.paths.get((group.gateway or "", group.site))
+        pinned = [key for key in keys if _pinned(view, key.table_id, wall)]
+        if pinned and path is not None and path.verdict is Verdict.DOWN:
+            what = f"{counted(pinned)} of zone {group.zone} for {group.site}"
+            text = f"{what} pinned to {group.gateway}, which does not work: {path.text}"
+            yield ("pinned-to-broken", f"{group.gateway}/{group.site}"), Matter(text, PATH_DELAY)
+    if paused(view, wall):
+        yield ("paused", "deployment"), Matter("All actions of the deployment are paused.")
+    for gateway in state.deployment.gateways:
+        if gateway_paused(view, gateway.name, wall):
+            yield ("paused", gateway.name), Matter(f"Actions on {gateway.name} are paused.")
+    for table, until in view.paused_tables.items():
+        if until > wall:
+            yield ("paused", table), Matter(f"Actions on {table} are paused.")
+
+
+def _pinned(view: Ec2View, table: str, wall: float) -> bool:
+    pin = view.table_pins.get(table)
+    return pin is not None and pin.expires_wall > wall
+
+
+def _ec2_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple[Subject, Matter]]:
+    age = now - state.started if evidence.ec2 is None else evidence.ec2_age or 0.0
+    if age > 3 * state.deployment.timing.ec2_interval + 5.0:
+        yield ("ec2-unreadable", ""), Matter("EC2 could not be read for a while; decisions go by the last view.")
+    errors: dict[str, list[str]] = {}
+    for key, retry in state.routes.retries.items():
+        errors.setdefault(retry.error, []).append(str(key))
+    for error, keys in errors.items():
+        code = "swap-failed"
+        if error in FORBIDDEN:
+            code = "swap-forbidden"
+        elif error in THROTTLED:
+            code = "swap-throttled"
+        text = f"{counted(keys)} could not be moved ({error}); it is tried again."
+        yield (code, error), Matter(text, evidence={"routes": keys[:ROUTES_NAMED]})
+    timing = state.deployment.timing
+    for (gateway, site), health in state.healths.items():
+        hold = hold_down(health, now, timing)
+        if hold > 2 * timing.hold_down:
+            text = f"{gateway} keeps failing for {site}; routes go back to it after {hold:g} healthy seconds."
+            yield ("flapping", f"{gateway}/{site}"), Matter(text)
+
+
+def result_notes(results: Iterable[SwapResult]) -> list[Note]:
+    """One note for each swap that was accepted, and for each that carries nothing."""
+    notes = []
+    for result in results:
+        if not result.accepted:
+            continue
+        swap, subject = result.swap, str(result.swap.key)
+        facts = {
+            "gateway": swap.gateway, "reason": swap.reason, "ms": round(result.milliseconds, 1),
+            "carrying": result.carrying,
+        }  # fmt: skip
+        notes.append(Note("swap-accepted", subject, f"The route {subject} leads to {swap.gateway} now.", facts))
+        if result.carrying is False:
+            text = f"The route {subject} leads to {swap.gateway}, but the gateway sees none of its packets."
+            notes.append(Note("not-carrying", subject, text, facts))
+    return notes
+
+
+def move_note(move: Move, evidence: Evidence) -> Note:
+    """That routes are being moved, why, and on what evidence."""
+    source, swaps = move.group.gateway or "", move.swaps
+    code = "failover"
+    if move.leave.voluntary:
+        code = "failback" if move.leave.code == "failback" else "voluntary-move"
+    text = (
+        f"Moving {counted(swaps)} of zone {move.group.zone} for {move.group.site} from {source} to {move.target}: "
+        f"{move.leave.text}"
+    )
+    facts: dict[str, object] = {
+        "reason": move.leave.code,
+        "to": move.target,
+        "routes": [str(swap.key) for swap in swaps[:ROUTES_NAMED]],
+        **seen_of(evidence, source),
+    }
+    return Note(code, source, text, facts)
+
+
+def seen_of(evidence: Evidence, gateway: str) -> dict[str, object]:
+    """The figures that a verdict on a gateway goes by."""
+    seen: GatewayEvidence | None = evidence.gateways.get(gateway)
+    if seen is None:
+        return {}
+    instance = evidence.ec2.instances.get(gateway) if evidence.ec2 is not None else None
+    return {
+        "heartbeats": f"{seen.heartbeat.lost}/{seen.heartbeat.sent} lost",
+        "heartbeat_age": seen.heartbeat.last_answer_age,
+        "icmp": f"{seen.icmp.lost}/{seen.icmp.sent} lost",
+        "icmp_age": seen.icmp.last_answer_age,
+        "ec2_state": instance.state if instance is not None else None,
+        "drill": evidence.ec2.drill if evidence.ec2 is not None else None,
+    }
+
+
+def counted(routes: Sized) -> str:
+    """How many routes there are, in words."""
+    return f"{len(routes)} route{'' if len(routes) == 1 else 's'}"

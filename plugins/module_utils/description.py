@@ -39,7 +39,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
     for key in variables:
         # other vpnha_ variables belong to roles and playbooks: only what looks misspelt is a problem
         bare = str(key).removeprefix("vpnha_")
-        hint = nearest(bare, (known.removeprefix("vpnha_") for known in VARIABLES), cutoff=0.85)
+        hint = nearest(bare, (known.removeprefix("vpnha_") for known in VARIABLES), cutoff=0.8)
         if str(key).startswith("vpnha_") and key not in VARIABLES and hint:
             problems.add(str(key), f"this variable is unknown; did you mean vpnha_{hint}?")
     tunnels = _tunnels(top)

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carries swaps out, in threads, over connections that are open before they are needed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Swap, SwapResult
+
+POOL = 32  # calls side by side
+_ROUNDS = 4  # batches of swaps side by side, each with a thread that waits for its calls
+_BATCH = 50  # EC2 takes so many calls at once; those of a further batch wait for its token bucket anyway
+_ROUND_SECONDS = 20.0  # nothing of a batch is begun later; the engine decides anew on what it then sees
+WARM = 8  # connections kept open for swaps
+
+
+class _Bucket(ec2.TokenBucket):
+    """Gives no more tokens once the monitor stops: calls in flight end, and no other begins."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        def sleep(seconds: float) -> None:
+            stopped.wait(seconds)
+
+        super().__init__(sleep=sleep)
+        self._stopped = stopped
+
+    def acquire(self, deadline: float | None = None) -> bool:
+        return not self._stopped.is_set() and super().acquire(deadline) and not self._stopped.is_set()
+
+
+class Actuator:
+    """``client`` makes or returns the one EC2 client; it is asked in threads, and its failure is a swap's failure.
+
+    ``deliver`` gets the results of each batch, in one of the actuator's threads.
+    """
+
+    def __init__(self, client: Callable[[], Any], deliver: Callable[[Sequence[SwapResult]], None]) -> None:
+        self._client = client
+        self._deliver = deliver
+        self._stopped = threading.Event()
+        self._bucket = _Bucket(self._stopped)
+        self._calls = ThreadPoolExecutor(POOL, thread_name_prefix="ec2-call")
+        self._rounds = ThreadPoolExecutor(_ROUNDS, thread_name_prefix="swap-round")
+        self._open: set[Future[None]] = set()
+
+    def swap(self, swaps: Sequence[Swap]) -> None:
+        """Begin swaps; returns at once."""
+        for start in range(0, len(swaps), _BATCH):
+            future = self._rounds.submit(self._round, tuple(swaps[start : start + _BATCH]))
+            self._open.add(future)
+            future.add_done_callback(self._open.discard)
+
+    def warm(self, table_id: str | None) -> None:
+        """Open connections for swaps, or show those that are open that they are wanted; returns at once.
+
+        Reads one small thing over each; without a table id there is nothing to swap either.
+        """
+        if table_id is not None and not self._stopped.is_set():
+            for _ in range(WARM):
+                self._calls.submit(self._touch, table_id)
+
+    def stop(self, timeout: float) -> bool:
+        """Begin no other call, and wait for those in flight; False when some had not ended in ``timeout`` seconds."""
+        self._stopped.set()
+        until = time.monotonic() + timeout
+        for future in list(self._open):
+            try:
+                future.result(max(0.0, until - time.monotonic()))
+            except TimeoutError:
+                return False
+        self._rounds.shutdown(wait=False, cancel_futures=True)
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        return True
+
+    def _touch(self, table_id: str) -> None:
+        try:
+            self._client().describe_route_tables(RouteTableIds=[table_id])
+        except Exception:  # the reader meets the same trouble, and tells
+            return
+
+    def _round(self, swaps: Sequence[Swap]) -> None:
+        began = time.monotonic()
+        try:
+            results = routes.swap_all(
+                self._client(), swaps, bucket=self._bucket, pool=self._calls, deadline=began + _ROUND_SECONDS
+            )
+        except Exception as error:  # each swap has an end, else the engine would wait for it for ever
+            spent = (time.monotonic() - began) * 1000
+            code = getattr(error, "code", type(error).__name__)
+            results = [SwapResult(swap, None, str(code), str(error), spent) for swap in swaps]
+        self._deliver(results)

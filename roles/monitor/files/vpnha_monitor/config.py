@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitor's configuration file: read, checked as a whole, or refused with every problem as a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils import description
+from ansible_collections.vpnha.aws.plugins.module_utils.description_fields import Problems, Section, kind
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
+from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import MIN_KEY_CHARS, PORT
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
+
+DEFAULT_PATH = Path("/etc/vpnha/monitor.yml")
+JOURNAL = "/var/lib/vpnha/journal.sqlite"
+LISTEN = "0.0.0.0:9784"
+_KEYS = ("monitor", "deployment", "keys", "endpoint_url", "journal", "listen", "agent_port")
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """What a monitor needs to know."""
+
+    monitor: str  # its own name in the deployment
+    deployment: Deployment
+    keys: tuple[str, ...]  # heartbeat secrets; the first signs
+    journal: Path
+    host: str  # where /metrics, /healthz and /status are served
+    port: int
+    endpoint_url: str = ""
+    agent_port: int = PORT
+
+    @property
+    def url(self) -> str:
+        """Where a process on the same host finds the monitor."""
+        return f"http://{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"
+
+
+def load(path: Path) -> MonitorConfig:
+    """The configuration in a file. Raises DescriptionError with every problem found."""
+    return parse(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """The mapping in a YAML file. Raises DescriptionError with one sentence."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DescriptionError([f"{path}: the file is not UTF-8 text; write it anew with the monitor role."]) from None
+    except OSError as error:
+        raise DescriptionError(
+            [f"{path}: the file cannot be read ({error.strerror}); give another, or its rights."]
+        ) from None
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise DescriptionError([f"{where}: this is not YAML ({what}); mend that line."]) from None
+    if not isinstance(value, Mapping):
+        raise DescriptionError(
+            [f"{path}: the file holds {kind(value)} where a dictionary with {', '.join(_KEYS)} is needed."]
+        )
+    return value
+
+
+def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
+    """The configuration in a mapping; ``where`` begins each sentence. Raises DescriptionError with every problem."""
+    problems = Problems()
+    section = Section(problems, where, value, _KEYS)
+    name = section.text("monitor", need="the monitor's name in the deployment")
+    journal = section.text("journal", JOURNAL)
+    if not Path(journal).is_absolute():
+        section.problem("journal", f"'{journal}' is no absolute path; write one like {JOURNAL}.")
+    host, port = _listen(section)
+    agent_port = value.get("agent_port", PORT)
+    if isinstance(agent_port, bool) or not isinstance(agent_port, int) or not 0 < agent_port < 65536:
+        section.problem("agent_port", f"'{agent_port}' is no UDP port; write a number from 1 to 65535.")
+    deployment = _deployment(section)
+    if deployment is not None and name and name not in {monitor.name for monitor in deployment.monitors}:
+        section.problem("monitor", f"'{name}' is no monitor of the deployment; name one of its monitors.")
+    keys = _keys(section)
+    if problems.sentences or deployment is None:
+        raise DescriptionError(problems.sentences)
+    return MonitorConfig(
+        monitor=name,
+        deployment=deployment,
+        keys=keys,
+        journal=Path(journal),
+        host=host,
+        port=port,
+        endpoint_url=section.text("endpoint_url", ""),
+        agent_port=agent_port,
+    )
+
+
+def _listen(section: Section) -> tuple[str, int]:
+    listen = section.text("listen", LISTEN)
+    host, _colon, port = listen.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        section.problem("listen", f"'{listen}' is no address and TCP port; write one like {LISTEN}.")
+        return "", 0
+    return host, int(port)
+
+
+def _keys(section: Section) -> tuple[str, ...]:
+    keys = []
+    for where, key in section.items("keys", needed=True):
+        if isinstance(key, str) and len(key) >= MIN_KEY_CHARS:
+            keys.append(key)
+        else:  # never show it
+            section.problems.add(where, f"this heartbeat key is no string of at least {MIN_KEY_CHARS} characters.")
+    return tuple(keys)
+
+
+def _deployment(section: Section) -> Deployment | None:
+    raw = section.value.get("deployment")
+    if not isinstance(raw, Mapping):
+        section.problem("deployment", f"{kind(raw)} stands where the deployment's dictionary is needed.")
+        return None
+    try:
+        return description.from_dict(raw)
+    except DescriptionError as error:
+        for sentence in error.sentences:
+            section.problem("deployment", sentence)
+    return None
+
+
+def refuse_reload(old: MonitorConfig, new: MonitorConfig) -> list[str]:
+    """What of a new configuration a running monitor cannot take over, one sentence each."""
+    sentences = []
+    if new.deployment.region != old.deployment.region:
+        sentences.append(f"The region changes from {old.deployment.region}: restart the monitor for that.")
+    if (new.host, new.port) != (old.host, old.port):
+        sentences.append(f"listen changes from {old.host}:{old.port}: restart the monitor for that.")
+    if new.journal != old.journal:
+        sentences.append(f"journal changes from {old.journal}: restart the monitor for that.")
+    return sentences

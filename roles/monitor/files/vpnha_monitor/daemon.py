@@ -1,0 +1,343 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon: one loop that observes, judges, decides and hands out work, and never waits for any of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
+from ansible_collections.vpnha.aws.plugins.module_utils.decision import reload_problems
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, InvariantViolation
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Action,
+    Ec2View,
+    Note,
+    ReadEc2,
+    Swap,
+    SwapResult,
+)
+from ansible_collections.vpnha.aws.plugins.module_utils.told import result_notes
+
+from . import config, log, status
+from .actuator import Actuator
+from .carrying import Carrying
+from .clock import Lateness, boottime, monotonic
+from .house import House
+from .journal import Journal, Trouble
+from .metrics import Counters, StatusCollector
+from .mind import Mind
+from .observe import Observer
+from .reader import Reader, Reading
+from .record import Recorder
+from .sd_notify import Notifier
+from .web import Server
+
+TICK = 0.025  # s; with a heartbeat every 50 ms, silence is seen at most this late
+_STOP_SECONDS = 20.0  # for calls in flight when told to stop: two tries of each, and two reads
+_ANSWER_SECONDS = 1.0  # for the loop to answer an HTTP request
+_ACTIONS_KEPT = 20
+
+
+class StartError(Exception):
+    """The monitor cannot start; the text is one sentence."""
+
+
+def run(loaded: config.MonitorConfig, path: Path) -> int:
+    """Run a monitor until a signal ends it; the exit code. Raises StartError."""
+    sys.setswitchinterval(0.001)  # reading a large answer of EC2 in a thread must not keep the loop waiting
+    lines = log.Log()
+    lines.start()
+    try:
+        return asyncio.run(Monitor(loaded, path, lines).run())
+    finally:
+        lines.stop()
+
+
+class Monitor:
+    """All rooms, joined. Everything but `status_document` is for the loop's thread only."""
+
+    def __init__(self, loaded: config.MonitorConfig, path: Path, lines: log.Log) -> None:
+        now = monotonic()
+        self.config = loaded
+        self.path = path
+        self.started_wall = time.time()
+        self.registry = CollectorRegistry()
+        self.counters = Counters(self.registry)
+        self.registry.register(StatusCollector(self.status_document))
+        self.journal = Journal(loaded.journal, lambda trouble: self._from_thread(self._journal_trouble, trouble))
+        self.recorder = Recorder(self.journal, self.counters)
+        self.observer = Observer(loaded)
+        self.mind = Mind(loaded.deployment, loaded.monitor, now)
+        self.carrying = Carrying()
+        self.notifier = Notifier()
+        self.lateness = Lateness(now, boottime())
+        self.house = House(self, lines)
+        self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
+        self.swaps_in_flight = 0
+        self.ec2_error = ""
+        self.config_error = ""
+        self._client: Any = None
+        self._client_lock = threading.Lock()
+        self._reads = ThreadPoolExecutor(4, thread_name_prefix="ec2-read")
+        self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
+        self.actuator = Actuator(self.client, lambda results: self._from_thread(self._swapped, results))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """From start to stop."""
+        self._loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        try:
+            server = Server(self.config.host, self.config.port, self.status_document, self.registry)
+        except OSError as error:
+            raise StartError(
+                f"Cannot listen on {self.config.host}:{self.config.port} ({error.strerror}); "
+                "change listen in the configuration, or end the process that uses that port."
+            ) from error
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stop.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self.journal.start()
+        self.reader.start()
+        server.start()
+        self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
+        gc.collect()
+        gc.freeze()  # what lives for ever need not be looked at again and again
+        self._loop.call_soon(self._tick, monotonic())
+        self.notifier.send("READY=1")
+        await stop.wait()
+        await self._stop()
+        await asyncio.to_thread(server.stop)
+        return 0
+
+    async def _stop(self) -> None:
+        """Finish the calls in flight, change nothing else."""
+        self._stopping = True
+        self.notifier.send("STOPPING=1")
+        self.note(Note("daemon-stopping", self.config.monitor, f"Monitor {self.config.monitor} stops."))
+        self.reader.stop()
+        ended = await asyncio.to_thread(self.actuator.stop, _STOP_SECONDS)
+        await asyncio.sleep(0)  # results that came last are in the loop's queue
+        if not ended:
+            log.line("Some calls to EC2 had not ended when the monitor had to.")
+        self._reads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.journal.close)
+        self.observer.close()
+
+    # --- each tick ----------------------------------------------------------------------------------------
+
+    def _tick(self, due: float) -> None:
+        if self._stopping:
+            return
+        now = monotonic()
+        late = self.lateness.woke(due, now, boottime())
+        try:
+            self._observe(now, late)
+            self._step(now)
+            self.house.keep(now, late)
+        except Exception as error:  # one bad cycle must not be the last one
+            self.recorder.error("cycle", error)
+        assert self._loop is not None
+        # A cycle that was itself too long makes the next one late, which is then seen; a long pause is not made up for.
+        following = due + TICK if late < TICK else now + TICK
+        self._loop.call_at(following, self._tick, following)
+
+    def _observe(self, now: float, late: float) -> None:
+        self.observer.receive(now)
+        if late > self.config.deployment.timing.loop_lag:
+            self.counters.pauses.inc()
+            self.observer.restart()
+        self.observer.send(now)
+
+    def _step(self, now: float) -> None:
+        before = self.mind.summary()
+        try:
+            actions = self.mind.step(self.observer.evidence(now), self.lateness.take(), now)
+        except InvariantViolation as violation:
+            self.counters.errors.labels("invariant").inc()
+            self.note(Note("invariant-violated", str(violation.number), str(violation)), before)
+            return
+        if actions:
+            self._act(actions, before)
+        self.carrying.saw({name: seen.report for name, seen in self.mind.evidence.gateways.items() if seen.report}, now)
+        for note in self.carrying.judge(now):
+            self.note(note)
+
+    def _act(self, actions: Sequence[Action], before: Mapping[str, object]) -> None:
+        swaps = [action for action in actions if isinstance(action, Swap)]
+        if swaps:  # before anything is recorded
+            self.swaps_in_flight += len(swaps)
+            self.actuator.swap(swaps)
+        for action in actions:
+            if isinstance(action, Note):
+                self.note(action, before)
+            elif isinstance(action, ReadEc2):
+                self.reader.request()
+        for swap in swaps:
+            self.note(
+                Note(
+                    "swap-issued",
+                    str(swap.key),
+                    f"{swap.key} is being swapped to {swap.gateway}.",
+                    {"gateway": swap.gateway, "eni": swap.eni_id, "reason": swap.reason, "voluntary": swap.voluntary},
+                ),
+                before,
+            )
+
+    def note(self, note: Note, state: Mapping[str, object] | None = None) -> None:
+        """Tell."""
+        self.recorder.note(note, state)
+
+    # --- EC2 ----------------------------------------------------------------------------------------------
+
+    def client(self) -> Any:
+        """The client of reads and swaps alike: reads keep its credentials fresh. For threads; raises Ec2Error."""
+        with self._client_lock:
+            if self._client is None:
+                region = self.config.deployment.region
+                self._client = ec2.make_client(region=region, endpoint_url=self.config.endpoint_url, pool=64)
+            return self._client
+
+    def _read(self) -> Ec2View:
+        return routes.read_view(self.client(), self.config.deployment, self._reads)
+
+    def _deliver_reading(self, reading: Reading) -> None:
+        self._from_thread(self._took_reading, reading)
+
+    def _took_reading(self, reading: Reading) -> None:
+        if reading.view is None:
+            self.counters.reads.labels("failed").inc()
+            text = str(reading.error)
+            if text != self.ec2_error:
+                log.line(text, logging.WARNING, code="ec2-unreadable", error=type(reading.error).__name__)
+            self.ec2_error = text
+            return
+        self.counters.reads.labels("ok").inc()
+        self.ec2_error = ""
+        first = self.mind.view is None
+        self.mind.read(reading.view, reading.began)
+        if first:
+            self.house.warm()
+        self._step_now()
+
+    def _swapped(self, results: Sequence[SwapResult]) -> None:
+        self.swaps_in_flight -= len(results)
+        now = monotonic()
+        view = self.mind.view
+        zones = {key: route.zone for key, route in view.routes.items()} if view else {}
+        self.carrying.accepted([result for result in results if result.accepted], zones, now)
+        for result in results:
+            outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
+            self.counters.swaps.labels(outcome, result.swap.reason).inc()
+            if result.accepted:
+                self.counters.swap_seconds.observe(result.milliseconds / 1000)
+            self.actions.append(
+                {
+                    "wall": time.time(),
+                    "table": result.swap.key.table_id,
+                    "destination": result.swap.key.destination,
+                    "gateway": result.swap.gateway,
+                    "reason": result.swap.reason,
+                    "outcome": outcome,
+                    "error": result.error,
+                    "milliseconds": round(result.milliseconds, 1),
+                }
+            )
+        if self._stopping:  # no step will come to tell of them
+            for note in result_notes(results):
+                self.note(note)
+        self.mind.results += results
+        self._step_now()
+
+    def _step_now(self) -> None:
+        """A step out of turn, on news."""
+        if self._stopping:
+            return
+        now = monotonic()
+        try:
+            self.observer.receive(now)
+            self._step(now)
+        except Exception as error:
+            self.recorder.error("cycle", error)
+
+    # --- from other threads ---------------------------------------------------------------------------------
+
+    def _from_thread(self, call: Any, *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(call, *arguments)
+
+    def status_document(self) -> dict[str, Any] | None:
+        """The status, for other threads; None when the loop does not answer in time."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return None
+        asking = asyncio.run_coroutine_threadsafe(self._status(), loop)
+        try:
+            return asking.result(_ANSWER_SECONDS)
+        except Exception:
+            asking.cancel()
+            return None
+
+    async def _status(self) -> dict[str, Any]:
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """The status document of this moment."""
+        return status.build(self.config.deployment, self.mind.state.verdicts, self.mind.evidence, self.house.daemon())
+
+    def _journal_trouble(self, trouble: Trouble) -> None:
+        self.note(Note("journal-failed", str(self.journal.path), trouble.text, resolved=trouble.kind == "recovered"))
+
+    # --- reload -------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """SIGHUP: read the configuration again, beside the loop, and take it if it is good."""
+        assert self._loop is not None
+        reading = self._loop.run_in_executor(None, config.load, self.path)
+        reading.add_done_callback(self._reloaded)
+
+    def _reloaded(self, reading: asyncio.Future[config.MonitorConfig]) -> None:
+        try:
+            fresh = reading.result()
+            sentences = config.refuse_reload(self.config, fresh)
+            sentences += reload_problems(self.mind.state, fresh.deployment)
+        except DescriptionError as error:
+            sentences = list(error.sentences)
+        except Exception as error:
+            self.recorder.error("reload", error)
+            sentences = [f"{self.path} could not be loaded: {error}."]
+        if sentences:
+            self.config_error = " ".join(sentences)
+            self.note(Note("config-refused", str(self.path), f"The old configuration stays: {self.config_error}"))
+            return
+        resolved, self.config_error = bool(self.config_error), ""
+        self.observer = Observer(fresh, self.observer)
+        if fresh.endpoint_url != self.config.endpoint_url:
+            self._client = None
+        self.config = fresh
+        self.mind.reload(fresh.deployment)
+        self.reader.interval = fresh.deployment.timing.ec2_interval
+        self.reader.request()
+        if resolved:
+            self.note(Note("config-refused", str(self.path), "The configuration is good again.", resolved=True))
+        self.note(Note("config-reloaded", str(self.path), f"The configuration {self.path} is in force."))

@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Housekeeping, once a second: signs of life, warm connections, and trouble of the monitor's own to tell."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+
+from . import status
+from .clock import monotonic
+from .log import Log
+from .observe import SUSPICIOUS
+
+if TYPE_CHECKING:
+    from .daemon import Monitor
+
+_EVERY = 1.0  # s
+_WARM_EVERY = 10.0  # s; servers close connections that are quiet for long
+_LAG_MEMORY = 60  # s
+_REJECTED_AT_LEAST = 5  # suspicious packets within a minute: one may be a duplicate of the network's
+_RENEWED_AFTER = 60.0  # s without a complaint about renewing credentials
+_REJECTED_MEMORY = 60.0  # s without another one until it is over
+
+
+class House:
+    """Works for one monitor, on its loop."""
+
+    def __init__(self, monitor: Monitor, lines: Log) -> None:
+        self._monitor = monitor
+        self._lines = lines
+        self._due = 0.0
+        self._warm_due = 0.0
+        self._alive_due = 0.0
+        self._lags: deque[float] = deque([0.0], maxlen=_LAG_MEMORY)
+        self._worst = 0.0
+        self._rejected: deque[tuple[float, int]] = deque()
+        self._told_rejected = False
+        self._told_skew = False
+        self._told_ping = False
+        self._sentence = ""
+        self._credentials = _CredentialsWatch()
+        self._told_credentials = False
+
+    def keep(self, now: float, late: float) -> None:
+        """Called at every tick."""
+        self._worst = max(self._worst, late)
+        interval = self._monitor.notifier.watchdog_interval
+        if interval is not None and now >= self._alive_due:
+            self._alive_due = now + interval / 2
+            self._monitor.notifier.send("WATCHDOG=1")
+        if now < self._due:
+            return
+        self._due = now + _EVERY
+        self._lags.append(self._worst)
+        self._worst = 0.0
+        self._packets(now)
+        self._clock()
+        self._ping()
+        self._renewal(now)
+        if now >= self._warm_due:
+            self._warm_due = now + _WARM_EVERY
+            self.warm()
+        self._say()
+
+    def warm(self) -> None:
+        """Keep connections for swaps open."""
+        view = self._monitor.mind.view
+        key = next(iter(view.routes), None) if view else None
+        self._monitor.actuator.warm(key.table_id if key else None)
+
+    def daemon(self) -> status.Daemon:
+        """The monitor's own part of the status."""
+        monitor = self._monitor
+        return status.Daemon(
+            monitor=monitor.config.monitor,
+            started_wall=monitor.started_wall,
+            loop_lag=max(self._worst, *self._lags),
+            journal={
+                "path": str(monitor.journal.path),
+                "failing": monitor.journal.failing,
+                "dropped": monitor.journal.dropped + self._lines.dropped,
+            },
+            refused=monitor.observer.refused,
+            send_errors=monitor.observer.errors,
+            swaps_in_flight=monitor.swaps_in_flight,
+            actions=tuple(monitor.actions),
+            events=tuple(event.to_dict() for event in monitor.recorder.recent),
+            ec2_error=monitor.ec2_error,
+            clock_skew=ec2.CLOCK.skew,
+            config_error=monitor.config_error,
+            rtt={name: watch.asker.rtt for name, watch in monitor.observer.watches.items()},
+        )
+
+    def _say(self) -> None:
+        sentence = self._monitor.status()["sentence"]
+        if sentence != self._sentence:
+            self._sentence = sentence
+            self._monitor.notifier.status(sentence)
+
+    def _packets(self, now: float) -> None:
+        refused = self._monitor.observer.refused
+        total = sum(refused[reason] for reason in SUSPICIOUS)
+        self._rejected.append((now, total))
+        while self._rejected[0][0] < now - _REJECTED_MEMORY:
+            self._rejected.popleft()
+        grown = total - self._rejected[0][1]
+        counts = {reason: refused[reason] for reason in SUSPICIOUS if refused[reason]}
+        if grown >= _REJECTED_AT_LEAST and not self._told_rejected:
+            self._told_rejected = True
+            self._monitor.note(
+                Note("heartbeats-rejected", "", f"{grown} packets were ignored as no answers of ours.", counts)
+            )
+        elif grown == 0 and self._told_rejected:
+            self._told_rejected = False
+            self._monitor.note(Note("heartbeats-rejected", "", "No more such packets arrive.", counts, resolved=True))
+
+    def _clock(self) -> None:
+        skew = ec2.CLOCK.skew
+        if bool(skew) != self._told_skew:
+            self._told_skew = bool(skew)
+            text = f"AWS's clock is {skew:+.0f} s from this host's." if skew else "This host's clock is right again."
+            self._monitor.note(Note("clock-skewed", "", text, {"skew": skew}, resolved=not skew))
+
+    def _ping(self) -> None:
+        denied = self._monitor.observer.errors["icmp EPERM"]
+        if denied and not self._told_ping:
+            self._told_ping = True
+            text = "The monitor may not send ICMP echo requests: its process lacks CAP_NET_RAW."
+            self._monitor.note(Note("gateway-no-second-sign", "", text, {"errors": denied}))
+
+    def _renewal(self, now: float) -> None:
+        watch = self._credentials
+        if watch.trouble and now - watch.at > _RENEWED_AFTER:
+            watch.trouble = ""
+        if bool(watch.trouble) != self._told_credentials:
+            self._told_credentials = bool(watch.trouble)
+            text = f"AWS credentials could not be renewed: {watch.trouble}" if watch.trouble else "They were renewed."
+            self._monitor.note(Note("credentials-expiring", "", text, resolved=not watch.trouble))
+
+
+class _CredentialsWatch(logging.Handler):
+    """Hears botocore say that it could not renew credentials; it tries at every call, long before they expire."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.trouble = ""
+        self.at = 0.0
+        logging.getLogger("botocore.credentials").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.trouble, self.at = record.getMessage(), monotonic()

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prometheus metrics: counters kept as things happen, gauges made from the status when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
+
+_SWAP_BUCKETS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
+_VERDICTS = tuple(verdict.value for verdict in Verdict)
+
+
+class Counters:
+    """What only grows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter("vpnha_events", "Events by diagnosis.", ["code", "resolved"], registry=registry)
+        self.errors = Counter("vpnha_errors", "Errors inside the monitor by room.", ["room"], registry=registry)
+        self.swaps = Counter("vpnha_swaps", "Swaps by what became of them.", ["result", "reason"], registry=registry)
+        self.swap_seconds = Histogram(
+            "vpnha_swap_seconds", "From issuing a swap to its acceptance.", buckets=_SWAP_BUCKETS, registry=registry
+        )
+        self.reads = Counter("vpnha_ec2_reads", "Reads of EC2 by result.", ["result"], registry=registry)
+        self.pauses = Counter("vpnha_loop_pauses", "Times the loop was too late to be trusted.", registry=registry)
+
+
+class StatusCollector(Collector):
+    """Gauges out of the status document; none of them when the loop does not answer."""
+
+    def __init__(self, ask: Callable[[], Mapping[str, Any] | None]) -> None:
+        self._ask = ask
+
+    def describe(self) -> list[Metric]:
+        """Empty: the registry must not ask the loop before it runs."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """One scrape."""
+        status = self._ask()
+        yield _single("vpnha_loop_alive", "1 if the monitor's loop answers.", 0.0 if status is None else 1.0)
+        if status is not None:
+            yield from gauges(status)
+
+
+def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """All gauges of a status document, in its own units: seconds, shares 0..1, counts."""
+    verdict = GaugeMetricFamily("vpnha_gateway_verdict", "1 for the gateway's verdict.", labels=["gateway", "verdict"])
+    loss = GaugeMetricFamily("vpnha_gateway_loss_ratio", "Probes lost, grey window.", labels=["gateway", "probe"])
+    rtt = GaugeMetricFamily("vpnha_gateway_rtt_seconds", "Round trip of the newest heartbeat.", labels=["gateway"])
+    age = GaugeMetricFamily("vpnha_gateway_answer_age_seconds", "Since the last answer.", labels=["gateway"])
+    routes = GaugeMetricFamily("vpnha_gateway_routes", "Managed routes that use the gateway.", labels=["gateway"])
+    tunnel = GaugeMetricFamily("vpnha_tunnel_verdict", "1 for the tunnel's verdict.", labels=["tunnel", "verdict"])
+    site = GaugeMetricFamily(
+        "vpnha_path_verdict", "1 for the verdict on the way to a site.", labels=["site", "gateway", "verdict"]
+    )
+    for gateway in status["gateways"]:
+        name = gateway["name"]
+        _verdict(verdict, [name], gateway["verdict"])
+        loss.add_metric([name, "heartbeat"], gateway["heartbeat"]["slow_loss"])
+        loss.add_metric([name, "icmp"], gateway["icmp"]["slow_loss"])
+        if gateway["rtt_ms"] is not None:
+            rtt.add_metric([name], gateway["rtt_ms"] / 1000)
+        if gateway["answer_age"] is not None:
+            age.add_metric([name], gateway["answer_age"])
+        routes.add_metric([name], gateway["routes"])
+    for each in status["tunnels"]:
+        _verdict(tunnel, [each["name"]], each["verdict"])
+    for each in status["paths"]:
+        _verdict(site, [each["site"], each["gateway"]], each["verdict"])
+    yield from (verdict, loss, rtt, age, routes, tunnel, site)
+    refused = GaugeMetricFamily("vpnha_packets_refused", "Ignored packets since the start.", labels=["reason"])
+    for reason, count in status["refused"].items():
+        refused.add_metric([reason], count)
+    yield refused
+    yield _single("vpnha_routes_away_from_home", "Managed routes not at their home gateway.", len(status["away"]))
+    yield _single("vpnha_routes_missing", "Managed routes that are not there.", len(status["missing_routes"]))
+    yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
+    yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
+    yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
+    if status["ec2"]["age"] is not None:
+        yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
+    yield _single("vpnha_clock_skew_seconds", "AWS's clock minus this host's, if it matters.", status["clock_skew"])
+    yield _single("vpnha_loop_lag_seconds", "Worst lateness of the loop in the last minute.", status["loop_lag"])
+    yield _single("vpnha_journal_failing", "1 while it cannot be written.", float(status["journal"]["failing"]))
+    yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
+    yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _verdict(family: GaugeMetricFamily, labels: list[str], verdict: str) -> None:
+    for each in _VERDICTS:
+        family.add_metric([*labels, each], float(each == verdict))
+
+
+def _single(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Joins the engine's ``step`` to the evidence at hand: judge and decide. Runs on the loop, does no I/O."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.vpnha.aws.plugins.module_utils.decision import reconfigured, start, step
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Action,
+    Deployment,
+    Ec2View,
+    Evidence,
+    GatewayEvidence,
+    SwapResult,
+)
+from ansible_collections.vpnha.aws.plugins.module_utils.state import State
+
+_TRIES = 40  # steps that fail in a row, about a second of them, before the state is given up for a fresh one
+
+
+@dataclass
+class Mind:
+    """The engine's state, and what goes into the next step."""
+
+    deployment: Deployment
+    monitor: str
+    started: float
+    view: Ec2View | None = None
+    view_began: float = 0.0
+    view_version: int = 0
+    results: list[SwapResult] = field(default_factory=list)
+    failures: int = 0  # steps in a row that ended in an exception
+
+    def __post_init__(self) -> None:
+        self.state = self._fresh(self.started)
+        self.evidence = Evidence(gateways={})
+
+    def read(self, view: Ec2View, began: float) -> None:
+        """Take a read of EC2 that began at ``began``."""
+        self.view, self.view_began = view, began
+        self.view_version += 1
+
+    def step(self, gateways: dict[str, GatewayEvidence], lag: float, now: float) -> Sequence[Action]:
+        """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh."""
+        self.evidence = Evidence(
+            gateways=gateways,
+            ec2=self.view,
+            ec2_age=None if self.view is None else now - self.view_began,
+            ec2_version=self.view_version,
+            loop_lag=lag,
+            wall=time.time(),
+            results=tuple(self.results),
+        )
+        self.results.clear()
+        try:
+            self.state, actions = step(self.state, self.evidence, now)
+        except Exception:
+            self.failures += 1
+            if self.failures % _TRIES == 0:
+                self.state = self._fresh(now)
+            raise
+        self.failures = 0
+        return actions
+
+    def reload(self, deployment: Deployment) -> None:
+        """Go on with another description of the same deployment."""
+        self.deployment = deployment
+        self.state = reconfigured(self.state, deployment)
+
+    def _fresh(self, now: float) -> State:
+        # The seed only spreads the retries of several monitors, so their names are random enough.
+        return start(self.deployment, now, zlib.crc32(self.monitor.encode()))
+
+    def summary(self) -> dict[str, str]:
+        """The state that a decision comes from, as logs show it."""
+        return {name: judgement.verdict.value for name, judgement in self.state.verdicts.gateways.items()}

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where everything that happens is written: journal, log, counters, and a short memory for ``status``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+
+from . import log
+from .clock import monotonic
+from .journal import Event, Journal
+from .metrics import Counters
+
+_REMEMBERED = 50
+
+
+class Recorder:
+    """Called from the loop only; nothing here blocks."""
+
+    def __init__(self, journal: Journal, counters: Counters) -> None:
+        self.recent: deque[Event] = deque(maxlen=_REMEMBERED)
+        self._journal = journal
+        self._counters = counters
+
+    def note(self, note: Note, state: Mapping[str, object] | None = None) -> None:
+        """Record what the engine or a room of the monitor says; ``state`` is what it was decided from."""
+        event = Event(time.time(), monotonic(), note.code, note.subject, note.text, note.evidence, note.resolved)
+        self.recent.append(event)
+        self._counters.events.labels(note.code, str(note.resolved).lower()).inc()
+        self._journal.put(event)
+        fields: dict[str, object] = {
+            "code": note.code,
+            "subject": note.subject,
+            "resolved": note.resolved,
+            "evidence": dict(note.evidence),
+        }
+        if state is not None:
+            fields["state"] = dict(state)
+        log.line(note.text, _level(note), **fields)
+
+    def error(self, room: str, error: BaseException) -> None:
+        """An error that must not end the monitor: counted, and logged with its traceback."""
+        self._counters.errors.labels(room).inc()
+        log.logger.error(
+            "%s: %s", room, error, exc_info=error, extra={"fields": {"room": room, "error": type(error).__name__}}
+        )
+
+
+def _level(note: Note) -> int:
+    diagnosis = DIAGNOSES.get(note.code)
+    quiet = note.resolved or diagnosis is None or diagnosis.action == "none"
+    return logging.INFO if quiet else logging.WARNING

@@ -1,0 +1,264 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The status document: what /status, /healthz, /metrics and ``vpnha status`` show, and the sentence of each cycle.
+
+Pure: made from the verdicts and the evidence of one moment. Times are seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Deployment,
+    Ec2View,
+    Evidence,
+    GatewayEvidence,
+    LossStats,
+    Route,
+    Verdict,
+)
+from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement, Verdicts
+
+_FLOWS = (Verdict.UP, Verdict.VIA_NEIGHBOUR, Verdict.GREY, Verdict.SUSPECT)
+_NO_LOSS = LossStats()
+_UNJUDGED = Judgement(Verdict.UNKNOWN, "monitor-observing", "Not judged yet.")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What the status says of the monitor itself."""
+
+    monitor: str
+    started_wall: float
+    loop_lag: float = 0.0
+    journal: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    send_errors: Mapping[str, int] = field(default_factory=dict)
+    swaps_in_flight: int = 0
+    actions: Sequence[Mapping[str, Any]] = ()
+    events: Sequence[Mapping[str, Any]] = ()
+    ec2_error: str = ""
+    clock_skew: float = 0.0
+    config_error: str = ""
+    rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
+
+
+def build(deployment: Deployment, verdicts: Verdicts, evidence: Evidence, daemon: Daemon) -> dict[str, Any]:
+    """The whole document, ready for JSON."""
+    view = evidence.ec2
+    routes = [_route(deployment, route) for _key, route in sorted(view.routes.items())] if view else []
+    traffic = _traffic(deployment, verdicts, view)
+    away = [route for route in routes if not route["at_home"]]
+    reasons = _reasons(deployment, evidence, verdicts)
+    return {
+        "monitor": daemon.monitor,
+        "deployment": deployment.name,
+        "region": deployment.region,
+        "wall": evidence.wall,
+        "started_wall": daemon.started_wall,
+        "sentence": sentence(deployment, traffic, away, view, reasons),
+        "healthy": not reasons,
+        "reasons": reasons,
+        "traffic": traffic,
+        "gateways": [_gateway(deployment, gateway.name, verdicts, evidence, daemon) for gateway in deployment.gateways],
+        "tunnels": [
+            {"name": tunnel.name, "site": tunnel.site, "gateway": tunnel.gateway}
+            | _judged(verdicts.tunnels.get(tunnel.name))
+            | _tunnel_figures(tunnel.name, evidence.gateways.get(tunnel.gateway))
+            for tunnel in deployment.tunnels
+        ],
+        "paths": [
+            {"gateway": gateway, "site": site} | _judged(judgement)
+            for (gateway, site), judgement in sorted(verdicts.paths.items())
+        ],
+        "sites": [
+            {"name": site.name, "prefixes": list(site.prefixes), "down": verdicts.sites_down.get(site.name, "")}
+            for site in deployment.sites
+        ],
+        "routes": routes,
+        "away": away,
+        "missing_routes": [str(key) for key in sorted(view.missing_routes)] if view else [],
+        "refused_tables": dict(view.refused_tables) if view else {},
+        "pins": _pins(view, evidence.wall),
+        "pauses": pauses(view, evidence.wall),
+        "drill": view.drill if view else None,
+        "ec2": {"age": _rounded(evidence.ec2_age), "error": daemon.ec2_error},
+        "loop_lag": round(daemon.loop_lag, 4),
+        "clock_skew": daemon.clock_skew,
+        "config_error": daemon.config_error,
+        "journal": dict(daemon.journal),
+        "refused": dict(daemon.refused),
+        "send_errors": dict(daemon.send_errors),
+        "swaps_in_flight": daemon.swaps_in_flight,
+        "actions": list(daemon.actions),
+        "events": list(daemon.events),
+    }
+
+
+def sentence(
+    deployment: Deployment,
+    traffic: Sequence[Mapping[str, Any]],
+    away: Sequence[Mapping[str, Any]],
+    view: Ec2View | None,
+    reasons: Sequence[str],
+) -> str:
+    """One sentence that answers whether traffic flows."""
+    if view is None:
+        return "Routes are not known yet: EC2 has not been read."
+    broken = [f"{each['site']} from {each['zone']}" for each in traffic if each["flows"] is False]
+    unknown = [f"{each['site']} from {each['zone']}" for each in traffic if each["flows"] is None]
+    if broken:
+        said = f"Traffic does not flow to {_listed(broken)}"
+    elif unknown:
+        said = f"It is not known whether traffic flows to {_listed(unknown)}"
+    elif not traffic:
+        said = "There is no managed route"
+    else:
+        said = f"Traffic flows to {_listed([site.name for site in deployment.sites])} from every zone"
+    if away:
+        said += f"; {len(away)} of {len(view.routes)} routes are away from home"
+    elif view.routes:
+        said += ", and every route is at home"
+    if reasons:
+        said += f"; the monitor needs attention: {reasons[0]}"
+    return said.rstrip(".") + "."
+
+
+def pauses(view: Ec2View | None, wall: float) -> list[dict[str, Any]]:
+    """The pauses in force."""
+    if view is None:
+        return []
+    found = [("deployment", "", view.paused_deployment_until_wall or 0.0)]
+    found += [("gateway", name, until) for name, until in sorted(view.paused_gateways.items())]
+    found += [("table", table, until) for table, until in sorted(view.paused_tables.items())]
+    return [{"scope": scope, "name": name, "until": until} for scope, name, until in found if until > wall]
+
+
+def carried(view: Ec2View | None) -> dict[str, int]:
+    """How many managed routes each gateway carries."""
+    counts: dict[str, int] = {}
+    for route in view.routes.values() if view else ():
+        if route.gateway is not None:
+            counts[route.gateway] = counts.get(route.gateway, 0) + 1
+    return counts
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _judged(judgement: Judgement | None) -> dict[str, Any]:
+    known = judgement or _UNJUDGED
+    return {"verdict": known.verdict.value, "code": known.code, "text": known.text}
+
+
+def _route(deployment: Deployment, route: Route) -> dict[str, Any]:
+    home = deployment.home(route.zone)
+    site = deployment.site_of(route.key.destination)
+    return {
+        "table": route.key.table_id,
+        "destination": route.key.destination,
+        "zone": route.zone,
+        "site": site.name if site else None,
+        "gateway": route.gateway,
+        "home": home.name if home else None,
+        "at_home": home is not None and route.gateway == home.name,
+        "target": route.target,
+        "blackhole": route.blackhole,
+    }
+
+
+def _traffic(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -> list[dict[str, Any]]:
+    """For each zone and site whether packets get there, by the gateways that the routes really name."""
+    users: dict[tuple[str, str], set[str | None]] = {}
+    for key, route in view.routes.items() if view else ():
+        site = deployment.site_of(key.destination)
+        if site is not None:
+            users.setdefault((route.zone, site.name), set()).add(None if route.blackhole else route.gateway)
+    for key in view.missing_routes if view else ():
+        site = deployment.site_of(key.destination)
+        zone = view.table_zones.get(key.table_id) if view else None
+        if site is not None and zone is not None:
+            users.setdefault((zone, site.name), set()).add(None)
+    found = []
+    for (zone, site_name), gateways in sorted(users.items()):
+        states = [_flows(verdicts, gateway, site_name) for gateway in gateways]
+        flows = False if False in states else None if None in states else True
+        names = sorted(gateway or "no gateway" for gateway in gateways)
+        found.append({"zone": zone, "site": site_name, "gateways": names, "flows": flows})
+    return found
+
+
+def _flows(verdicts: Verdicts, gateway: str | None, site: str) -> bool | None:
+    if gateway is None or site in verdicts.sites_down:
+        return False
+    verdict = verdicts.paths.get((gateway, site), _UNJUDGED).verdict
+    return None if verdict is Verdict.UNKNOWN else verdict in _FLOWS
+
+
+def _gateway(
+    deployment: Deployment, name: str, verdicts: Verdicts, evidence: Evidence, daemon: Daemon
+) -> dict[str, Any]:
+    gateway = deployment.gateway(name)
+    seen = evidence.gateways.get(name)
+    instance = evidence.ec2.instances.get(name) if evidence.ec2 else None
+    rtt = daemon.rtt.get(name)
+    figures = seen or GatewayEvidence(_NO_LOSS, _NO_LOSS)
+    return {
+        "name": name,
+        "zone": gateway.zone,
+        "address": gateway.address,
+        **_judged(verdicts.gateways.get(name)),
+        "routes": carried(evidence.ec2).get(name, 0),
+        "heartbeat": asdict(figures.heartbeat),
+        "icmp": asdict(figures.icmp),
+        "answer_age": _rounded(figures.heartbeat.last_answer_age),
+        "rtt_ms": None if rtt is None else round(rtt * 1000, 2),
+        "report_age": _rounded(figures.report_age),
+        "charon": figures.report.charon if figures.report else None,
+        "instance": None if instance is None else asdict(instance),
+    }
+
+
+def _tunnel_figures(name: str, seen: GatewayEvidence | None) -> dict[str, Any]:
+    report = seen.report.tunnels.get(name) if seen and seen.report else None
+    if report is None:
+        return {"ike": None, "child": None, "bgp": None, "rtt_ms": None, "loss": None}
+    return {
+        "ike": report.ike,
+        "child": report.child,
+        "bgp": report.bgp,
+        "rtt_ms": report.rtt_ms,
+        "loss": round(report.probe.slow_loss, 4),
+    }
+
+
+def _pins(view: Ec2View | None, wall: float) -> list[dict[str, Any]]:
+    return [
+        {"table": table, "gateway": pin.gateway, "until": pin.expires_wall, "by": pin.by}
+        for table, pin in (sorted(view.table_pins.items()) if view else ())
+        if pin.expires_wall > wall
+    ]
+
+
+def _reasons(deployment: Deployment, evidence: Evidence, verdicts: Verdicts) -> list[str]:
+    """Why the monitor could not do its work now, one sentence each; empty when it could."""
+    reasons = []
+    limit = max(3 * deployment.timing.ec2_interval, 15.0)
+    if evidence.ec2_age is None:
+        reasons.append("EC2 has not been read since the start.")
+    elif evidence.ec2_age > limit:
+        reasons.append(f"EC2 was last read {evidence.ec2_age:.0f} s ago.")
+    if verdicts.isolated:
+        reasons.append("No gateway answers the monitor.")
+    return reasons

@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""/metrics, /healthz and /status over HTTP, each in a thread of its own: none of them can hold the loop."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+Ask = Callable[[], Mapping[str, Any] | None]  # the status, or None when the loop does not answer in time
+
+_JSON = "application/json; charset=utf-8"
+_SILENT = {"healthy": False, "reasons": ["The monitor's loop does not answer."]}
+
+
+class Server:
+    """Serves until ``stop``. OSError from the constructor when the address is taken or not this host's."""
+
+    def __init__(self, host: str, port: int, ask: Ask, registry: CollectorRegistry) -> None:
+        class Handler(_Handler):
+            pass
+
+        Handler.ask = staticmethod(ask)
+        Handler.registry = registry
+        self._server = _HttpServer((host, port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin serving."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        # The standard one looks its own name up in DNS, which may be down exactly when the monitor has to start.
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    ask: Ask
+    registry: CollectorRegistry
+    timeout = 5.0  # s for a client that connects and says nothing
+    server_version = "vpnha"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """The three pages."""
+        path = self.path.split("?", 1)[0]
+        if path == "/metrics":
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
+        elif path == "/healthz":
+            status = self.ask()
+            health = _SILENT if status is None else {key: status[key] for key in ("healthy", "reasons", "sentence")}
+            self._json(200 if health["healthy"] else 503, health)
+        elif path == "/status":
+            status = self.ask()
+            self._json(503, _SILENT) if status is None else self._json(200, status)
+        else:
+            self._json(404, {"error": "There are /metrics, /healthz and /status."})
+
+    def _json(self, code: int, value: Mapping[str, Any]) -> None:
+        self._answer(code, _JSON, json.dumps(value, default=str).encode())
+
+    def _answer(self, code: int, kind: str, body: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not logged: a scrape every few seconds says nothing."""

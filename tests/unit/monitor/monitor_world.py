@@ -1,0 +1,315 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What surrounds a real monitor process: a network namespace, agents that speak the real protocol, moto as EC2."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from ansible_collections.vpnha.aws.plugins.module_utils.description import to_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, KeyRing
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    AgentReport,
+    Deployment,
+    Gateway,
+    LossStats,
+    Monitor,
+    Site,
+    Timing,
+    Tunnel,
+    TunnelReport,
+    Zone,
+)
+from moto.server import ThreadedMotoServer
+
+from vpnha_monitor import journal
+
+REGION = "eu-central-1"
+KEY = "k" * 40
+PREFIX = "192.168.10.0/24"
+CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_WELL = LossStats(sent=10, lost=0, window_full=True, last_answer_age=0.02, slow_full=True)
+
+
+@contextmanager
+def own_network() -> Iterator[None]:
+    """Move this thread into a fresh network namespace; threads and processes begun meanwhile live in it as well."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _LIBC.unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        ip("link", "set", "lo", "up")
+        yield
+    finally:
+        _LIBC.setns(before, CLONE_NEWNET)
+        os.close(before)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def deployment(**timing: float) -> Deployment:
+    """Two zones with a gateway each, one site, static routing."""
+    zones = ("eu-central-1a", "eu-central-1b")
+    gateways = tuple(
+        Gateway(f"gw-{zone[-1]}", zone, f"10.20.{number}.10", (zone,)) for number, zone in enumerate(zones)
+    )
+    tunnels = tuple(
+        Tunnel(
+            f"hq-{gateway.name}",
+            "hq",
+            gateway.name,
+            f"198.51.100.{number + 11}",
+            f"peer-{number}",
+            gateway.name,
+            f"169.254.10.{4 * number + 1}",
+            f"169.254.10.{4 * number + 2}",
+            f"169.254.10.{4 * number}/30",
+            None,
+        )
+        for number, gateway in enumerate(gateways)
+    )
+    return Deployment(
+        name="test",
+        region=REGION,
+        vpc_cidrs=("10.20.0.0/16",),
+        asn=64512,
+        zones=tuple(
+            Zone(zone, f"10.20.{number}.0/24", (f"10.20.{16 + number}.0/24",)) for number, zone in enumerate(zones)
+        ),
+        gateways=gateways,
+        sites=(Site("hq", (PREFIX,), ("192.168.10.10",), "static"),),
+        tunnels=tunnels,
+        monitors=(Monitor("mon-a", zones[1], "10.20.1.20"),),
+        timing=replace(Timing(ec2_interval=1.0, hold_down=2.0), **timing),
+    )
+
+
+class Agent:
+    """A gateway's agent and network stack: its address answers ICMP while it is alive."""
+
+    def __init__(self, gateway: Gateway, of: Deployment) -> None:
+        self.gateway = gateway
+        self.deployment = of
+        self.counters = dict.fromkeys((zone.name for zone in of.zones), 1000)
+        self.answered = 0
+        self._socket: socket.socket | None = None
+        self._stopped = threading.Event()
+        self.start()
+
+    def start(self) -> None:
+        ip("address", "add", f"{self.gateway.address}/32", "dev", "lo")
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((self.gateway.address, 7784))
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(self._socket, self._stopped), daemon=True)
+        self._thread.start()
+
+    def die(self) -> float:
+        """The power is cut; returns the monotonic time."""
+        ip("address", "del", f"{self.gateway.address}/32", "dev", "lo")
+        self._stopped.set()
+        at = time.monotonic()
+        self._thread.join()
+        return at
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _report(self) -> AgentReport:
+        others = [gateway.name for gateway in self.deployment.gateways if gateway != self.gateway]
+        return AgentReport(
+            boot_id="boot",
+            agent_id="agent",
+            charon="alive",
+            tunnels={
+                tunnel.name: TunnelReport(tunnel.name, "established", "installed", _WELL, _WELL, bgp="static")
+                for tunnel in self.deployment.tunnels
+                if tunnel.gateway == self.gateway.name
+            },
+            paths={site.name: "tunnel" for site in self.deployment.sites},
+            peers=dict.fromkeys(others),  # the gateways do not hear each other in this world
+            counters=dict(self.counters),
+        )
+
+    def _serve(self, sock: socket.socket, stopped: threading.Event) -> None:
+        answerer = HeartbeatAnswerer(KeyRing([KEY]), self.gateway.name)
+        published = 0.0
+        with sock:
+            while not stopped.is_set():
+                if not select.select([sock], [], [], 0.02)[0]:
+                    continue
+                packet, address = sock.recvfrom(65535)
+                now = time.monotonic()
+                if now - published > 0.05:
+                    answerer.publish(self._report(), now)
+                    published = now
+                answer = answerer.on_packet(packet, now)
+                if answer is not None and not stopped.is_set():
+                    sock.sendto(answer, address)
+                    self.answered += 1
+
+
+class World:
+    """All around the monitor, and the monitor's process."""
+
+    def __init__(self, directory: Path, **timing: float) -> None:
+        self.directory = directory
+        self.deployment = deployment(**timing)
+        self.server = ThreadedMotoServer("127.0.0.1", 4566, verbose=False)
+        self.server.start()
+        self.ec2 = boto3.client(
+            "ec2",
+            region_name=REGION,
+            endpoint_url="http://127.0.0.1:4566",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:4566/moto-api/reset", method="POST")).close()
+        self.enis: dict[str, str] = {}
+        self.tables: dict[str, str] = {}
+        self._build()
+        self.agents = {gateway.name: Agent(gateway, self.deployment) for gateway in self.deployment.gateways}
+        self.config = directory / "monitor.yml"
+        self.journal = directory / "journal.sqlite"
+        self.log = directory / "monitor.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.configure()
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for agent in self.agents.values():
+            agent.stop()
+        self.server.stop()
+
+    # --- EC2 ----------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        ec2 = self.ec2
+        vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+        for gateway in self.deployment.gateways:
+            zone = next(zone for zone in self.deployment.zones if zone.name == gateway.zone)
+            subnet = self._subnet(vpc, zone.gateway_subnet, zone.name)
+            tags = _tags(deployment="test", gateway=gateway.name, role="gateway")
+            eni = ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress=gateway.address)
+            self.enis[gateway.name] = eni["NetworkInterface"]["NetworkInterfaceId"]
+            ec2.create_tags(Resources=[self.enis[gateway.name]], Tags=tags)
+            ec2.modify_network_interface_attribute(
+                NetworkInterfaceId=self.enis[gateway.name], SourceDestCheck={"Value": False}
+            )
+            ec2.run_instances(
+                ImageId="ami-12c6146b",
+                MinCount=1,
+                MaxCount=1,
+                NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": self.enis[gateway.name]}],
+                TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+            )
+            table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+            self.tables[zone.name] = table
+            ec2.associate_route_table(RouteTableId=table, SubnetId=self._subnet(vpc, zone.app_subnets[0], zone.name))
+            ec2.create_tags(Resources=[table], Tags=_tags(deployment="test", table="app", zone=zone.name))
+            ec2.create_route(
+                RouteTableId=table, DestinationCidrBlock=PREFIX, NetworkInterfaceId=self.enis[gateway.name]
+            )
+
+    def _subnet(self, vpc: str, cidr: str, zone: str) -> str:
+        return str(self.ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"])
+
+    def target(self, zone: str) -> str:
+        """The gateway that a zone's route leads to."""
+        found = self.ec2.describe_route_tables(RouteTableIds=[self.tables[zone]])["RouteTables"][0]["Routes"]
+        eni = next(route["NetworkInterfaceId"] for route in found if route.get("DestinationCidrBlock") == PREFIX)
+        return next(name for name, known in self.enis.items() if known == eni)
+
+    def point(self, zone: str, gateway: str) -> None:
+        """Somebody swaps a zone's route."""
+        self.ec2.replace_route(
+            RouteTableId=self.tables[zone], DestinationCidrBlock=PREFIX, NetworkInterfaceId=self.enis[gateway]
+        )
+
+    # --- the monitor --------------------------------------------------------------------------------------
+
+    def configure(self, **changes: Any) -> None:
+        """Write its configuration."""
+        value: dict[str, Any] = {
+            "monitor": "mon-a",
+            "deployment": to_dict(self.deployment),
+            "keys": [KEY],
+            "endpoint_url": "http://127.0.0.1:4566",
+            "journal": str(self.journal),
+            "listen": "127.0.0.1:9784",
+        }
+        self.config.write_text(yaml.safe_dump(value | changes), encoding="utf-8")
+
+    def start(self, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+        """Start it, and wait until it knows the routes and hears everybody."""
+        env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"} | environment
+        env["PYTHONPATH"] = os.pathsep.join(sys.path)
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vpnha_monitor", "--config", str(self.config)], env=env, stdout=out, stderr=out
+            )
+        if wait:
+            self.until(
+                lambda: (
+                    (status := self.status()) is not None
+                    and status["routes"]
+                    and all(gateway["verdict"] == "up" for gateway in status["gateways"])
+                )
+            )
+        return self.process
+
+    def status(self) -> dict[str, Any] | None:
+        """/status; None while it does not answer."""
+        found = self.get("/status")
+        return None if found is None else json.loads(found[1])
+
+    def get(self, path: str) -> tuple[int, str] | None:
+        """A page's code and text; None while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:9784{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except (OSError, ValueError):
+            return None
+
+    def events(self, *codes: str) -> list[journal.Event]:
+        """What the journal has, of these codes."""
+        found = journal.read(self.journal) if self.journal.exists() else []
+        return [event for event in found if not codes or event.code in codes]
+
+    def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
+        """Wait for a condition; the monitor's log is in the failure."""
+        limit = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > limit or (self.process is not None and self.process.poll() is not None):
+                raise AssertionError(f"the monitor did not get there; its log:\n{self.log.read_text()[-6000:]}")
+            time.sleep(0.02)
+
+
+def _tags(**values: str) -> list[dict[str, str]]:
+    return [{"Key": f"vpnha:{name}", "Value": value} for name, value in values.items()]

@@ -294,6 +294,9 @@ _ALL = (
     ),
     Diagnosis("daemon-started", "Monitor started", "none", "It observes for a full window before it acts.", ""),
     Diagnosis("daemon-stopping", "Monitor stops", "none", "It finishes the call in flight, nothing else.", ""),
+    Diagnosis("swap-issued", "Swap handed to EC2", "none", "ReplaceRoute is being called for the route.", ""),
+    Diagnosis("carrying", "Moved route carries packets", "none", "The new gateway counts that zone's packets.", ""),
+    Diagnosis("config-reloaded", "New configuration in force", "none", "It was checked and taken over.", ""),
 )
 
 DIAGNOSES: dict[str, Diagnosis] = {diagnosis.code: diagnosis for diagnosis in _ALL}

@@ -15,11 +15,9 @@ from moto.core.exceptions import ServiceException
 from lab.api import iam
 from lab.api.actions import Actions
 from lab.api.iam import Refused, Resource
-from lab.api.lab import ACCOUNT, REGION
+from lab.api.lab import ACCOUNT, REGION, Answer
 
 _LOG = logging.getLogger(__name__)
-
-Answer = tuple[int, dict[str, str], Any]
 
 _READS = ("Describe", "Get", "List", "Search")
 _ROUTES = ("CreateRoute", "ReplaceRoute", "DeleteRoute")  # EC2 asks for permission on the table only

@@ -17,6 +17,8 @@ from lab.net import underlay
 from lab.net.desired import desired, table_routes
 from lab.net.kernel import Kernel
 
+Answer = tuple[int, dict[str, str], Any]  # HTTP status, headers, body
+
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 

@@ -61,6 +61,8 @@ class Kernel:
         from pyroute2 import IPRoute
 
         with self._lock:
+            for stale in netns.all_with(self._names.netns("card-")):  # of a process that was killed
+                netns.delete(stale)
             netns.delete(self._router)
             netns.add(self._router, router=True)
             underlay.plug(self._names, self._router, _UPLINK, underlay.VPC_ROUTER, gateway=None)

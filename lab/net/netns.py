@@ -37,6 +37,11 @@ def exists(name: str) -> bool:
     return Path("/run/netns", name).exists()
 
 
+def all_with(prefix: str) -> list[str]:
+    """Names of all namespaces that begin so."""
+    return sorted(path.name for path in Path("/run/netns").glob(f"{prefix}*"))
+
+
 def add(name: str, *, router: bool = False) -> None:
     """Make a namespace with its loopback up; ``router``: it forwards packets, and speaks no IPv6."""
     _run(["ip", "netns", "add", name])

@@ -1,0 +1,391 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gateways that die, seem to, or come back. The row numbers are those of the fault matrix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Instance, Verdict
+
+from .scenario import Play, deployment, play
+
+
+def test_all_is_well_and_nothing_is_said_or_done() -> None:
+    world = play().run(1).rest(120)
+    assert world.swaps == []
+    assert world.notes == []
+    assert world.at_home()
+
+
+def test_row_17_a_gateway_that_nobody_hears_is_left_after_one_window() -> None:
+    world = play()
+    world.gateways["gw-a"].power_off()
+    took = world.run_until_moved(3)
+    assert took <= world.plan.timing.window + 0.11
+    assert world.moved() == {("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b")}
+    assert {swap.reason for _at, swap in world.swaps} == {"gateway-silent"}
+    assert not any(swap.voluntary for _at, swap in world.swaps)
+    assert world.run(20).told("gateway-silent", "gw-a") == world.told("gateway-silent"), "told once"
+
+
+def test_the_swap_is_ordered_from_the_cached_view_without_waiting_for_a_read() -> None:
+    world = play()
+    world.frozen = True  # row 59: EC2 cannot be read, but routes can be replaced
+    world.run(40)
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(3) < 0.7
+    assert world.told("ec2-unreadable")
+
+
+def test_row_10_a_stopped_instance_is_down_by_ec2s_word_even_if_icmp_was_never_answered() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.icmp.works, gateway.icmp.answered_at = False, None
+    gateway.heartbeat.works = gateway.peers_hear = False
+    world.run(3)
+    assert world.swaps == []
+    assert world.told("gateway-no-second-sign", "gw-a")
+    world.change_instance("gw-a", state="stopping")
+    world.run(0.2)
+    assert {swap.reason for _at, swap in world.swaps} == {"gateway-stopped"}
+
+
+def test_ec2_says_stopped_but_the_gateway_answers_so_the_read_is_stale() -> None:
+    world = play()
+    world.change_instance("gw-a", state="stopped")
+    assert world.run(10).swaps == []
+
+
+def test_a_host_that_announces_its_shutdown_is_left_at_once() -> None:
+    world = play()
+    world.gateways["gw-a"].stopping = "host"
+    assert world.run_until_moved(1) <= 0.1
+    assert {swap.reason for _at, swap in world.swaps} == {"gateway-stopping"}
+
+
+def test_row_53_a_dead_agent_on_a_working_gateway_moves_nothing_and_is_told_if_it_stays_away() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.works = gateway.peers_hear = False
+    world.run(20)
+    assert world.notes == []
+    world.run(20)
+    assert world.swaps == []
+    assert len(world.told("agent-silent", "gw-a")) == 1
+    assert world.state.verdicts.paths["gw-a", "hq"].verdict is Verdict.UNKNOWN
+    gateway.heartbeat.works = gateway.peers_hear = True
+    assert world.run(20).told("agent-silent", "gw-a", resolved=True)
+
+
+def test_row_53_an_agent_that_dies_first_does_not_hide_the_gateways_death() -> None:
+    world = play()
+    world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].peers_hear = False
+    world.run(10)
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(2) < 0.7
+
+
+def test_row_14_a_monitor_cut_off_from_one_gateway_that_the_other_hears_moves_nothing() -> None:
+    world = play()
+    world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].icmp.works = False
+    world.run(1).rest(120)
+    assert world.swaps == []
+    assert len(world.told("monitor-cut-off-from-gateway", "gw-a")) == 1
+
+
+def test_row_14_the_veto_ends_when_the_witness_loses_the_gateway_too() -> None:
+    world = play()
+    world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].icmp.works = False
+    world.run(10)
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(2) < 0.7
+
+
+def test_row_55_another_monitor_that_finds_the_gateway_healthy_vetoes_the_failover() -> None:
+    world = play()
+    world.gateways["gw-a"].power_off()
+    world.vetoes = {"gw-a": 1.5}
+    world.run(10)
+    assert world.swaps == []
+    world.vetoes = {"gw-a": 2.5}
+    world.run(1)
+    assert world.moved()
+
+
+@pytest.mark.parametrize("seconds", [2.0, 30.0], ids=["row 9, a blackout of 2 s", "row 15, cut off from everybody"])
+def test_a_monitor_that_hears_nobody_does_nothing_not_even_when_one_comes_back_before_the_other(seconds: float) -> None:
+    world = play()
+    for gateway in world.gateways.values():
+        gateway.heartbeat.works = gateway.icmp.works = False
+        for tunnel in gateway.tunnels.values():
+            tunnel.cut()
+    world.run(seconds)
+    for name in ("gw-b", "gw-a"):
+        for tunnel in world.gateways[name].tunnels.values():
+            tunnel.mend()
+        world.gateways[name].power_on()
+        world.run(0.25)
+    world.run(60)
+    assert world.swaps == []
+    assert bool(world.told("monitor-isolated")) == (seconds > 1)
+
+
+def test_after_isolation_a_gateway_that_stays_dead_is_left_after_one_more_window() -> None:
+    world = play()
+    for gateway in world.gateways.values():
+        gateway.power_off()
+    world.run(30)
+    world.gateways["gw-b"].power_on()
+    assert 0.4 < world.run_until_moved(3) < 0.7
+
+
+def test_row_8_a_blackout_of_400_ms_is_nothing() -> None:
+    world = play()
+    for _ in range(10):
+        world.gateways["gw-a"].power_off()
+        world.run(0.4)
+        world.gateways["gw-a"].power_on()
+        world.run(3)
+    assert world.swaps == []
+    assert world.notes == []
+
+
+def test_row_6_ten_percent_loss_each_way_is_nothing() -> None:
+    world = play()
+    for gateway in world.gateways.values():
+        gateway.heartbeat.loss = gateway.icmp.loss = 0.19  # of the probes: lost if either way loses them
+    assert world.run(1).rest(120).swaps == []
+    assert world.notes == []
+
+
+def test_row_7_a_gateway_that_loses_much_is_grey_and_left_without_haste() -> None:
+    world = play()
+    world.gateways["gw-a"].heartbeat.loss = world.gateways["gw-a"].icmp.loss = 0.64
+    took = world.run_until_moved(60)
+    assert 29 < took < 32
+    assert world.state.verdicts.gateways["gw-a"].verdict is Verdict.GREY
+    assert all(swap.voluntary for _at, swap in world.swaps)
+    assert world.told("gateway-grey", "gw-a")
+
+
+def test_row_7_nothing_is_left_for_another_gateway_that_loses_as_much() -> None:
+    world = play()
+    for gateway in world.gateways.values():
+        gateway.heartbeat.loss = gateway.icmp.loss = 0.64
+    assert world.run(1).rest(120).swaps == []
+
+
+def test_row_54_an_overloaded_agent_that_loses_heartbeats_is_no_gateway_that_loses_packets() -> None:
+    world = play()
+    world.gateways["gw-a"].heartbeat.loss = 0.64
+    assert world.run(1).rest(120).swaps == []
+
+
+def test_a_dead_gateway_is_left_even_for_a_grey_one_if_there_is_no_better() -> None:
+    world = play()
+    world.gateways["gw-b"].heartbeat.loss = world.gateways["gw-b"].icmp.loss = 0.64
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(2) < 0.7
+
+
+def test_no_healthy_target_and_the_routes_are_left_alone() -> None:
+    world = play()
+    world.gateways["gw-b"].heartbeat.works = world.gateways["gw-b"].peers_hear = False  # its agent is dead
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(30)
+    assert world.swaps == []
+    assert world.told("no-healthy-gateway", "zone-a/hq")
+    world.gateways["gw-b"].power_on()
+    assert world.run_until_moved(2) < 1
+
+
+def test_row_12_an_impaired_status_check_of_a_working_gateway_is_only_told() -> None:
+    world = play()
+    world.change_instance("gw-a", system_status="impaired")
+    assert world.run(60).swaps == []
+    assert len(world.told("status-check-impaired", "gw-a")) == 1
+
+
+def test_row_43_a_source_destination_check_that_is_on_is_named_and_the_gateway_left() -> None:
+    world = play()
+    world.change_instance("gw-a", source_dest_check=True)
+    assert world.run_until_moved(1) <= 0.1
+    assert {swap.reason for _at, swap in world.swaps} == {"source-dest-check-on"}
+
+
+def test_row_58_an_instance_that_ec2_will_retire_is_drained_beforehand() -> None:
+    world = play()
+    world.change_instance("gw-a", retirement_wall=world.evidence().wall + 3600)
+    world.run(120)
+    assert world.moved() == {("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b")}
+    assert all(swap.voluntary for _at, swap in world.swaps)
+    assert world.told("gateway-retiring", "gw-a")
+
+
+@pytest.mark.parametrize("word", ["ec2", "agent"])
+def test_row_56_a_gateway_dead_since_before_the_start_is_left_on_somebodys_word(word: str) -> None:
+    world = Play(settled=False)
+    gateway = world.gateways["gw-a"]
+    gateway.power_off()
+    gateway.icmp.answered_at = None
+    if word == "ec2":
+        gateway.peer_heard_at = None
+        world.change_instance("gw-a", state="stopped")
+    else:
+        gateway.peer_heard_at = world.now - 300
+    assert 0.4 < world.run_until_moved(3) < 0.7
+
+
+def test_row_56_a_gateway_never_heard_is_not_down_by_silence_alone() -> None:
+    world = Play(settled=False)
+    gateway = world.gateways["gw-a"]
+    gateway.power_off()
+    gateway.icmp.answered_at = gateway.peer_heard_at = None
+    world.run(60)
+    assert world.swaps == []
+    assert world.told("gateway-unheard", "gw-a")
+
+
+def test_nothing_is_done_before_ec2_was_read() -> None:
+    world = Play(settled=False)
+    full, world.frozen = world.view, True
+    world.view = None  # type: ignore[assignment]
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    assert world.swaps == []
+    world.view, world.version = full, 2
+    assert world.run_until_moved(1) < 0.2
+
+
+@pytest.mark.parametrize("lag", [1.0, 5.0, 15.0])
+def test_row_27_and_46_a_monitor_that_was_late_throws_away_what_it_saw(lag: float) -> None:
+    world = play()
+    for gateway in world.gateways.values():
+        for probe in (gateway.heartbeat, gateway.icmp):
+            probe.works = False
+    world.gateways["gw-b"].power_on()
+    world.gateways["gw-a"].peers_hear = False
+    for _ in range(6):
+        world.run(0.4)
+        world.lag = lag
+    assert world.swaps == []
+    assert world.told("monitor-sick")
+    assert world.run_until_moved(3) < 0.7
+
+
+def test_row_26_a_jump_of_the_wall_clock_delays_a_failover_by_one_window_at_most() -> None:
+    world = play()
+    world.run(10)
+    world.wall_skew = 3600.0
+    assert world.run(30).swaps == []
+    world.gateways["gw-a"].power_off()
+    world.wall_skew = -3600.0
+    assert world.run_until_moved(3) < 1.2
+
+
+def test_failback_waits_for_the_hold_down_and_is_voluntary() -> None:
+    world = play()
+    world.gateways["gw-a"].power_off()
+    world.run(20)
+    world.gateways["gw-a"].power_on()
+    world.swaps.clear()
+    took = world.run_until_moved(120)
+    assert took == pytest.approx(world.plan.timing.hold_down, abs=0.2)
+    assert {(swap.reason, swap.voluntary) for _at, swap in world.swaps} == {("failback", True)}
+    assert world.run(1).at_home()
+
+
+def test_row_44_a_gateway_that_flaps_every_45_s_makes_few_swaps_and_loses_its_routes() -> None:
+    world = play(hold_down=2.0)
+    for _ in range(40):
+        world.gateways["gw-a"].power_off()
+        world.run(1).rest(44)
+        world.gateways["gw-a"].power_on()
+        world.run(1).rest(44)
+    per_route = len(world.swaps) / 2
+    assert per_route <= 13
+    before = len(world.swaps)
+    for _ in range(4):
+        world.gateways["gw-a"].power_off()
+        world.run(1).rest(44)
+        world.gateways["gw-a"].power_on()
+        world.run(1).rest(44)
+    assert len(world.swaps) == before, "it stays on the steady one"
+    assert world.told("flapping", "gw-a/hq")
+
+
+def test_a_quiet_hour_resets_the_hold_down() -> None:
+    world = play(hold_down=2.0, flap_memory=200.0)
+    for _ in range(6):
+        world.gateways["gw-a"].power_off()
+        world.run(2)
+        world.gateways["gw-a"].power_on()
+        world.run(1).rest(69)
+    world.rest(201)
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    world.gateways["gw-a"].power_on()
+    assert world.run_until_moved(10) < 2.2
+
+
+def test_at_most_so_many_voluntary_moves_of_a_route_in_an_hour() -> None:
+    world = play(hold_down=1.0, hold_down_max=1.0, voluntary_moves_per_hour=3)
+    for _ in range(8):
+        world.gateways["gw-a"].power_off()
+        world.run(2)
+        world.gateways["gw-a"].power_on()
+        world.run(5)
+    voluntary = [swap for _at, swap in world.swaps if swap.voluntary]
+    assert len(voluntary) == 2 * 3
+    assert world.told("moves-limited")
+    assert not world.at_home()
+    world.rest(3600)
+    assert world.at_home()
+
+
+def test_the_zones_of_a_lost_gateway_are_spread_over_the_others() -> None:
+    plan = deployment("abc")
+    a, b, c = plan.gateways
+    zones = (*plan.zones, replace(plan.zones[0], name="zone-d"))
+    world = Play(replace(plan, zones=zones, gateways=(replace(a, home_zones=("zone-a", "zone-d")), b, c)), settled=False)
+    routes = dict(world.view.routes)
+    for key, route in world.view.routes.items():
+        if route.zone == "zone-a":
+            twin = replace(key, table_id="rtb-d")
+            routes[twin] = replace(route, key=twin, zone="zone-d")
+    world.change_view(routes=routes)
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    assert world.moved() == {
+        ("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b"),
+        ("zone-d", "hq", "gw-c"), ("zone-d", "plant", "gw-c"),
+    }  # fmt: skip
+
+
+def test_a_second_gateway_of_the_same_zone_is_preferred() -> None:
+    plan = deployment("abc")
+    a, b, c = plan.gateways
+    world = Play(replace(plan, gateways=(a, b, replace(c, zone="zone-a", home_zones=("zone-c",)))), settled=False)
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    assert {target for _zone, _site, target in world.moved()} == {"gw-c"}
+
+
+def test_a_target_that_ec2_cannot_deliver_to_is_not_chosen() -> None:
+    world = play("abc")
+    world.change_instance("gw-b", source_dest_check=True)
+    world.run(2)
+    world.swaps.clear()
+    world.change_view(instances={**world.view.instances, "gw-c": Instance("gw-c", "i-c", None, "running")})
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    assert world.swaps == []
+    assert world.told("gateway-absent", "gw-c")

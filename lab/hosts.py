@@ -62,15 +62,15 @@ class Hosts:
         prepare: Callable[[], str],
         user_data: str | None = None,
         authorized_key: str | None = None,
-        files: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[int, str]] | None = None,
         again: Sequence[str] | None = None,
     ) -> None:
         """Boot a host that is absent or stopped; returns when its boot has been launched (see ``wait``).
 
         ``image``: ``base`` or ``golden``, used when the host has no disk yet; its disk stays over stop and start.
         ``prepare``: makes the network namespace with its interfaces and returns its path; called at every boot, also
-        when the host reboots by itself. ``files``: absolute path on the host to content, written at this boot and at
-        each reboot; content that begins with ``#!`` becomes executable. ``user_data``: a script run at the first boot.
+        when the host reboots by itself. ``files``: absolute path on the host to mode and content, written at this boot
+        and at each reboot. ``user_data``: a script that the host runs at its first boot.
         ``again``: a command that boots the host after a reboot instead of ``prepare``, for callers that do not stay.
         """
         if not _ID.fullmatch(host_id):

@@ -9,7 +9,6 @@ the host, after it has taken the host's interfaces down and noted how the host e
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -71,33 +70,39 @@ def _mount(machine: Path, lowers: list[str]) -> None:
     cgroups.root.cache_clear()  # from here on it is mounted elsewhere
 
 
-def _files(names: Names, spec: Mapping[str, Any]) -> dict[str, str]:
+def _files(names: Names, spec: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
     hostname = spec["hostname"]
     keys = [names.key.with_suffix(".pub").read_text(encoding="utf-8").strip(), spec["authorized_key"]]
     files = {
-        "/etc/hostname": f"{hostname}\n",
-        "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n",
-        "/root/.ssh/authorized_keys2": "".join(f"{key}\n" for key in keys if key),
+        "/etc/hostname": (0o644, f"{hostname}\n"),
+        "/etc/hosts": (0o644, f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n"),
+        "/root/.ssh/authorized_keys2": (0o600, "".join(f"{key}\n" for key in keys if key)),
     }
     if spec["user_data"]:
-        files["/var/lib/cloud/instance/user-data.txt"] = spec["user_data"]
+        files["/var/lib/cloud/instance/user-data.txt"] = (0o700, spec["user_data"])
     return files | dict(spec["files"])
 
 
-def _write_files(root: Path, files: Mapping[str, str]) -> None:
-    """Write them in a chroot, so that a symbolic link on the host's disk leads nowhere else. ``#!`` makes a program."""
+def _write_files(root: Path, files: Mapping[str, tuple[int, str]]) -> None:
+    """Write them in a chroot, so that a symbolic link on the host's disk leads nowhere else."""
     child = os.fork()
     if child == 0:
-        with contextlib.suppress(BaseException):
+        status = 1
+        try:
             os.chroot(root)
             os.chdir("/")
-            for name, content in files.items():
+            for name, (mode, content) in files.items():
                 path = Path(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+                path.touch(mode)
+                path.chmod(mode)
                 path.write_text(content, encoding="utf-8")
-                path.chmod(0o755 if content.startswith("#!") else 0o644)
-            os._exit(0)
-        os._exit(1)
+            status = 0
+        except OSError as error:
+            print(error, file=sys.stderr, flush=True)
+        finally:
+            os._exit(status)
     if os.waitpid(child, 0)[1] != 0:
         raise OSError(f"cannot write the host's files into {root}")
 

@@ -8,7 +8,7 @@ where the hosts' requests arrive; a proxy stands before each. On the machine's s
 
 - ``GET /_lab/ready``: 200 (it only listens once the slow first calls have been made),
 - ``GET /_lab/settings`` and ``PATCH /_lab/settings``: see ``limits.Settings``, as JSON,
-- ``GET /_lab/instances``: id, name, state, namespace and addresses of every instance, as JSON.
+- ``GET /_lab/instances``: id, name, state, namespace, ENIs and addresses of every instance, as JSON.
 
 State is in memory: when the process ends, the lab's EC2 is gone, and ``lab down`` removes what is left of it.
 """
@@ -76,6 +76,7 @@ def _instance(lab: Any, instance: Any) -> dict[str, Any]:
         "name": lab.backend.tags.get(instance.id, {}).get("Name"),
         "state": instance.state,
         "netns": lab.names.netns(instance.id),
+        "interfaces": [nic.id for nic in instance.nics.values()],
         "addresses": [nic.private_ip_address for nic in instance.nics.values()],
         "public": [nic.public_ip for nic in instance.nics.values() if nic.public_ip],
     }

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Boots the sites' hosts: what lab/sites.py describes becomes namespaces, cables and hosts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import yaml
+
+from lab import registry
+from lab.errors import LabError
+from lab.hosts import Hosts
+from lab.names import REPOSITORY, Names
+from lab.net import netns, underlay
+from lab.sites import INTERNET, SiteHost, site_files, site_hosts
+
+DEPLOYMENT = REPOSITORY / "lab" / "inventory" / "group_vars" / "all.yml"
+
+
+def deployment_variables() -> dict[str, Any]:
+    """The shipped deployment, from which the sites are made. Raises LabError when the file is not readable."""
+    try:
+        found = yaml.safe_load(DEPLOYMENT.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise LabError(f"The lab's deployment cannot be read: {' '.join(str(error).split())}") from error
+    return dict(found)
+
+
+def host_id(host: SiteHost) -> str:
+    """The host's id, which no instance has."""
+    return f"site-{host.name}"
+
+
+def boot(names: Names, only: str | None = None, *, timeout: float = 90.0) -> list[str]:
+    """Boot every host of the sites that is not running, or ``only`` one; returns their names once they are up.
+
+    The internet must exist. Raises LabError when a host does not boot.
+    """
+    variables = deployment_variables()
+    hosts, files = Hosts(names), site_files(variables)
+    wanted = [each for each in site_hosts(variables) if only in (None, each.name)]
+    if not wanted:
+        raise LabError(f"No site has a host called {only}.")
+    for network in sorted({port.network for each in wanted for port in each.interfaces} - {INTERNET}):
+        _make_lan(names, network)
+
+    def start(host: SiteHost) -> None:
+        name = host_id(host)
+        if hosts.state(name) not in ("booting", "running"):
+            hosts.start(
+                name,
+                image="golden",
+                hostname=host.name,
+                prepare=lambda: _wire(names, host),
+                files=files[host.name],
+                again=[sys.executable, "-m", "lab", "boot-site", host.name],
+            )
+            registry.write(names, name, name=host.name, netns=names.netns(name), kind="site")
+        hosts.wait(name, timeout)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+        list(pool.map(start, wanted))
+    return [host.name for host in wanted]
+
+
+def addresses(variables: Mapping[str, Any]) -> dict[str, str]:
+    """The address of every site host's first interface, by the host's name."""
+    return {host.name: host.interfaces[0].address.split("/")[0] for host in site_hosts(variables)}
+
+
+def prefixes(variables: Mapping[str, Any]) -> list[str]:
+    """The private networks of all sites: packets of theirs have no business on the internet."""
+    return [prefix for site in variables["vpnha_sites"] for prefix in site["prefixes"]]
+
+
+def _make_lan(names: Names, network: str) -> None:
+    lan = names.netns(network)
+    if netns.exists(lan) and netns.has_link(lan, "br0"):
+        return
+    netns.delete(lan)
+    netns.add(lan)
+    netns.ip(lan, "link add br0 type bridge forward_delay 0", "link set br0 up")
+
+
+def _wire(names: Names, host: SiteHost) -> str:
+    """Make the host's namespace anew with its interfaces; returns its path."""
+    from lab import faults  # which finds the sites' addresses here
+
+    here = names.netns(host_id(host))
+    netns.delete(here)
+    netns.add(here)
+    for port in host.interfaces:
+        if port.network == INTERNET:
+            address = port.address.split("/")[0]
+            underlay.plug(names, here, port.ifname, address, gateway=port.gateway)
+        else:
+            _plug_lan(names.netns(port.network), here, port.ifname, port.address)
+    faults.reapply(names, here)
+    return names.netns_path(host_id(host))
+
+
+def _plug_lan(lan: str, here: str, ifname: str, address: str) -> None:
+    port = netns.short("p", here, ifname)
+    netns.drop_link(lan, port)  # a namespace dies late: the cable of the boot before may still be there
+    netns.ip(lan, f"link add {port} type veth peer name {ifname} netns {here}", f"link set {port} master br0 up")
+    netns.ip(here, f"address add {address} dev {ifname}", f"link set {ifname} up")

@@ -40,14 +40,13 @@ class Imds:
         """Serve an ENI whose card has just been made."""
         handle = setns.inside(card(self._names, eni), _listen)
         server = self._servers[eni] = _Server(handle, lambda: self._tree(eni))
-        threading.Thread(target=server.serve_forever, args=(3600,), name=f"imds-{eni}", daemon=True).start()
+        threading.Thread(target=server.run, name=f"imds-{eni}", daemon=True).start()
 
     def close(self, eni: str) -> None:
         """Stop serving an ENI; no error when it is not served."""
         server = self._servers.pop(eni, None)
         if server is not None:
-            server.shutdown()
-            server.server_close()
+            server.end()
 
 
 def _listen() -> socket.socket:
@@ -67,6 +66,20 @@ class _Server(ThreadingHTTPServer):
         self.server_activate()
         self.tree = tree
         self.tokens: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Serve until the socket is shut."""
+        while True:
+            try:
+                request, address = self.socket.accept()
+            except OSError:
+                return
+            self.process_request(request, address)
+
+    def end(self) -> None:
+        """Stop at once: the standard server's ``shutdown`` would wait for its next poll."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -28,20 +28,22 @@ def apply(status: Callable[[Any, str], str]) -> None:
         elastic_ip_addresses,
         elastic_network_interfaces,
         instances,
-        route_tables,
+        launch_templates,
         security_groups,
         subnets,
     )
+    from moto.ec2.models import route_tables as tables
 
     utils.EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"  # else a role that tags it is changed for ever
     utils.is_filter_matching = is_filter_matching
     _tags(core.TaggedEC2Resource)
-    _routes(models.EC2Backend, route_tables.Route, route_tables.RouteTable)
+    _routes(models.EC2Backend, tables.Route, tables.RouteTable)
     _addresses(models.EC2Backend, subnets.Subnet)
     _interfaces(models.EC2Backend, elastic_network_interfaces.NetworkInterface)
     _elastic(models.EC2Backend, elastic_ip_addresses, elastic_network_interfaces)
     _instances(instances.Instance, utils, status)
     _groups(models.EC2Backend, security_groups.SecurityGroupRule)
+    _templates(models.EC2Backend, launch_templates.LaunchTemplate)
 
 
 def arguments(function: Callable[..., Any], *args: Any, **kw: Any) -> dict[str, Any]:
@@ -333,3 +335,15 @@ def _groups(backend: Any, rule: Any) -> None:
 
 def _uses(enis: Iterable[Any], group_id: str) -> bool:
     return any(group.id == group_id for eni in enis for group in eni._group_set)
+
+
+def _templates(backend: Any, template: Any) -> None:
+    create = backend.create_launch_template
+
+    def create_launch_template(self: Any, name: str, description: str, data: dict[str, Any], tag_spec: Any) -> Any:
+        # The template's own tags are none of what it launches: with them each run of a role makes a new version.
+        specs = [each for each in data.pop("TagSpecifications", []) if each["ResourceType"] != "launch-template"]
+        return create(self, name, description, {**data, **({"TagSpecifications": specs} if specs else {})}, tag_spec)
+
+    backend.create_launch_template = create_launch_template
+    template.tags = property(lambda self: self.get_tags(), lambda self, value: None)

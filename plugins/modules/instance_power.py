@@ -16,11 +16,6 @@ description:
     (C(Force) and C(SkipOsShutdown) of EC2's C(StopInstances)), so that it falls silent like a failing machine.
     M(amazon.aws.ec2_instance) cannot do that.
 options:
-  deployment:
-    description:
-      - Name of the deployment.
-    type: str
-    required: true
   gateway:
     description:
       - Name of the gateway.
@@ -42,29 +37,27 @@ options:
 author:
   - the vpnha.aws contributors (@vpnha)
 extends_documentation_fragment:
+  - vpnha.aws.attributes
+  - vpnha.aws.attributes.diff
+  - vpnha.aws.deployment
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Says whether a call would be made, and makes none.
-    support: full
-  diff_mode:
-    description: Shows the instance's state before and after.
-    support: full
 """
 
 EXAMPLES = r"""
 - name: Cut the power of gateway gw-a
   vpnha.aws.instance_power:
-    deployment: lab
+    deployment: "{{ checked.deployment }}"
+    region: eu-central-1
     gateway: gw-a
     state: power_cut
     wait_timeout: 0
 
 - name: Start it again
   vpnha.aws.instance_power:
-    deployment: lab
+    deployment: "{{ checked.deployment }}"
+    region: eu-central-1
     gateway: gw-a
     state: running
 """
@@ -101,13 +94,14 @@ from dataclasses import asdict
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, power
+from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 
 def run(module: AnsibleAWSModule) -> power.Power:
     """Do what is asked; VpnhaError when it cannot be done."""
-    client = ec2.correct_clock(module.client("ec2"))
-    where = {"deployment": module.params["deployment"], "gateway": module.params["gateway"]}
+    client = ec2.of_module(module, patient=True)
+    where = {"deployment": from_dict(module.params["deployment"]).name, "gateway": module.params["gateway"]}
     wanted = module.params["state"]
     if module.check_mode:
         instance, before = power.find(client, **where)
@@ -119,7 +113,7 @@ def run(module: AnsibleAWSModule) -> power.Power:
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
-            "deployment": {"type": "str", "required": True},
+            "deployment": {"type": "dict", "required": True},
             "gateway": {"type": "str", "required": True},
             "state": {"type": "str", "choices": [power.RUNNING, power.STOPPED, power.CUT], "required": True},
             "wait_timeout": {"type": "float", "default": 300.0},

@@ -77,6 +77,12 @@ options:
       end:
         description: End of the window in seconds since the epoch. Without it, the window ends with the record.
         type: float
+  optional_responders:
+    description:
+      - With O(state=collected), leave out the UDP stream of a target whose responder never answered, and name the
+        target in RV(silent_responders). Its ICMP stream still counts.
+    type: bool
+    default: false
   steady_seconds:
     description:
       - With O(state=collected), wait first until for so many seconds every packet of every stream was answered.
@@ -160,6 +166,12 @@ probe:
       sample: 0
     late_sends: {description: How many were sent more than half an interval late., type: int, sample: 2}
     worst_late_ms: {description: The latest of them., type: float, sample: 7.2}
+silent_responders:
+  description: Targets whose responder never answered, where O(optional_responders) leaves them out.
+  returned: when O(state=collected)
+  type: list
+  elements: str
+  sample: [192.168.20.10]
 streams:
   description: What was measured, one entry for each target and protocol.
   returned: when O(state=collected)
@@ -274,7 +286,11 @@ def judge(path: Path, parameters: dict) -> tuple[Record, list[outage.StreamLosse
     while True:
         running = traffic.running(path)  # before the reading: what a probe wrote last is then in it
         record = traffic.load(path)
-        losses = [outage.StreamLosses(record, packets, parameters["timeout_ms"]) for packets in record.packets]
+        losses = [
+            outage.StreamLosses(record, packets, parameters["timeout_ms"])
+            for packets in record.packets
+            if not (parameters["optional_responders"] and packets.stream.protocol == "udp" and not packets.answered)
+        ]
         if wanted is None:
             return record, losses
         shaky = [one for one in losses if one.steady_seconds(parameters["steady_since"]) < wanted]
@@ -306,7 +322,13 @@ def run(parameters: dict, check_mode: bool) -> dict:
     if state == "collected":
         record, losses = judge(path, parameters)
         streams = [stream_of(one, parameters) for one in losses]
-        return {"changed": False, "probe": probe_of(record, traffic.running(path)), "streams": streams}
+        counted = {one.stream for one in losses}
+        return {
+            "changed": False,
+            "probe": probe_of(record, traffic.running(path)),
+            "streams": streams,
+            "silent_responders": [s.target for s in record.header.streams if s not in counted],
+        }
     stopped = traffic.running(path) if check_mode else traffic.stop(path)
     if state == "absent":
         existed = path.exists()
@@ -339,6 +361,7 @@ def main() -> None:
                     "end": {"type": "float"},
                 },
             },
+            "optional_responders": {"type": "bool", "default": False},
             "steady_seconds": {"type": "float"},
             "steady_since": {"type": "float", "default": 0.0},
             "steady_timeout": {"type": "float", "default": 60.0},

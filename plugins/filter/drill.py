@@ -1,0 +1,47 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of the role ``drill``: what it would do, and what speaks against doing it now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan
+from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+
+
+def plan(checked: Mapping[str, Any], **wish: Any) -> dict[str, Any]:
+    """``drill_plan.make``; what is wrong with the wish stands under ``refused``, which is else empty."""
+    # Ansible's strings carry their origin in a subclass; the description is read by exact types
+    plain = json.loads(json.dumps([checked, wish]))
+    try:
+        return {"refused": "", **drill_plan.make(from_dict(plain[0]), drill_plan.Wish(**plain[1]))}
+    except VpnhaError as error:
+        return {"refused": str(error)}
+
+
+def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
+    """``drill_plan.objections`` of a monitor's status document."""
+    try:
+        return drill_plan.objections(status, drill)
+    except (KeyError, TypeError) as error:
+        raise AnsibleFilterError(f"This is no status document of a monitor: {error} is missing.") from error
+
+
+class FilterModule:
+    """Ansible's way to find the filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {
+            "drill_plan": plan,
+            "drill_objections": objections,
+            "drill_standing": drill_plan.standing_objections,
+        }

@@ -1,0 +1,128 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that turn a checked deployment into the lists that the role ``network`` hands to its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+Plain = Mapping[str, Any]
+
+
+def network_plan(
+    checked: Plain,
+    gateways: Sequence[Plain] = (),
+    monitors: Sequence[Plain] = (),
+    app_hosts: Sequence[Plain] = (),
+    admin_cidrs: Sequence[str] = (),
+) -> dict[str, list[dict[str, Any]]]:
+    """``subnets``, ``groups`` (security groups) and ``hosts`` of a deployment, see the filter's documentation."""
+    return {
+        "subnets": list(_subnets(checked)),
+        "groups": _groups(checked, admin_cidrs),
+        "hosts": [
+            _host(checked, host, role)
+            for role, hosts in (("gateway", gateways), ("monitor", monitors), ("app", app_hosts))
+            for host in hosts
+        ],
+    }
+
+
+def _subnets(checked: Plain) -> Iterable[dict[str, Any]]:
+    for zone in checked["zones"]:
+        yield {"cidr": zone["gateway_subnet"], "zone": zone["name"], "kind": "gateway"}
+        for cidr in zone["app_subnets"]:
+            yield {"cidr": cidr, "zone": zone["name"], "kind": "app"}
+
+
+def _host(checked: Plain, host: Plain, role: str) -> dict[str, Any]:
+    zone = next((each for each in checked["zones"] if each["name"] == host["zone"]), None)
+    if zone is None:
+        raise AnsibleFilterError(f"{host['name']} is in {host['zone']}, which is no zone of the deployment.")
+    cidrs = zone["app_subnets"] if role == "app" else [zone["gateway_subnet"]]
+    cidr = next((each for each in cidrs if ip_address(str(host["address"])) in ip_network(each)), None)
+    if cidr is None:
+        raise AnsibleFilterError(
+            f"{host['name']} has the address {host['address']}, which is in none of {zone['name']}'s subnets for it "
+            f"({', '.join(cidrs)})."
+        )
+    return {
+        "name": host["name"],
+        "role": role,
+        "zone": host["zone"],
+        "cidr": cidr,
+        "address": host["address"],
+        "instance_type": host.get("instance_type") or ("t3.micro" if role == "app" else "t3.small"),
+        "ansible_host": host.get("ansible_host") or "",
+        # An application host is reached through the VPC or the VPN, like those that it stands for.
+        "elastic_ip": role != "app",
+    }
+
+
+def _groups(checked: Plain, admin_cidrs: Sequence[str]) -> list[dict[str, Any]]:
+    vpc = checked["vpc_cidrs"]
+    sites = [prefix for site in checked["sites"] for prefix in site["prefixes"]]
+    peers = [f"{peer}/32" for peer in sorted({tunnel["peer_address"] for tunnel in checked["tunnels"]})]
+    admin = [_rule("tcp", 22, cidr, "ssh of administrators") for cidr in admin_cidrs]
+    gateway_rules = [
+        *(_rule("udp", port, peer, "IKE") for peer in peers for port in (500, 4500)),
+        *(_rule("50", -1, peer, "ESP") for peer in peers),
+        # Heartbeats, ICMP and the VXLAN between gateways come from inside the VPC as well. Who of it may talk to the
+        # gateway itself is decided by the gateway's own packet filter: here it cannot be told from what is forwarded.
+        *(_rule("-1", -1, cidr, "forwarded from the VPC") for cidr in vpc),
+        *(_rule("-1", -1, cidr, "forwarded from a site") for cidr in sites),
+    ]
+    monitor_rules = [_rule("tcp", 9784, cidr, "metrics and status") for cidr in vpc]
+    monitor_rules += [_rule("icmp", -1, cidr, "ICMP") for cidr in vpc if ":" not in cidr]
+    app_rules = [_rule("-1", -1, cidr, "VPC") for cidr in vpc] + [_rule("-1", -1, cidr, "site") for cidr in sites]
+    return [
+        {"role": "gateway", "description": "VPN gateways", "rules": gateway_rules + admin},
+        {"role": "monitor", "description": "Monitors of the VPN gateways", "rules": monitor_rules + admin},
+        {"role": "app", "description": "Application hosts behind the VPN", "rules": app_rules + admin},
+    ]
+
+
+def _rule(protocol: str, port: int, cidr: str, why: str) -> dict[str, Any]:
+    rule: dict[str, Any] = {"proto": protocol, "rule_desc": why}
+    if protocol in ("tcp", "udp", "icmp"):
+        rule |= {"from_port": port, "to_port": port}
+    return rule | {"cidr_ipv6" if ":" in cidr else "cidr_ip": cidr}
+
+
+def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, groups: Plain) -> dict[str, Any]:
+    """The lists that ``gateway_network`` takes. ``subnets``: ids by CIDR; ``groups``: ids by role."""
+    homes = {zone: gateway["name"] for gateway in checked["gateways"] for zone in gateway["home_zones"]}
+    return {
+        "interfaces": [
+            {
+                **{key: host[key] for key in ("name", "role", "address", "elastic_ip")},
+                "subnet_id": subnets[host["cidr"]],
+                "security_groups": [groups[host["role"]]],
+            }
+            for host in hosts
+        ],
+        "zones": [
+            {
+                "name": zone["name"],
+                "subnets": [subnets[cidr] for cidr in zone["app_subnets"]],
+                "gateway": homes[zone["name"]],
+            }
+            for zone in checked["zones"]
+        ],
+        "destinations": [prefix for site in checked["sites"] for prefix in site["prefixes"]],
+        "public_subnets": [subnets[zone["gateway_subnet"]] for zone in checked["zones"]],
+    }
+
+
+class FilterModule:
+    """Ansible's way to find the filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {"network_plan": network_plan, "network_request": network_request}

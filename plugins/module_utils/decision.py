@@ -26,8 +26,9 @@ from .model import Action, Deployment, Evidence, Note, ReadEc2, RouteKey, Swap, 
 from .moves import Move, wanted
 from .places import take_in
 from .state import Flight, Health, State
-from .verdicts import Verdicts
+from .verdicts import Judgement, Verdicts
 
+BLACKHOLE = Judgement(Verdict.DOWN, "route-blackhole", "EC2 says that routes to it are blackholes.")
 FLIGHT_SECONDS = 30.0  # for a swap's result, seconds...
 FLIGHT_SECONDS_EACH = 0.25  # ...and for each that is ordered before it: EC2 takes five a second
 WALL_JUMP = 1.0  # seconds by which the clocks may part within a step; more means that the machine was paused
@@ -112,8 +113,10 @@ def _distrust(state: State, now: float) -> State:
 
 def _remember(state: State, verdicts: Verdicts, now: float) -> State:
     timing = state.deployment.timing
+    # a route that EC2 calls a blackhole tells against its gateway as much as any probe
+    dead = {(group.gateway, group.site) for group in state.routes.groups if group.fault == "blackhole"}
     healths = {
-        pair: remember(state.healths.get(pair, Health()), path.verdict, now, timing)
+        pair: remember(state.healths.get(pair, Health()), BLACKHOLE if pair in dead else path, now, timing)
         for pair, path in verdicts.paths.items()
     }
     down_at = state.sites_down_at

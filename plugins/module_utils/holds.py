@@ -10,33 +10,35 @@ from dataclasses import replace
 
 from .model import Timing, Verdict
 from .state import Health
+from .verdicts import Judgement
 
 
-def remember(health: Health, verdict: Verdict, now: float, timing: Timing) -> Health:
+def remember(health: Health, path: Judgement, now: float, timing: Timing) -> Health:
     """The health after one more verdict.
 
-    ``suspect`` breaks nothing but being down: it is what random loss looks like. ``unknown`` breaks everything.
+    ``suspect`` breaks nothing but being down: it is what random loss looks like. ``unknown`` breaks everything. A fall
+    counts as a flap once it has lasted for the patience that its verdict asks for.
     """
-    if verdict is Verdict.UP:
+    if path.verdict is Verdict.UP:
         if health.well_since is not None and health.off_since is None:
             return health
         well_since = now if health.well_since is None else health.well_since
-        return replace(health, well_since=well_since, off_since=None, bad_since=None)
-    if verdict is Verdict.SUSPECT:
+        return replace(health, well_since=well_since, off_since=None, bad_since=None, armed=True)
+    if path.verdict is Verdict.SUSPECT:
         return replace(health, bad_since=None) if health.bad_since is not None else health
-    if verdict is Verdict.UNKNOWN:
+    if path.verdict is Verdict.UNKNOWN:
         return rested(health)
-    if health.well_since is not None:
-        again = _remembered(health, now, timing)
-        hold = min(2 * hold_down(health, now, timing), timing.hold_down_max) if again else 0.0
-        health = replace(health, well_since=None, hold=hold, flapped_at=now)
     off_since = now if health.off_since is None else health.off_since
     bad_since = None
-    if verdict is Verdict.DOWN:
+    if path.verdict is Verdict.DOWN:
         bad_since = now if health.bad_since is None else health.bad_since
-    if (off_since, bad_since) == (health.off_since, health.bad_since):
-        return health
-    return replace(health, off_since=off_since, bad_since=bad_since)
+    if health.well_since is not None or (off_since, bad_since) != (health.off_since, health.bad_since):
+        health = replace(health, well_since=None, off_since=off_since, bad_since=bad_since)
+    if health.armed and (bad_since is None or now - bad_since >= path.patience):
+        again = _remembered(health, now, timing)
+        hold = min(2 * hold_down(health, now, timing), timing.hold_down_max) if again else 0.0
+        health = replace(health, hold=hold, flapped_at=now, armed=False)
+    return health
 
 
 def rested(health: Health) -> Health:

@@ -92,7 +92,7 @@ def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed:
     """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function."""
     count = last.round + 1 if last is not None else 1
     spread = zlib.crc32(f"{seed} {key} {count}".encode()) / 2**32
-    delay = RETRY_LEAST * 2 ** min(count - 1, 5) * (1.0 + spread / 2)
+    delay = RETRY_LEAST * 2 ** min(count - 1, 5) * (1.0 + spread)
     if error in FORBIDDEN:
         delay = RETRY_MOST
     return Retry(count, now + min(RETRY_MOST, max(RETRY_LEAST, delay)), error)

@@ -25,6 +25,7 @@ class Health:
     bad_since: float | None = None  # down
     hold: float = 0.0  # the hold-down that its last failure earned it, seconds
     flapped_at: float | None = None  # its last fall from being up
+    armed: bool = False  # it has been up since then, so that another fall counts
 
 
 @dataclass(frozen=True)

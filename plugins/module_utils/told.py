@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from .holds import hold_down
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
-from .moves import Move, Stuck, gateway_paused, paused
+from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
 from .places import FORBIDDEN, THROTTLED
 from .state import State, Subject, Told
 
@@ -74,7 +74,7 @@ def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float
     """Everything that is the matter now."""
     found: dict[Subject, Matter] = {}
     found.update(_gateway_matters(state, evidence))
-    found.update(_path_matters(state))
+    found.update(_path_matters(state, now))
     for remark in state.verdicts.remarks:
         found[remark.code, remark.subject] = Matter(remark.text, remark.delay)
     for one in stuck:
@@ -86,6 +86,7 @@ def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float
         )
     if evidence.ec2 is not None:
         found.update(_route_matters(state, evidence.ec2, evidence.wall))
+        found.update(_pause_matters(state, evidence.ec2, evidence.wall))
     found.update(_ec2_matters(state, evidence, now))
     return found
 
@@ -97,20 +98,21 @@ def _gateway_matters(state: State, evidence: Evidence) -> Iterator[tuple[Subject
             yield (judgement.code, name), Matter(judgement.text, delay, seen_of(evidence, name))
 
 
-def _path_matters(state: State) -> Iterator[tuple[Subject, Matter]]:
+def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
     """Tunnels, ways and sites. A site that is down everywhere is one matter, not one for each of its tunnels."""
     verdicts = state.verdicts
+    quiet = {site for site, at in state.sites_down_at.items() if now - at < RECOVERY_GRACE}
     for site, text in verdicts.sites_down.items():
         yield ("site-down", site), Matter(text, PATH_DELAY)
     for tunnel in state.deployment.tunnels:
         judgement = verdicts.tunnels.get(tunnel.name)
-        if judgement is None or judgement.gateway_wide or tunnel.site in verdicts.sites_down:
+        if judgement is None or judgement.gateway_wide or tunnel.site in quiet:
             continue
         if judgement.verdict in _TROUBLE:
             yield (judgement.code, tunnel.name), Matter(judgement.text, PATH_DELAY)
     for (gateway, site), judgement in verdicts.paths.items():
         own = judgement.code in ("via-neighbour", "no-path", "site-not-behind-peer")
-        if own and site not in verdicts.sites_down and not judgement.gateway_wide:
+        if own and site not in quiet and not judgement.gateway_wide:
             yield (judgement.code, f"{gateway}/{site}"), Matter(judgement.text, PATH_DELAY)
 
 
@@ -127,11 +129,17 @@ def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
             yield ("pinned", table), Matter(f"The routes of {table} are pinned to {pin.gateway}{by}.")
     for group, keys in state.routes.groups.items():
         path = state.verdicts.paths.get((group.gateway or "", group.site))
+        if group.fault == "blackhole":
+            text = f"EC2 calls {counted(keys)} of zone {group.zone} for {group.site} to {group.gateway} a blackhole."
+            yield ("route-blackhole", f"{group.gateway}/{group.site}"), Matter(text)
         pinned = [key for key in keys if _pinned(view, key.table_id, wall)]
         if pinned and path is not None and path.verdict is Verdict.DOWN:
             what = f"{counted(pinned)} of zone {group.zone} for {group.site}"
             text = f"{what} pinned to {group.gateway}, which does not work: {path.text}"
             yield ("pinned-to-broken", f"{group.gateway}/{group.site}"), Matter(text, PATH_DELAY)
+
+
+def _pause_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
     if paused(view, wall):
         yield ("paused", "deployment"), Matter("All actions of the deployment are paused.")
     for gateway in state.deployment.gateways:

@@ -218,7 +218,8 @@ class Play:
     def point(self, key: RouteKey, eni_id: str | None, **changes: object) -> None:
         """Another read of EC2, in which a route points elsewhere."""
         owner = {i.eni_id: name for name, i in self.view.instances.items()}.get(eni_id)
-        route = replace(self.view.routes[key], eni_id=eni_id, gateway=owner, target=eni_id or "igw-1", **changes)  # type: ignore[arg-type]
+        changes = {"eni_id": eni_id, "gateway": owner, "target": eni_id or "igw-1", **changes}
+        route = replace(self.view.routes[key], **changes)  # type: ignore[arg-type]
         self.change_view(routes={**self.view.routes, key: route})
 
     # --- what a test looks at -----------------------------------------------------------------------------
@@ -315,7 +316,7 @@ class Play:
     def _way(self, world: GatewayWorld, site: str) -> str:
         if site in world.paths:
             return world.paths[site]
-        works = any(one.probe.works and one.bgp != "down" for name, one in world.tunnels.items() if site in name)
+        works = any((one.probe.works or one.target.works) and one.bgp != "down" for name, one in world.tunnels.items() if site in name)
         return "tunnel" if works else "none"
 
     def _tick(self) -> None:

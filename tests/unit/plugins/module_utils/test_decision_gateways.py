@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Instance, Verdict
 
 from .scenario import Play, deployment, play
@@ -353,7 +354,8 @@ def test_the_zones_of_a_lost_gateway_are_spread_over_the_others() -> None:
     plan = deployment("abc")
     a, b, c = plan.gateways
     zones = (*plan.zones, replace(plan.zones[0], name="zone-d"))
-    world = Play(replace(plan, zones=zones, gateways=(replace(a, home_zones=("zone-a", "zone-d")), b, c)), settled=False)
+    a = replace(a, home_zones=("zone-a", "zone-d"))
+    world = Play(replace(plan, zones=zones, gateways=(a, b, c)), settled=False)
     routes = dict(world.view.routes)
     for key, route in world.view.routes.items():
         if route.zone == "zone-a":

@@ -1,0 +1,313 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What EC2 does to swaps, and what people do to routes. The row numbers are those of the fault matrix."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey, Swap, SwapResult
+
+from .scenario import TICK, Play, deployment, play
+
+HQ_A = RouteKey("rtb-a", "192.168.10.0/24")
+PLANT_A = RouteKey("rtb-a", "192.168.20.0/24")
+
+
+def tries(world: Play, key: RouteKey) -> list[float]:
+    return [at for at, swap in world.swaps if swap.key == key]
+
+
+# --- EC2 ------------------------------------------------------------------------------------------------------
+
+
+def test_a_swap_in_flight_is_not_ordered_again_until_its_result_comes() -> None:
+    world = play()
+    world.answer = lambda swap: None
+    world.gateways["gw-a"].power_off()
+    world.run(20)
+    assert len(tries(world, HQ_A)) == 1
+
+
+def test_a_swap_whose_result_never_comes_is_tried_again_after_a_timeout() -> None:
+    world = play()
+    world.answer = lambda swap: None
+    world.gateways["gw-a"].power_off()
+    world.run(1).rest(60)
+    assert 2 <= len(tries(world, HQ_A)) <= 3
+    assert any("outcome of" in read.reason for _at, read in world.reads)
+
+
+@pytest.mark.parametrize("error", ["RequestLimitExceeded", "InternalError"])
+def test_row_18_and_19_refused_swaps_are_tried_again_1_to_30_s_apart_without_end(error: str) -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error=error)
+    world.gateways["gw-a"].power_off()
+    world.run(300)
+    times = tries(world, HQ_A)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert min(gaps) >= 1.0
+    assert max(gaps) <= 30.0 + 2 * TICK
+    assert 8 <= len(times) <= 20
+    assert len([note for _at, note in world.notes if note.code in ("swap-throttled", "swap-failed")]) == 1
+    world.answer = world._obey
+    world.run(31)
+    assert world.carrying()["zone-a hq"] == "gw-b"
+    assert len(world.told("failover")) == 2, "told once per site, not once per round"
+
+
+def test_different_routes_are_not_tried_again_in_step() -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error="RequestLimitExceeded")
+    world.gateways["gw-a"].power_off()
+    world.run(10)
+    assert tries(world, HQ_A)[1:] != tries(world, PLANT_A)[1:]
+
+
+def test_row_37_a_swap_that_iam_denies_has_its_own_alarm_and_makes_no_storm() -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error="UnauthorizedOperation")
+    world.gateways["gw-a"].power_off()
+    world.run(1).rest(300)
+    assert len(tries(world, HQ_A)) <= 11
+    assert len(world.told("swap-forbidden")) == 1
+
+
+def test_row_20_a_call_that_timed_out_but_was_applied_is_not_made_again() -> None:
+    world = play()
+
+    def applied(swap: Swap) -> SwapResult:
+        world._obey(swap)
+        return SwapResult(swap, accepted=None, error="timeout")
+
+    world.answer = applied
+    world.gateways["gw-a"].power_off()
+    world.run(1)
+    assert any("outcome of" in read.reason for _at, read in world.reads)
+    world.change_view()
+    world.run(20)
+    assert len(tries(world, HQ_A)) == 1
+
+
+def test_row_19_a_call_that_timed_out_and_was_not_applied_is_made_again() -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, accepted=None, error="timeout")
+    world.gateways["gw-a"].power_off()
+    world.run(1)
+    world.answer = world._obey
+    world.change_view()
+    world.run(5)
+    assert len(tries(world, HQ_A)) == 2
+    assert world.carrying()["zone-a hq"] == "gw-b"
+
+
+def test_row_19_it_is_made_again_even_while_ec2_cannot_be_read() -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, accepted=None, error="timeout")
+    world.gateways["gw-a"].power_off()
+    world.frozen = True
+    world.run(12)
+    assert len(tries(world, HQ_A)) >= 2
+
+
+def test_row_21_a_stale_read_after_a_swap_does_not_swap_again_nor_back() -> None:
+    world = play()
+    old = world.view
+    world.gateways["gw-a"].power_off()
+    world.run(1)
+    new = world.view
+    for view in (old, new, old, old, new):  # the two in a row come at once: one replica's word
+        world.change_view(routes=view.routes)
+        world.run(1)
+    world.run(30)
+    assert len(tries(world, HQ_A)) == 1
+
+
+def test_a_swap_undone_behind_our_back_is_seen_once_two_reads_apart_agree() -> None:
+    world = play()
+    old = world.view
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    world.swaps.clear()
+    world.change_view(routes=old.routes)
+    world.run(1)
+    assert world.swaps == [], "one read may be stale"
+    world.run(6)
+    assert tries(world, HQ_A)
+    assert world.run(6).carrying()["zone-a hq"] == "gw-b"
+
+
+def test_row_22_some_swaps_fail_and_only_those_are_tried_again() -> None:
+    world = play()
+    world.answer = lambda swap: (
+        SwapResult(swap, accepted=False, error="InternalError") if swap.key == HQ_A else world._obey(swap)
+    )
+    world.gateways["gw-a"].power_off()
+    world.run(4)
+    world.answer = world._obey
+    world.run(10)
+    assert len(tries(world, PLANT_A)) == 1
+    assert set(world.carrying().values()) == {"gw-b"}
+
+
+def test_row_41_a_blackhole_is_left_at_once_if_its_gateway_is_not_known_to_work() -> None:
+    world = play()
+    world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].peers_hear = False  # agent dead: unknown
+    world.run(5)
+    assert world.swaps == []
+    world.point(HQ_A, "eni-a", blackhole=True)
+    world.run(0.2)
+    assert [swap.reason for _at, swap in world.swaps] == ["route-blackhole"]
+
+
+def test_row_41_a_blackhole_of_a_working_gateway_needs_a_second_read() -> None:
+    world = play()
+    world.point(HQ_A, "eni-a", blackhole=True)
+    world.run(3)
+    assert world.swaps == []
+    world.run(5)
+    assert [swap.reason for _at, swap in world.swaps] == ["route-blackhole"]
+    world.run(1).rest(50)
+    assert len(world.swaps) == 1, "it goes home after the hold-down only"
+    world.rest(10)
+    assert world.at_home()
+
+
+def test_row_42_routes_follow_a_gateway_to_its_new_interface_and_the_old_one_is_never_used() -> None:
+    world = play()
+    world.change_instance("gw-a", eni_id="eni-a2")
+    routes = {
+        key: replace(route, gateway=None, blackhole=True) if route.eni_id == "eni-a" else route
+        for key, route in world.view.routes.items()
+    }
+    world.change_view(routes=routes)
+    world.run(1)
+    assert {(swap.gateway, swap.eni_id, swap.reason) for _at, swap in world.swaps} == {
+        ("gw-a", "eni-a2", "gateway-new-interface")
+    }
+    assert world.at_home()
+    world.gateways["gw-b"].power_off()
+    world.run(2)
+    assert {swap.eni_id for _at, swap in world.swaps} == {"eni-a2"}
+
+
+def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None:
+    world = play()
+    world.answer = lambda swap: world._obey(swap) if swap.key == HQ_A else None  # killed after the first route
+    world.gateways["gw-a"].power_off()
+    world.run(1)
+    world.change_instance("gw-a", state="stopped")
+    world.state = decision.start(world.plan, world.now)
+    world.answer = world._obey
+    world.swaps.clear()
+    world.run(2)
+    assert [swap.key for _at, swap in world.swaps] == [PLANT_A]
+
+
+# --- people ----------------------------------------------------------------------------------------------------
+
+
+def test_row_39_a_route_that_a_person_deleted_is_told_and_not_made_again() -> None:
+    world = play()
+    routes = {key: route for key, route in world.view.routes.items() if key != HQ_A}
+    world.change_view(routes=routes, missing_routes=frozenset({HQ_A}))
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    assert tries(world, HQ_A) == []
+    assert len(tries(world, PLANT_A)) == 1
+    assert len(world.told("route-missing", str(HQ_A))) == 1
+
+
+def test_row_40_a_route_that_a_person_pointed_elsewhere_is_told_and_left_alone_until_it_is_given_back() -> None:
+    world = play()
+    world.point(HQ_A, "eni-foreign")
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    assert tries(world, HQ_A) == []
+    assert len(world.told("route-foreign", str(HQ_A))) == 1
+    world.point(HQ_A, "eni-a")
+    world.run(5)
+    assert len(tries(world, HQ_A)) == 1
+    assert world.told("route-foreign", str(HQ_A), resolved=True)
+
+
+def test_row_61_a_persons_failover_stays_although_the_home_gateway_is_healthy_until_the_pin_ends() -> None:
+    world = play()
+    expires = world.evidence().wall + 600
+    world.change_view(table_pins={"rtb-a": Pin("gw-b", expires, "ops")})
+    for key in (HQ_A, PLANT_A):
+        world.point(key, "eni-b")
+    world.run(5).rest(500)
+    assert world.swaps == []
+    assert world.told("pinned", "rtb-a")
+    world.rest(200)
+    assert world.at_home(), "the pin has expired"
+
+
+def test_row_61_without_a_pin_a_route_moved_to_another_gateway_of_ours_goes_home() -> None:
+    world = play()
+    world.point(HQ_A, "eni-b")
+    world.run(5)
+    assert [swap.reason for _at, swap in world.swaps] == ["failback"]
+
+
+def test_a_pin_holds_its_routes_even_when_their_gateway_dies_and_that_is_told() -> None:
+    world = play()
+    world.change_view(table_pins={"rtb-a": Pin("gw-a", world.evidence().wall + 600)})
+    world.gateways["gw-a"].power_off()
+    world.run(10)
+    assert world.swaps == []
+    assert len(world.told("pinned-to-broken")) == 2
+
+
+@pytest.mark.parametrize("scope", ["deployment", "gateway", "target", "table"])
+def test_a_pause_stops_actions_but_not_observation(scope: str) -> None:
+    world = play()
+    until = world.evidence().wall + 300
+    if scope == "deployment":
+        world.change_view(paused_deployment_until_wall=until)
+    elif scope == "table":
+        world.change_view(paused_tables={"rtb-a": until})
+    else:
+        world.change_view(paused_gateways={"gw-a" if scope == "gateway" else "gw-b": until})
+    world.gateways["gw-a"].power_off()
+    world.run(10)
+    assert world.swaps == []
+    assert world.told("gateway-silent", "gw-a")
+    assert world.told("paused")
+    world.rest(300)
+    assert set(world.carrying().values()) == {"gw-b"}, "the pause has expired"
+
+
+def test_row_60_a_deploy_while_failed_over_has_nothing_to_undo_and_a_refused_table_is_left_alone() -> None:
+    world = play()
+    world.change_view(refused_tables={"rtb-a": "it is shared by zone-a and zone-b and has no tag vpnha:zone."})
+    world.run(1)
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    assert world.swaps == []
+    assert world.told("table-refused", "rtb-a")
+
+
+def test_row_33_a_gateway_that_carries_routes_cannot_be_removed() -> None:
+    world = play("abc")
+    smaller = deployment("ab")
+    problems = decision.reload_problems(world.state, smaller)
+    assert len(problems) == 1 and "gw-c still carries 2 routes" in problems[0]
+
+
+def test_a_new_description_keeps_what_is_known() -> None:
+    world = play(hold_down=30.0)
+    world.plan = deployment(hold_down=2.0)
+    world.state = decision.reconfigured(world.state, world.plan)
+    world.run(1)
+    assert world.swaps == []
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(2) < 0.7

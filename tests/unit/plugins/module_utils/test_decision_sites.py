@@ -1,0 +1,259 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tunnels and sites that fail, each by its own rules. The row numbers are those of the fault matrix."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
+
+from .scenario import Play, play
+
+ONLY_HQ_OF_A = {("zone-a", "hq", "gw-b")}
+
+
+def reasons(world: Play) -> set[str]:
+    return {swap.reason for _at, swap in world.swaps}
+
+
+def test_row_3_esp_dropped_while_ike_passes_moves_that_sites_prefixes_only() -> None:
+    world = play(routing="static")
+    world.tunnel("hq-gw-a").cut()
+    assert world.run_until_moved(3) < 0.7
+    assert world.run(20).moved() == ONLY_HQ_OF_A
+    assert reasons(world) == {"tunnel-nothing-returns"}
+    assert not world.swaps[0][1].voluntary
+
+
+def test_row_3_with_bgp_the_gateways_own_handover_gets_its_grace_first() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").cut()
+    took = world.run_until_moved(5)
+    assert 0.5 + 1.5 - 0.1 < took < 0.5 + 1.5 + 0.2
+    assert world.moved() == ONLY_HQ_OF_A
+
+
+def test_a_tunnel_that_is_gone_but_handed_over_is_left_after_30_s_without_haste() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").cut()
+    world.gateways["gw-a"].paths["hq"] = "neighbour"
+    took = world.run_until_moved(60)
+    assert 29 < took < 32
+    assert world.moved() == ONLY_HQ_OF_A
+    assert reasons(world) == {"via-neighbour"}
+    assert all(swap.voluntary for _at, swap in world.swaps)
+
+
+def test_a_handover_shorter_than_30_s_moves_nothing() -> None:
+    world = play()
+    for _ in range(3):
+        world.tunnel("hq-gw-a").cut()
+        world.gateways["gw-a"].paths["hq"] = "neighbour"
+        world.run(25)
+        world.tunnel("hq-gw-a").mend()
+        del world.gateways["gw-a"].paths["hq"]
+        world.run(5)
+    assert world.swaps == []
+
+
+def test_a_neighbour_that_has_no_tunnel_either_is_no_way() -> None:
+    world = play()
+    for gateway in ("gw-a", "gw-b"):
+        world.tunnel(f"hq-{gateway}").cut()
+        world.gateways[gateway].paths["hq"] = "neighbour"  # each points at the other
+    world.run(60)
+    assert world.swaps == []
+    assert world.told("site-down", "hq")
+
+
+def test_row_4_ike_dropped_while_esp_passes_is_only_told() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").ike = "connecting"
+    world.run(30)
+    assert world.swaps == []
+    assert len(world.told("ike-down-esp-passes", "hq-gw-a")) == 1
+
+
+def test_row_5_esp_lost_in_one_direction_only_is_seen_by_the_probe() -> None:
+    world = play(routing="static")
+    one = world.tunnel("hq-gw-a")
+    one.probe.works = one.target.works = False  # no event, SAs fine
+    assert world.run_until_moved(2) < 0.7
+
+
+@pytest.mark.parametrize(("charon", "code"), [("dead", "charon-dead"), ("hung", "charon-hung")])
+def test_rows_1_and_2_charon_dead_or_hung_is_named_once_nothing_comes_back(charon: str, code: str) -> None:
+    world = play(routing="static")
+    world.gateways["gw-a"].charon = charon
+    assert world.run(10).swaps == [], "packets still pass"
+    assert world.told("charon-silent-esp-passes", "hq-gw-a")
+    for name in ("hq-gw-a", "plant-gw-a"):
+        world.tunnel(name).cut()
+    assert world.run_until_moved(2) < 0.7
+    assert reasons(world) == {code}
+
+
+@pytest.mark.parametrize(
+    ("ike", "child", "code"), [("missing", "missing", "ike-sa-missing"), ("established", "missing", "child-sa-missing")]
+)
+def test_a_missing_sa_is_named_but_only_the_probe_moves_routes(ike: str, child: str, code: str) -> None:
+    world = play(routing="static")
+    one = world.tunnel("hq-gw-a")
+    one.ike, one.child = ike, child
+    assert world.run(5).swaps == [], "noblock hides a busy SA: probes still pass"
+    one.cut()
+    world.run_until_moved(2)
+    assert reasons(world) == {code}
+
+
+def test_row_51_bgp_down_on_a_tunnel_that_carries_makes_its_prefix_unreachable_through_it() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").bgp = "down"
+    took = world.run_until_moved(5)
+    assert 1.4 < took < 1.8
+    assert world.moved() == ONLY_HQ_OF_A
+    assert reasons(world) == {"bgp-down"}
+
+
+def test_row_23_a_site_that_is_down_moves_nothing_and_is_told_once_also_when_it_comes_back_in_pieces() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").cut()
+    world.run(0.1)
+    world.tunnel("hq-gw-b").cut()
+    world.run(60)
+    world.tunnel("hq-gw-b").mend()  # BGP takes seconds to come back, and not everywhere at once
+    world.run(6)
+    world.tunnel("hq-gw-a").mend()
+    world.run(60)
+    assert world.swaps == []
+    assert [note.code for _at, note in world.notes if not note.resolved] == ["site-down"]
+
+
+def test_after_a_sites_outage_routes_leave_a_tunnel_that_stays_down() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").cut()
+    world.tunnel("hq-gw-b").cut()
+    world.run(60)
+    world.tunnel("hq-gw-b").mend()
+    assert 9 < world.run_until_moved(15) < 12
+
+
+def test_row_24_one_of_two_sites_down_is_told_and_the_other_left_in_peace() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").cut()
+    world.tunnel("hq-gw-b").cut()
+    world.run(60)
+    assert world.swaps == []
+    assert [note.subject for note in world.told("site-down")] == ["hq"]
+
+
+def test_row_24_the_other_sites_failover_works_while_one_site_is_down() -> None:
+    world = play(routing="static")
+    for name in ("hq-gw-a", "hq-gw-b"):
+        world.tunnel(name).cut()
+    world.run(10)
+    world.tunnel("plant-gw-a").cut()
+    world.run(3)
+    assert world.moved() == {("zone-a", "plant", "gw-b")}
+
+
+def test_row_25_all_tunnels_of_all_gateways_down_leaves_the_routes_alone() -> None:
+    world = play()
+    for gateway in world.gateways.values():
+        gateway.charon = "dead"
+        for tunnel in gateway.tunnels.values():
+            tunnel.cut()
+    assert world.run(60).swaps == []
+    assert {note.subject for note in world.told("site-down")} == {"hq", "plant"}
+
+
+def test_a_gateway_that_dies_while_the_sites_servers_are_off_is_still_left() -> None:
+    world = play()
+    for name in ("hq-gw-a", "hq-gw-b"):
+        world.tunnel(name).target.works = False
+    world.run(20)
+    assert world.swaps == []
+    assert world.told("site-down", "hq")
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    assert world.moved() == {("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b")}
+
+
+def test_a_peer_that_answers_without_the_site_behind_it_is_left_for_one_that_reaches_it() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").target.works = False
+    took = world.run_until_moved(5)
+    assert took < 1.3
+    assert world.moved() == ONLY_HQ_OF_A
+    assert reasons(world) == {"site-not-behind-peer"}
+
+
+def test_a_peer_that_never_answers_on_its_inside_address_is_judged_by_the_site() -> None:
+    world = Play(settled=False)
+    for gateway in world.gateways.values():
+        for tunnel in gateway.tunnels.values():
+            tunnel.probe.works = False
+    world.run(20)
+    assert world.swaps == []
+    assert world.state.verdicts.paths["gw-a", "hq"].verdict is Verdict.UP
+    world.tunnel("hq-gw-a").cut()
+    world.run(5)
+    assert world.moved() == ONLY_HQ_OF_A
+
+
+def test_row_50_large_packets_that_vanish_are_named_and_left_without_haste() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").large_loss = 1.0
+    took = world.run_until_moved(60)
+    assert 29 < took < 32
+    assert world.moved() == ONLY_HQ_OF_A
+    assert reasons(world) == {"tunnel-mtu"}
+
+
+def test_row_50_nothing_is_gained_if_the_other_path_is_no_better() -> None:
+    world = play()
+    for name in ("hq-gw-a", "hq-gw-b"):
+        world.tunnel(name).large_loss = 1.0
+    assert world.run(60).swaps == []
+
+
+def test_row_8_tunnels_that_are_silent_for_400_ms_are_nothing() -> None:
+    world = play(routing="static")
+    for _ in range(10):
+        one = world.tunnel("hq-gw-a")
+        one.probe.works = one.target.works = False
+        world.run(0.4)
+        one.mend()
+        world.run(2)
+    assert world.swaps == []
+    assert world.notes == []
+
+
+def test_row_64_one_sites_tunnel_fails_while_the_other_is_being_failed_back() -> None:
+    world = play(routing="static")
+    world.tunnel("plant-gw-a").cut()
+    world.run(5)
+    world.tunnel("plant-gw-a").mend()
+    world.run(59)
+    assert world.carrying()["zone-a plant"] == "gw-b"
+    world.tunnel("hq-gw-a").cut()
+    world.run(5)
+    assert world.carrying() == {
+        "zone-a hq": "gw-b", "zone-a plant": "gw-a", "zone-b hq": "gw-b", "zone-b plant": "gw-b",
+    }  # fmt: skip
+    world.tunnel("hq-gw-a").mend()
+    world.run(1).rest(70)
+    assert world.at_home()
+
+
+def test_a_restarted_agent_without_history_moves_nothing() -> None:
+    world = play()
+    for tunnel in world.gateways["gw-a"].tunnels.values():
+        for probe in (tunnel.probe, tunnel.target):
+            probe.works, probe.answered_at, probe.watched_since = False, None, world.now
+    world.run(0.4)
+    for tunnel in world.gateways["gw-a"].tunnels.values():
+        tunnel.mend()
+    assert world.run(10).swaps == []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,14 @@ class MonitorConfig:
 def load(path: Path) -> MonitorConfig:
     """The configuration in a file. Raises DescriptionError with every problem found."""
     return parse(read_yaml(path), str(path))
+
+
+def checksum(path: Path) -> str:
+    """SHA-1 of the file, as Ansible reports it of files that it writes; empty when it cannot be read."""
+    try:
+        return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except OSError:
+        return ""
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:

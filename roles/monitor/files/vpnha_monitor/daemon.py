@@ -91,6 +91,7 @@ class Monitor:
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
         self.ec2_error = ""
+        self.config_checksum = config.checksum(path)
         self.config_error = ""
         self._client: Any = None
         self._client_lock = threading.Lock()
@@ -317,6 +318,7 @@ class Monitor:
         reading.add_done_callback(self._reloaded)
 
     def _reloaded(self, reading: asyncio.Future[config.MonitorConfig]) -> None:
+        self.config_checksum = config.checksum(self.path)
         try:
             fresh = reading.result()
             sentences = config.refuse_reload(self.config, fresh)

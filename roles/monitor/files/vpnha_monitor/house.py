@@ -93,6 +93,7 @@ class House:
             events=tuple(event.to_dict() for event in monitor.recorder.recent),
             ec2_error=monitor.ec2_error,
             clock_skew=ec2.CLOCK.skew,
+            config_checksum=monitor.config_checksum,
             config_error=monitor.config_error,
             rtt={name: watch.asker.rtt for name, watch in monitor.observer.watches.items()},
         )

@@ -43,7 +43,8 @@ class Daemon:
     events: Sequence[Mapping[str, Any]] = ()
     ec2_error: str = ""
     clock_skew: float = 0.0
-    config_error: str = ""
+    config_checksum: str = ""  # of the file that was read last, also if it was refused
+    config_error: str = ""  # why it was refused
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
 
 
@@ -89,7 +90,7 @@ def build(deployment: Deployment, verdicts: Verdicts, evidence: Evidence, daemon
         "ec2": {"age": _rounded(evidence.ec2_age), "error": daemon.ec2_error},
         "loop_lag": round(daemon.loop_lag, 4),
         "clock_skew": daemon.clock_skew,
-        "config_error": daemon.config_error,
+        "config": {"checksum": daemon.config_checksum, "error": daemon.config_error},
         "journal": dict(daemon.journal),
         "refused": dict(daemon.refused),
         "send_errors": dict(daemon.send_errors),

@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``vpnha``, for people on the monitor's host: what is the matter, and what a person may decide.
+
+It asks the running monitor over loopback. What a person decides is written to EC2 by the same engine code that the
+playbooks use, so it works while no monitor runs, and every monitor obeys it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
+
+from . import cli_output, config, journal, orders
+from .cli_time import since as parse_since
+
+app = typer.Typer(
+    name="vpnha",
+    help="Look at a vpnha.aws deployment from its monitor, and tell it what to do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_READING_SECONDS = 3.0
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+ConfigPath = Annotated[Path, typer.Option("--config", help="The monitor's configuration.")]
+GatewayOption = Annotated[str, typer.Option("--gateway", help="This gateway only.")]
+TableOption = Annotated[str, typer.Option("--table", help="This route table only, by its id.")]
+DeploymentOption = Annotated[bool, typer.Option("--deployment", help="The whole deployment; the default.")]
+Zones = Annotated[list[str] | None, typer.Option("--zone", help="Only this zone's routes; may be repeated.")]
+Tables = Annotated[list[str] | None, typer.Option("--table", help="Only this table's routes; may be repeated.")]
+Sites = Annotated[list[str] | None, typer.Option("--site", help="Only this site's routes; may be repeated.")]
+Force = Annotated[bool, typer.Option("--force", help="Also to a gateway that the monitor does not call healthy.")]
+
+
+@app.command()
+def status(as_json: Json = False, path: ConfigPath = config.DEFAULT_PATH) -> None:
+    """Say whether traffic flows, who carries what, and what the monitor did and why."""
+    found = ask(config.load(path))
+    if as_json:
+        _print_json(found)
+    else:
+        cli_output.status(found)
+
+
+@app.command()
+def events(
+    as_json: Json = False,
+    since: Annotated[
+        str, typer.Option(help="From then on: 30m, 2h, 7d ago, 2026-01-31T12:00, seconds since 1970.")
+    ] = "",
+    limit: Annotated[int, typer.Option(help="The newest so many; 0: all.")] = 0,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Show the journal: what the monitor saw, decided and did."""
+    where = config.load(path).journal
+    try:
+        found = journal.read(where, parse_since(since, time.time()), limit or (None if as_json or since else 50))
+    except OSError as error:
+        raise VpnhaError(f"The journal {where} cannot be read: {error}; has the monitor ever run here?") from error
+    except sqlite3.Error as error:
+        raise VpnhaError(
+            f"The journal {where} is broken ({error}); a running monitor puts it aside and begins a new one."
+        ) from error
+    if as_json:
+        _print_json([event.to_dict() for event in found])
+    else:
+        cli_output.events(found)
+
+
+@app.command()
+def pause(
+    *,
+    gateway: GatewayOption = "",
+    table: TableOption = "",
+    deployment: DeploymentOption = False,
+    minutes: Annotated[int, typer.Option(help="How long.", min=1)] = 60,
+    as_json: Json = False,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Let the monitors observe but not act, for a while."""
+    _done(orders.pause(config.load(path), _scope(gateway, table, deployment), minutes), as_json)
+
+
+@app.command()
+def resume(
+    *,
+    gateway: GatewayOption = "",
+    table: TableOption = "",
+    deployment: DeploymentOption = False,
+    as_json: Json = False,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """End a pause."""
+    _done(orders.resume(config.load(path), _scope(gateway, table, deployment)), as_json)
+
+
+@app.command()
+def failover(
+    *,
+    to: Annotated[str, typer.Option("--to", help="The gateway to move routes to.")],
+    zone: Zones = None,
+    table: Tables = None,
+    site: Sites = None,
+    minutes: Annotated[int, typer.Option(help="How long the routes stay pinned there.", min=1)] = 240,
+    force: Force = False,
+    as_json: Json = False,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Move routes to a gateway, and pin them there."""
+    loaded = config.load(path)
+    which = orders.Which(zone, table, site)
+    done = orders.failover(loaded, _verdicts(loaded), which, to=to, minutes=minutes, force=force)
+    _done(done, as_json)
+
+
+@app.command()
+def failback(
+    *,
+    zone: Zones = None,
+    table: Tables = None,
+    site: Sites = None,
+    take_over: Annotated[bool, typer.Option(help="Also routes that a person pointed elsewhere.")] = False,
+    force: Force = False,
+    as_json: Json = False,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Move routes back to their home gateways, and clear their pins."""
+    loaded = config.load(path)
+    which = orders.Which(zone, table, site)
+    done = orders.failback(loaded, _verdicts(loaded), which, take_over=take_over, force=force)
+    _done(done, as_json)
+
+
+@app.command("check-config")
+def check_config(
+    file: Annotated[Path, typer.Argument(help="The configuration to check.")] = config.DEFAULT_PATH,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a configuration, one sentence for each problem."""
+    try:
+        config.load(file)
+        problems: tuple[str, ...] = ()
+    except DescriptionError as error:
+        problems = error.sentences
+    if as_json:
+        _print_json({"file": str(file), "problems": list(problems)})
+    elif problems:
+        print("\n".join(problems), file=sys.stderr)
+    else:
+        print(f"{file} is good.")
+    if problems:
+        raise typer.Exit(1)
+
+
+def ask(loaded: config.MonitorConfig) -> dict[str, Any]:
+    """The running monitor's status. Raises VpnhaError when there is none."""
+    try:
+        with urllib.request.urlopen(f"{loaded.url}/status", timeout=_READING_SECONDS) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except urllib.error.HTTPError as error:
+        raise VpnhaError(
+            "The monitor runs but its loop does not answer; see `journalctl -u vpnha-monitor` on this host."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise VpnhaError(
+            f"No monitor answers at {loaded.url}; see `systemctl status vpnha-monitor`, "
+            "and start it with `systemctl start vpnha-monitor`."
+        ) from error
+
+
+def _verdicts(loaded: config.MonitorConfig) -> dict[str, Any] | None:
+    """The running monitor's status, None if there is none: a person must be able to act without it."""
+    try:
+        return ask(loaded)
+    except VpnhaError:
+        return None
+
+
+def _scope(gateway: str, table: str, deployment: bool) -> str:
+    if sum((bool(gateway), bool(table), deployment)) > 1:
+        raise VpnhaError("Give one of --gateway, --table and --deployment.")
+    return gateway or table
+
+
+def _done(done: orders.Done, as_json: bool) -> None:
+    if as_json:
+        _print_json({"changed": done.changed, "text": done.text, "failed": done.failed} | dict(done.details))
+    else:
+        cli_output.done(done)
+    if done.failed:
+        raise typer.Exit(1)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def main() -> NoReturn:
+    """Run; every expected error is one sentence on standard error, or as JSON where that was asked for."""
+    try:
+        app()
+        sys.exit(0)
+    except VpnhaError as error:
+        sentences = error.sentences if isinstance(error, DescriptionError) else (str(error),)
+        if "--json" in sys.argv:
+            _print_json({"error": " ".join(sentences)})
+        else:
+            print("\n".join(sentences), file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

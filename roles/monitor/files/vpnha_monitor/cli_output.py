@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the command ``vpnha`` shows things to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .journal import Event
+from .orders import Done
+
+_COLOURS = {
+    "up": "green",
+    "via neighbour": "yellow",
+    "grey": "yellow",
+    "suspect": "yellow",
+    "down": "red",
+    "unknown": "magenta",
+}
+_MOVES = ("failover", "failback", "voluntary-move")
+
+
+def console() -> Console:
+    """Standard output, in colour where it is a terminal; nothing in brackets is markup."""
+    return Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def status(found: Mapping[str, Any]) -> None:
+    """The status document: first whether traffic flows, then who does what, then what happened."""
+    out = console()
+    flows = [each["flows"] for each in found["traffic"]]
+    colour = "red" if False in flows else "magenta" if None in flows or not flows else "green"
+    out.print(Text(found["sentence"], style=f"bold {colour}"))
+    for each in found["traffic"]:
+        word = {True: "flows", False: "does not flow", None: "is not known"}[each["flows"]]
+        out.print(f"  {each['zone']} to {each['site']}: {word} (through {', '.join(each['gateways'])})")
+    out.print(_gateways(found))
+    if found["tunnels"]:
+        out.print(_tunnels(found))
+    _peculiar(out, found)
+    moves = [event for event in found["events"] if event["code"] in _MOVES]
+    if moves:
+        out.print(f"Last move, {_when(moves[-1]['wall'])}: {moves[-1]['text']}")
+    for reason in found["reasons"]:
+        out.print(Text(f"Attention: {reason}", style="red"))
+
+
+def _gateways(found: Mapping[str, Any]) -> Table:
+    table = Table("gateway", "zone", "verdict", "routes", "answered", "round trip", "instance", "why")
+    for each in found["gateways"]:
+        instance = each["instance"] or {}
+        table.add_row(
+            each["name"],
+            each["zone"],
+            _coloured(each["verdict"]),
+            str(each["routes"]),
+            "never" if each["answer_age"] is None else f"{each['answer_age']:.1f} s ago",
+            "" if each["rtt_ms"] is None else f"{each['rtt_ms']:.1f} ms",
+            instance.get("state", "?"),
+            each["text"],
+        )
+    return table
+
+
+def _tunnels(found: Mapping[str, Any]) -> Table:
+    table = Table("tunnel", "verdict", "IKE", "CHILD", "BGP", "loss", "why")
+    for each in found["tunnels"]:
+        loss = "" if each["loss"] is None else f"{each['loss']:.0%}"
+        words = [each[name] or "" for name in ("ike", "child", "bgp")]
+        table.add_row(each["name"], _coloured(each["verdict"]), *words, loss, each["text"])
+    return table
+
+
+def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
+    for route in found["away"]:
+        where = route["gateway"] or route["target"]
+        out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")
+    for key in found["missing_routes"]:
+        out.print(f"Missing: {key}")
+    for why in found["refused_tables"].values():
+        out.print(f"Not looked after: {why}")
+    for pin in found["pins"]:
+        by = f" by {pin['by']}" if pin["by"] else ""
+        out.print(f"Pinned{by}: {pin['table']} to {pin['gateway']} until {_when(pin['until'])}")
+    for pause in found["pauses"]:
+        out.print(f"Paused: {pause['name'] or 'the deployment'} until {_when(pause['until'])}")
+    if found["drill"]:
+        out.print(f"A drill is running: {found['drill']}")
+
+
+def events(found: Sequence[Event]) -> None:
+    """The journal's lines, oldest first."""
+    out = console()
+    if not found:
+        out.print("Nothing is in the journal for that time.")
+    for event in found:
+        code = f"{event.code} (over)" if event.resolved else event.code
+        out.print(f"{_when(event.wall)}  {code:<28} {event.text}")
+
+
+def done(result: Done) -> None:
+    """What came of an order."""
+    out = console()
+    out.print(Text(result.text, style="red" if result.failed else "green"))
+    for row in result.details.get("routes", ()):
+        if row["error"] or row["reason"]:
+            out.print(f"  {row['route_table_id']} {row['destination']}: {row['error'] or row['reason']}")
+        elif row["action"] != "none":
+            spent = "" if row["milliseconds"] is None else f" in {row['milliseconds']:.0f} ms"
+            out.print(f"  {row['route_table_id']} {row['destination']}: {row['before']} -> {row['after']}{spent}")
+
+
+def _coloured(verdict: str) -> Text:
+    return Text(verdict, style=_COLOURS.get(verdict, ""))
+
+
+def _when(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

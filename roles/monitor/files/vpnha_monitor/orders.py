@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person orders: pause, resume, failover, failback. Written to EC2, where every monitor sees it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, manual_swap, marks, tags
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Verdict
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice, read_view
+
+from .config import MonitorConfig
+
+_GOOD = (Verdict.UP.value, Verdict.GREY.value)
+
+
+@dataclass(frozen=True)
+class Which:
+    """The routes that are meant; nothing given means all."""
+
+    zones: Sequence[str] | None = None
+    tables: Sequence[str] | None = None
+    sites: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an order: one sentence, and details for programs."""
+
+    text: str
+    changed: bool
+    failed: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pause(loaded: MonitorConfig, scope: str, minutes: int) -> Done:
+    """Pause a scope (see marks.pause_place). Raises VpnhaError."""
+    client = _client(loaded)
+    until = time.time() + minutes * 60
+    view = read_view(client, loaded.deployment)
+    resource = marks.pause(client, view, loaded.deployment.name, scope, tags.Pause(until, _me()))
+    text = f"{_named(scope)} is paused until {tags.format_time(until)}; `vpnha resume{_option(scope)}` ends it."
+    return Done(text, True, details={"resource": resource, "until": until})
+
+
+def resume(loaded: MonitorConfig, scope: str) -> Done:
+    """End a scope's pause. Raises VpnhaError."""
+    client = _client(loaded)
+    view = read_view(client, loaded.deployment)
+    paused = _paused(view.paused_deployment_until_wall, view.paused_gateways, view.paused_tables, scope)
+    resource = marks.resume(client, view, loaded.deployment.name, scope)
+    text = f"{_named(scope)} is no longer paused." if paused else f"{_named(scope)} was not paused."
+    return Done(text, paused, details={"resource": resource})
+
+
+def failover(
+    loaded: MonitorConfig, status: Mapping[str, Any] | None, which: Which, *, to: str, minutes: int, force: bool
+) -> Done:
+    """Move routes to a gateway and pin them. ``status`` is the running monitor's, if one runs. Raises VpnhaError."""
+    if not force:
+        _refuse_ailing(loaded.deployment, status, which, [to])
+    wish = Wish(_choice(which, to), pin_minutes=minutes, by=_me())
+    report = manual_swap.run(_client(loaded), loaded.deployment, wish, check=False, wall=time.time())
+    return _said(report, f"at {to}, pinned for {minutes} minutes; `vpnha failback` ends that")
+
+
+def failback(
+    loaded: MonitorConfig, status: Mapping[str, Any] | None, which: Which, *, take_over: bool, force: bool
+) -> Done:
+    """Move routes home and clear their pins. ``status`` is the running monitor's, if one runs. Raises VpnhaError."""
+    deployment = loaded.deployment
+    client = _client(loaded)
+    if not force:
+        tables = read_view(client, deployment).table_zones
+        zones = {zone for table, zone in tables.items() if not which.tables or table in which.tables}
+        homes = {deployment.home(zone) for zone in zones if not which.zones or zone in which.zones}
+        _refuse_ailing(deployment, status, which, sorted(home.name for home in homes if home))
+    wish = Wish(_choice(which, None, take_over), unpin=True, by=_me())
+    report = manual_swap.run(client, deployment, wish, check=False, wall=time.time())
+    return _said(report, "at their home gateways, without a pin")
+
+
+def _refuse_ailing(
+    deployment: Deployment, status: Mapping[str, Any] | None, which: Which, gateways: Sequence[str]
+) -> None:
+    """Raises VpnhaError if the monitor says that one of the gateways would not carry what is meant."""
+    if status is None:
+        return
+    meant = set(which.sites or [site.name for site in deployment.sites])
+    for path in status["paths"]:
+        if path["gateway"] in gateways and path["site"] in meant and path["verdict"] not in _GOOD:
+            raise VpnhaError(
+                f"Nothing was changed, because {path['gateway']} is {path['verdict']} for {path['site']}: "
+                f"{path['text']} Mend that first, or insist with --force."
+            )
+
+
+def _choice(which: Which, gateway: str | None, take_over: bool = False) -> Choice:
+    return Choice(gateway, tuple(which.zones or ()), tuple(which.tables or ()), tuple(which.sites or ()), take_over)
+
+
+def _said(report: manual_swap.Report, where: str) -> Done:
+    details = {"routes": report.routes, "route_tables": report.tables}
+    if report.failure:
+        return Done(report.failure, report.changed, failed=True, details=details)
+    moved = sum(row["action"] == "swap" for row in report.routes)
+    left = [row for row in report.routes if row["action"] == "none" and not row["reason"].startswith("It already")]
+    text = f"{moved} route(s) moved; {len(report.routes) - len(left)} of {len(report.routes)} are now {where}."
+    return Done(text, report.changed, details=details)
+
+
+def _client(loaded: MonitorConfig) -> Any:
+    return ec2.make_client(region=loaded.deployment.region, endpoint_url=loaded.endpoint_url)
+
+
+def _me() -> str:
+    """Who gives the order, for those who meet the mark later."""
+    name = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    return f"{name}@{socket.gethostname()}"
+
+
+def _paused(deployment: float | None, gateways: Mapping[str, float], tables: Mapping[str, float], scope: str) -> bool:
+    until = {**gateways, **tables}.get(scope) if scope else deployment
+    return until is not None and until > time.time()
+
+
+def _named(scope: str) -> str:
+    return scope or "The deployment"
+
+
+def _option(scope: str) -> str:
+    if not scope:
+        return ""
+    return f" --table {scope}" if scope.startswith("rtb-") else f" --gateway {scope}"

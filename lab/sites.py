@@ -1,0 +1,203 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The other end: on-premises networks with customer gateways, a core router, and a server that answers.
+
+A site has one customer gateway host for each of its peers and one core router, which also holds the server's addresses.
+Computed from the deployment's own variables; what the hosts do is plain strongSwan and FRR, as an on-premises
+network engineer would set it up. Nothing here starts anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import jinja2
+
+from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Site, Tunnel
+from lab.errors import LabError
+
+INTERNET = "internet"
+INTERNET_GATEWAY = "198.51.100.1"
+WAN = "wan0"
+LAN = "lan0"
+CORE_ASN_OFFSET = 9  # the core of a site with peers in AS 65010 is AS 65019
+STATIC_ASN = 65100  # of a static site's peers towards their core; the gateways never see it
+
+_HERE = Path(__file__).resolve().parent
+_RESPONDER = _HERE.parent / "roles" / "drill" / "files" / "responder.py"
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_HERE / "site_templates"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+File = tuple[int, str]  # mode, content
+
+
+@dataclass(frozen=True)
+class SiteInterface:
+    """One interface; ``network`` is "internet" or "lan-<site>", ``address`` has a prefix length."""
+
+    ifname: str
+    network: str
+    address: str
+    gateway: str | None = None  # of the default route
+
+
+@dataclass(frozen=True)
+class SiteHost:
+    """One host of a site: ``cgw-<site>-a`` and so on, or ``core-<site>``."""
+
+    name: str
+    site: str
+    interfaces: tuple[SiteInterface, ...]
+
+
+def site_hosts(variables: Mapping[str, Any]) -> list[SiteHost]:
+    """The hosts of all sites. Raises LabError when the lab cannot play the described peers."""
+    deployment = _deployment(variables)
+    hosts = []
+    for number, site in enumerate(deployment.sites, 1):
+        lan = f"lan-{site.name}"
+        for position, tunnel in enumerate(_tunnels(deployment, site)):
+            wan = SiteInterface(WAN, INTERNET, f"{tunnel.peer_address}/24", INTERNET_GATEWAY)
+            inner = SiteInterface(LAN, lan, f"{_cgw_address(number, position)}/24")
+            hosts.append(SiteHost(_cgw_name(site, position), site.name, (wan, inner)))
+        core = SiteInterface(LAN, lan, f"{_core_address(number)}/24")
+        hosts.append(SiteHost(f"core-{site.name}", site.name, (core,)))
+    return hosts
+
+
+def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
+    """What has to lie on each host before it boots: host name to absolute path to mode and content."""
+    deployment = _deployment(variables)
+    keys = tunnel_config.psks(variables["vpnha_sites"])
+    found: dict[str, dict[str, File]] = {}
+    for number, site in enumerate(deployment.sites, 1):
+        tunnels = _tunnels(deployment, site)
+        asn = next((tunnel.peer_asn for tunnel in tunnels if tunnel.peer_asn), STATIC_ASN)
+        shared = {"site": site, "vpc": deployment.vpc_cidrs, "asn": asn, "core_asn": asn + CORE_ASN_OFFSET}
+        for position, tunnel in enumerate(tunnels):
+            view = tunnel_config.gateway_view(deployment, tunnel.gateway, tunnel_config.LIBIPSEC)
+            values = {
+                **shared,
+                "tunnel": tunnel,
+                "gateway": view,
+                "address": _cgw_address(number, position),
+                "core": _core_address(number),
+            }
+            body = peer_connection(deployment, site, tunnel)
+            owners = (tunnel.peer_id, tunnel.local_id)
+            found[_cgw_name(site, position)] = {
+                **_common("vpnha-site.service frr.service strongswan.service", values, "cgw"),
+                "/etc/strongswan.d/site.conf": (0o644, _render("strongswan.conf", values)),
+                "/etc/swanctl/conf.d/site.conf": (
+                    0o600,
+                    tunnel_config.swanctl_text(tunnel.name, body, keys[tunnel.name], owners),
+                ),
+            }
+            if site.routing == "static":
+                found[_cgw_name(site, position)] |= {
+                    "/etc/systemd/system/vpnha-track.service": (0o644, _render("track.service", values)),
+                    "/usr/local/lib/vpnha/track": (0o755, _render("track.sh", values)),
+                }
+        cgws = [(_cgw_name(site, position), _cgw_address(number, position)) for position in range(len(tunnels))]
+        services = [f"vpnha-{kind}@{target}.service" for target in site.probe_targets for kind in ("responder", "web")]
+        values = {**shared, "address": _core_address(number), "cgws": cgws}
+        found[f"core-{site.name}"] = {
+            **_common(" ".join(["vpnha-site.service", "frr.service", *services]), values, "core"),
+            "/usr/local/lib/vpnha/responder.py": (0o755, _RESPONDER.read_text(encoding="utf-8")),
+            "/etc/systemd/system/vpnha-responder@.service": (0o644, _render("responder.service", values)),
+            "/etc/systemd/system/vpnha-web@.service": (0o644, _render("web.service", values)),
+            "/etc/systemd/system/strongswan.service.d/vpnha-site.conf": (0o644, _render("no-tunnels.conf", values)),
+            "/srv/site/index.html": (0o644, f"{site.name}\n"),
+        }
+    return found
+
+
+def peer_connection(deployment: Deployment, site: Site, tunnel: Tunnel) -> dict[str, Any]:
+    """The peer's end of a tunnel: the gateway's, mirrored, and waiting for the gateway to start it."""
+    ours = tunnel_config.connection(deployment, tunnel, tunnel_config.LIBIPSEC)
+    child = {
+        **ours["children"][tunnel.name],
+        "local_ts": [*site.prefixes, tunnel.inside_cidr],
+        "remote_ts": [*deployment.vpc_cidrs, tunnel.inside_cidr],
+        "start_action": "none",
+        "dpd_action": "clear",
+    }
+    return {
+        **ours,
+        "local_addrs": [tunnel.peer_address],
+        "remote_addrs": ["%any"],  # the gateway's Elastic IP is known when it has been allocated, not now
+        "local": ours["remote"],
+        "remote": ours["local"],
+        "children": {tunnel.name: child},
+    }
+
+
+def _common(units: str, values: Mapping[str, Any], role: str) -> dict[str, File]:
+    # a drop-in instead of symlinks: files are all that has to be put on a host
+    wants = f"[Unit]\nWants={units}{' vpnha-track.service' if _tracked(values, role) else ''}\n"
+    return {
+        "/etc/systemd/system/multi-user.target.d/vpnha-site.conf": (0o644, wants),
+        "/etc/systemd/system/vpnha-site.service": (0o644, _render("site.service", values)),
+        "/usr/local/lib/vpnha/site": (0o755, _render(f"{role}.sh", values)),
+        "/etc/sysctl.d/90-vpnha-site.conf": (0o644, _render("sysctl.conf", values)),
+        "/etc/frr/daemons": (0o644, _render("daemons", values)),
+        "/etc/frr/frr.conf": (0o644, _render(f"{role}.frr.conf", values)),
+    }
+
+
+def _tracked(values: Mapping[str, Any], role: str) -> bool:
+    return role == "cgw" and values["site"].routing == "static"
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    return _TEMPLATES.get_template(f"{template}.j2").render(values)
+
+
+def _deployment(variables: Mapping[str, Any]) -> Deployment:
+    try:
+        return parse(variables)
+    except DescriptionError as error:
+        raise LabError(f"The lab's deployment is not usable: {error}") from error
+
+
+def _tunnels(deployment: Deployment, site: Site) -> list[Tunnel]:
+    tunnels = [tunnel for tunnel in deployment.tunnels if tunnel.site == site.name]
+    addresses = [tunnel.peer_address for tunnel in tunnels]
+    for tunnel in tunnels:
+        if not tunnel.initiate:
+            raise LabError(
+                f"The tunnel {tunnel.name} has initiate: false, but the lab's peers only wait: leave it out."
+            )
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise LabError(
+                f"Site {site.name} has several tunnels to the peer {address}: the lab's customer gateways have one "
+                "tunnel each, so give each tunnel a peer address of its own."
+            )
+    return tunnels
+
+
+def _cgw_name(site: Site, position: int) -> str:
+    return f"cgw-{site.name}-{ascii_lowercase[position]}"
+
+
+def _cgw_address(site_number: int, position: int) -> str:
+    return f"172.30.{site_number}.{11 + position}"
+
+
+def _core_address(site_number: int) -> str:
+    return f"172.30.{site_number}.1"

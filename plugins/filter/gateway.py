@@ -1,0 +1,60 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that turn a checked deployment into what the role ``gateway`` writes on one host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
+
+
+def _deployment(checked: Mapping[str, Any]) -> Deployment:
+    # Ansible's strings carry their origin in a subclass; the description is read by exact types
+    return from_dict(json.loads(json.dumps(checked)))
+
+
+def gateway_view(checked: Mapping[str, Any], name: str, data_plane: str) -> dict[str, Any]:
+    """``tunnel_config.GatewayView`` as a dictionary."""
+    try:
+        view = asdict(tunnel_config.gateway_view(_deployment(checked), name, data_plane))
+    except VpnhaError as error:
+        raise AnsibleFilterError(str(error)) from error
+    result: dict[str, Any] = json.loads(json.dumps(view))  # lists for tuples, as templates expect
+    return result
+
+
+def gateway_tunnels(
+    checked: Mapping[str, Any], name: str, data_plane: str, sites: Sequence[Mapping[str, Any]], **options: Any
+) -> list[dict[str, Any]]:
+    """One gateway's tunnels with their keys, as the module ``gateway_tunnels`` takes them."""
+    deployment = _deployment(checked)
+    psks = tunnel_config.psks(sites)
+    return [
+        {
+            "name": tunnel.name,
+            "connection": tunnel_config.connection(deployment, tunnel, data_plane, **options),
+            "psk": psks[tunnel.name],
+            "owners": [tunnel.local_id, tunnel.peer_id],
+        }
+        for tunnel in deployment.tunnels
+        if tunnel.gateway == name
+    ]
+
+
+class FilterModule:
+    """Ansible's way to find the filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {"gateway_view": gateway_view, "gateway_tunnels": gateway_tunnels}

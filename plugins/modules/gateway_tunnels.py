@@ -1,0 +1,199 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gateway_tunnels
+short_description: Load IPsec tunnels into a running strongSwan, one at a time
+version_added: 0.1.0
+author: the vpnha.aws contributors (@vpnha)
+description:
+  - Runs on a gateway. Loads each tunnel that differs into the running strongSwan over VICI, and writes it into a file
+    of C(swanctl) for the next start only when strongSwan took it.
+  - A tunnel that did not change is not touched, whatever happens to the others.
+  - A tunnel that strongSwan refuses keeps its former connection and key; the others are done all the same, and then the
+    module fails and names the tunnel and the reason.
+  - Files C(vpnha-*.conf) of tunnels that are no longer given are removed, and their connections closed. Other files are
+    left alone.
+requirements:
+  - strongSwan 5.9.6 or newer with C(charon-systemd) and C(swanctl)
+  - the Python package C(vici) for the interpreter that runs the module
+attributes:
+  check_mode:
+    description: Compares files and connections, and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows the files without their keys.
+    support: full
+options:
+  tunnels:
+    description: All tunnels that this gateway shall have, in the order in which they are loaded.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the connection.
+        type: str
+        required: true
+      connection:
+        description: The connection as VICI's C(load-conn) takes it, the same keys as in C(swanctl.conf).
+        type: dict
+        required: true
+      psk:
+        description: The pre-shared key.
+        type: str
+        required: true
+      owners:
+        description: The IKE identities that the key belongs to, ours and the peer's.
+        type: list
+        elements: str
+        required: true
+  directory:
+    description: Where C(swanctl) reads its files.
+    type: path
+    default: /etc/swanctl/conf.d
+  socket:
+    description: VICI's socket.
+    type: path
+    default: /run/charon.vici
+  wait:
+    description: How many seconds to wait for strongSwan to answer.
+    type: float
+    default: 10.0
+"""
+
+EXAMPLES = r"""
+- name: Load the tunnels of this gateway
+  vpnha.aws.gateway_tunnels:
+    tunnels: "{{ vpnha_checked | vpnha.aws.gateway_tunnels('gw-a', 'xfrm', vpnha_sites) }}"
+  vars:
+    ansible_python_interpreter: /opt/vpnha/venv/bin/python
+
+- name: One tunnel, written out
+  vpnha.aws.gateway_tunnels:
+    tunnels:
+      - name: hq-gw-a
+        psk: "{{ vault_hq_psk }}"
+        owners: [gw-a.prod, 198.51.100.11]
+        connection:
+          version: "2"
+          local_addrs: [10.20.0.10]
+          remote_addrs: [198.51.100.11]
+          proposals: [aes256gcm16-prfsha384-ecp384]
+          local: {auth: psk, id: gw-a.prod}
+          remote: {auth: psk, id: 198.51.100.11}
+          children:
+            hq-gw-a:
+              local_ts: [10.20.0.0/16, 169.254.10.0/30]
+              remote_ts: [192.168.10.0/24, 169.254.10.0/30]
+              esp_proposals: [aes256gcm16-ecp384]
+              start_action: trap|start
+"""
+
+RETURN = r"""
+loaded:
+  description: Names of the tunnels that were loaded because they or their keys differ.
+  returned: success
+  type: list
+  elements: str
+  sample: [hq-gw-a]
+removed:
+  description: Names of the tunnels that were closed and whose files were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+failed_tunnels:
+  description: For each tunnel that strongSwan refused, one sentence that says why.
+  returned: when strongSwan refused a tunnel
+  type: dict
+  sample:
+    hq-gw-a: "strongSwan refuses the connection hq-gw-a (invalid value for: proposals); nothing was loaded for it."
+"""
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted, apply
+
+try:
+    import vici
+
+    HAS_VICI = True
+except ImportError:
+    HAS_VICI = False
+
+ANSWER_SECONDS = 10.0  # a connection that starts at once may take a moment to load
+
+
+def connect(path: str, wait: float) -> Any:
+    """A VICI session that has answered once. Raises VpnhaError when none does in time."""
+    end = time.monotonic() + wait
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(ANSWER_SECONDS)
+        try:
+            sock.connect(path)
+            session = vici.Session(sock)
+            session.version()
+            return session
+        except OSError as error:
+            sock.close()
+            if time.monotonic() > end:
+                raise VpnhaError(
+                    f"strongSwan does not answer on {path} ({error.strerror or error}); "
+                    "see 'systemctl status strongswan'."
+                ) from error
+            time.sleep(0.1)
+
+
+def main() -> None:
+    """Entry point."""
+    tunnel = {
+        "name": {"type": "str", "required": True},
+        "connection": {"type": "dict", "required": True},
+        "psk": {"type": "str", "required": True, "no_log": True},
+        "owners": {"type": "list", "elements": "str", "required": True},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "tunnels": {"type": "list", "elements": "dict", "required": True, "options": tunnel},
+            "directory": {"type": "path", "default": "/etc/swanctl/conf.d"},
+            "socket": {"type": "path", "default": "/run/charon.vici"},
+            "wait": {"type": "float", "default": 10.0},
+        },
+        supports_check_mode=True,
+    )
+    if not HAS_VICI and not module.check_mode:
+        module.fail_json(msg=missing_required_lib("vici"))
+    params = module.params
+    wanted = [Wanted(one["name"], one["connection"], one["psk"], one["owners"]) for one in params["tunnels"]]
+    try:
+        reachable = HAS_VICI and (not module.check_mode or Path(params["socket"]).exists())
+        session = connect(params["socket"], params["wait"]) if reachable else None
+        outcome = apply(session, Path(params["directory"]), wanted, check=module.check_mode)
+    except VpnhaError as error:
+        module.fail_json(msg=str(error))
+    result = {
+        "changed": bool(outcome.changed or outcome.removed),
+        "loaded": outcome.changed,
+        "removed": outcome.removed,
+        "diff": {"before": outcome.before, "after": outcome.after},
+    }
+    if outcome.failed:
+        module.fail_json(msg=" ".join(outcome.failed.values()), failed_tunnels=outcome.failed, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Says as JSON what this host is and whether its kernel has ESP and XFRM interfaces. Changes nothing that stays.
+set -u
+
+. /etc/os-release
+case " $ID ${ID_LIKE:-} " in
+  *" debian "*) family=debian ;;
+  *" rhel "* | *" fedora "*) family=redhat ;;
+  *) family=unknown ;;
+esac
+
+data_plane=libipsec
+state="src 127.0.0.1 dst 127.0.0.1 proto esp spi 0x7784ffff"
+if ip link add vpnhaprobe type xfrm if_id 2147483647 2>/dev/null; then
+  ip link del vpnhaprobe
+  # shellcheck disable=SC2086
+  if ip xfrm state add $state mode tunnel aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 2>/dev/null; then
+    ip xfrm state del $state
+    data_plane=xfrm
+  fi
+fi
+
+printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s"}\n' "$family" "$ID" "${VERSION_ID:-}" "$data_plane"

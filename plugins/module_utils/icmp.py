@@ -82,6 +82,7 @@ class IcmpSocket:
     def __init__(self, source: str = "", device: str = "") -> None:
         self.source = source
         self.device = device
+        self.openings = 0  # tells one socket from the next, which may get the same descriptor
         self._sock: socket.socket | None = None
 
     def open(self) -> socket.socket:
@@ -102,6 +103,7 @@ class IcmpSocket:
                 sock.close()
                 raise
             self._sock = sock
+            self.openings += 1
         return self._sock
 
     def close(self) -> None:

@@ -99,9 +99,9 @@ class Prober:
         self.streams = list(streams)
         self.socket = IcmpSocket(source, device)
 
-    def send(self, now: float) -> None:
-        """One probe on each stream. What cannot be sent is lost, and counted in the stream's ``errors``."""
-        for stream in self.streams:
+    def send(self, now: float, streams: Iterable[EchoStream] | None = None) -> None:
+        """One probe on each stream, or on some. What cannot be sent is lost, and counted in its ``errors``."""
+        for stream in self.streams if streams is None else streams:
             error = self.socket.send(stream.target, stream.next_packet(now))
             if error:
                 stream.errors[error] += 1

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talking to FRR by vtysh: how its sessions stand, and which way it prefers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+
+from .service import run
+
+AWAY_OUT, AWAY_IN = "VPNHA-AWAY-OUT-", "VPNHA-AWAY-IN-"
+_PREPENDS = 4  # more than the two of another zone's gateway
+_LOCAL_PREFERENCE = 50  # less than the 100 of a neighbour's route
+_LAST_CHOICE = 220  # a distance
+_NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
+
+
+class FrrError(VpnhaError):
+    """vtysh could not do what it was asked; ``gone``: because FRR does not run."""
+
+    def __init__(self, message: str, gone: bool = False) -> None:
+        self.gone = gone
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Running:
+    """What of bgpd's running configuration matters here."""
+
+    maps: Mapping[tuple[str, str], str]  # (neighbour, "in" or "out") -> route map
+    graceful_shutdown: bool
+
+
+async def vtysh(*commands: str, daemon: str = "") -> str:
+    """The output of commands to FRR, or to one of its daemons alone, which is quicker. Raises FrrError."""
+    arguments = [*(["-d", daemon] if daemon else []), *(part for command in commands for part in ("-c", command))]
+    ended = await run("vtysh", *arguments)
+    if ended.code != 0 or "% " in ended.output.split("\n", 1)[0]:
+        what = ended.error or ended.output.strip().partition("\n")[0] or f"exit code {ended.code}"
+        raise FrrError(f"vtysh -c '{commands[-1]}': {what}", "failed to connect" in ended.error)
+    return ended.output
+
+
+def bgp_states(summary: str, peers: Iterable[str]) -> dict[str, str]:
+    """Of each peer "established" or "down", from ``show bgp summary json``. Raises FrrError when it is not that."""
+    try:
+        families = json.loads(summary)
+        seen = {
+            address: str(peer["state"])
+            for family in families.values()
+            if isinstance(family, dict)
+            for address, peer in family.get("peers", {}).items()
+        }
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise FrrError("show bgp summary json: its answer is no summary") from None
+    return {peer: "established" if seen.get(peer) == "Established" else "down" for peer in peers}
+
+
+def read_running(text: str) -> Running:
+    """What matters in ``show running-config bgpd``."""
+    maps = {}
+    for line in text.splitlines():
+        found = _NEIGHBOR_MAP.match(line)
+        if found:
+            maps[found[1], found[3]] = found[2]
+    return Running(maps, any(line.strip() == "bgp graceful-shutdown" for line in text.splitlines()))
+
+
+def original(route_map: str) -> str:
+    """The role's route map behind one of ours."""
+    for prefix in (AWAY_OUT, AWAY_IN):
+        route_map = route_map.removeprefix(prefix)
+    return route_map
+
+
+def away_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]:
+    """Make the tunnels of these peers the last choice both ways, without giving them up.
+
+    Nothing is withdrawn: where there is no better way, a lossy one is better than none.
+    """
+    maps: list[str] = []
+    neighbours: list[str] = []
+    for peer in peers:
+        out, into = (original(running.maps.get((peer, way), "")) for way in ("out", "in"))
+        maps += [f"route-map {AWAY_OUT}{out} permit 10", *([f"call {out}"] if out else [])]
+        maps += [f"set as-path prepend {' '.join([str(asn)] * _PREPENDS)}"]
+        maps += ["set community graceful-shutdown additive", "exit"]
+        maps += [f"route-map {AWAY_IN}{into} permit 10", *([f"call {into}"] if into else [])]
+        maps += [f"set local-preference {_LOCAL_PREFERENCE}", "exit"]
+        neighbours += [
+            f"neighbor {peer} route-map {AWAY_OUT}{out} out",
+            f"neighbor {peer} route-map {AWAY_IN}{into} in",
+        ]
+    return ["configure terminal", *maps, f"router bgp {asn}", "address-family ipv4 unicast", *neighbours]
+
+
+def back_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]:
+    """Undo ``away_commands`` for these peers; empty when there is nothing to undo."""
+    commands = []
+    for peer in peers:
+        for way, prefix in (("out", AWAY_OUT), ("in", AWAY_IN)):
+            current = running.maps.get((peer, way), "")
+            if not current.startswith(prefix):
+                continue
+            former = original(current)
+            no = "" if former else "no "
+            commands.append(f"{no}neighbor {peer} route-map {former or current} {way}")
+    if not commands:
+        return []
+    return ["configure terminal", f"router bgp {asn}", "address-family ipv4 unicast", *commands]
+
+
+def drain_commands(asn: int, on: bool) -> list[str]:
+    """Tell all BGP neighbours that this gateway is about to go, or that it stays."""
+    return ["configure terminal", f"router bgp {asn}", f"{'' if on else 'no '}bgp graceful-shutdown"]
+
+
+def static_commands(routes: Sequence[str], away: bool) -> list[str]:
+    """Let a neighbour's route win over these static ones, or have them win again.
+
+    ``routes`` are the role's words after ``ip route``; FRR changes distance and tag of a route in place. Away they
+    come after iBGP (200) and before the blackhole (250), and without the tag are not passed on.
+    """
+    if not routes:
+        return []
+    words = [f"{route.partition(' tag ')[0]} {_LAST_CHOICE}" if away else route for route in routes]
+    return ["configure terminal", *(f"ip route {route}" for route in words)]

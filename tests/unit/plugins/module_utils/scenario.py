@@ -316,8 +316,8 @@ class Play:
     def _way(self, world: GatewayWorld, site: str) -> str:
         if site in world.paths:
             return world.paths[site]
-        works = any((one.probe.works or one.target.works) and one.bgp != "down" for name, one in world.tunnels.items() if site in name)
-        return "tunnel" if works else "none"
+        tunnels = [one for name, one in world.tunnels.items() if name.startswith(f"{site}-") and one.bgp != "down"]
+        return "tunnel" if any(one.probe.works or one.target.works for one in tunnels) else "none"
 
     def _tick(self) -> None:
         self.state, actions = decision.step(self.state, self.evidence(), self.now)

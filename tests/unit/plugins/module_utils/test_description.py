@@ -1,0 +1,395 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Descriptions, good and bad: every problem is one sentence that says what, where and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils import description, description_timing
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing
+
+PSK = "correct-horse-battery-staple"
+KEY = "0123456789abcdef0123456789abcdef"
+Change = Callable[[dict[str, Any]], object]
+
+
+def good() -> dict[str, Any]:
+    """Two zones, two gateways, two sites."""
+    return {
+        "vpnha_deployment": "lab",
+        "vpnha_region": "eu-central-1",
+        "vpnha_vpc": {"cidr": "10.20.0.0/16"},
+        "vpnha_zones": [
+            {"name": f"eu-central-1{z}", "gateway_subnet": f"10.20.{n}.0/24", "app_subnets": [f"10.20.{16 + n}.0/24"]}
+            for n, z in enumerate("ab")
+        ],
+        "vpnha_gateways": [
+            {"name": f"gw-{z}", "zone": f"eu-central-1{z}", "address": f"10.20.{n}.10"} for n, z in enumerate("ab")
+        ],
+        "vpnha_monitors": [{"name": "mon-a", "zone": "eu-central-1b", "address": "10.20.1.20"}],
+        "vpnha_app_hosts": [{"name": "app-a", "zone": "eu-central-1a", "address": "10.20.16.50"}],
+        "vpnha_sites": [
+            {
+                "name": name,
+                "prefixes": [f"192.168.{m}0.0/24"],
+                "probe_targets": [f"192.168.{m}0.10"],
+                "routing": "bgp",
+                "asn": 65000 + 10 * m,
+                "tunnels": [
+                    {
+                        "gateway": f"gw-{z}",
+                        "peer": f"198.51.100.{10 * m + n + 1}",
+                        "inside": f"169.254.{10 * m}.{4 * n}/30",
+                        "psk": PSK,
+                    }
+                    for n, z in enumerate("ab")
+                ],
+            }
+            for m, name in ((1, "hq"), (2, "plant"))
+        ],
+        "vpnha_heartbeat_key": KEY,
+    }
+
+
+def problems(variables: dict[str, Any]) -> tuple[str, ...]:
+    with pytest.raises(DescriptionError) as caught:
+        description.parse(variables)
+    for sentence in caught.value.sentences:
+        assert PSK not in sentence
+        assert KEY not in sentence
+        assert "\n" not in sentence
+    return caught.value.sentences
+
+
+def put(path: str, value: Any) -> Change:
+    """A change that sets the value at a path like ``vpnha_sites.0.name``."""
+
+    def change(variables: dict[str, Any]) -> None:
+        *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+        place: Any = variables
+        for part in parents:
+            place = place[part]
+        place[last] = value
+
+    return change
+
+
+def test_a_good_description_becomes_a_deployment_with_the_defaults_filled_in() -> None:
+    deployment = description.parse(good())
+    assert deployment.asn == 64512
+    assert deployment.timing == Timing()
+    assert deployment.home("eu-central-1b") == deployment.gateway("gw-b")
+    tunnel = deployment.tunnels[1]
+    assert (tunnel.name, tunnel.local_id, tunnel.peer_id) == ("hq-gw-b", "gw-b.lab", "198.51.100.12")
+    assert (tunnel.inside_address, tunnel.peer_inside_address) == ("169.254.10.5", "169.254.10.6")
+    assert (tunnel.peer_asn, tunnel.initiate) == (65010, True)
+    assert description.remarks(deployment) == ()
+
+
+def test_it_survives_the_way_through_a_configuration_file_without_secrets() -> None:
+    deployment = description.parse(good())
+    text = json.dumps(description.to_dict(deployment))
+    assert PSK not in text
+    assert KEY not in text
+    assert description.from_dict(json.loads(text)) == deployment
+
+
+def test_a_tunnel_keeps_its_interface_when_another_is_added_before_it() -> None:
+    before = {tunnel.name: tunnel.if_id for tunnel in description.parse(good()).tunnels}
+    variables = good()
+    new = deepcopy(variables["vpnha_sites"][0])
+    new.update(name="branch", prefixes=["192.168.30.0/24"], probe_targets=["192.168.30.10"])
+    for n, tunnel in enumerate(new["tunnels"]):
+        tunnel.update(peer=f"198.51.100.3{n}", inside=f"169.254.30.{4 * n}/30")
+    variables["vpnha_sites"].insert(0, new)
+    after = {tunnel.name: tunnel.if_id for tunnel in description.parse(variables).tunnels}
+    assert before.items() <= after.items()
+    assert len(set(after.values())) == len(after)
+
+
+def test_a_second_tunnel_of_a_site_on_one_gateway_gets_a_number() -> None:
+    variables = good()
+    second = {**variables["vpnha_sites"][0]["tunnels"][0], "peer": "198.51.100.99", "inside": "169.254.77.0/30"}
+    variables["vpnha_sites"][0]["tunnels"].append(second)
+    names = [tunnel.name for tunnel in description.parse(variables).tunnels if tunnel.site == "hq"]
+    assert names == ["hq-gw-a", "hq-gw-b", "hq-gw-a-2"]
+
+
+def test_an_existing_vpc_may_be_given_without_its_networks() -> None:
+    variables = good()
+    variables["vpnha_vpc"] = {"id": "vpc-1"}
+    assert description.parse(variables).vpc_cidrs == (
+        "10.20.0.0/24", "10.20.16.0/24", "10.20.1.0/24", "10.20.17.0/24",
+    )  # fmt: skip
+
+
+def test_numbers_that_ansible_templated_into_strings_are_numbers() -> None:
+    variables = good()
+    variables["vpnha_asn"] = "64600"
+    variables["vpnha_timing"] = {"hold_down": "2", "voluntary_moves_per_hour": "6"}
+    deployment = description.parse(variables)
+    assert (deployment.asn, deployment.timing.hold_down, deployment.timing.voluntary_moves_per_hour) == (64600, 2.0, 6)
+
+
+BAD: dict[str, tuple[str, Any, str]] = {
+    # what is wrong: (where it is put, what is put there, the sentence)
+    "site overlaps VPC": (
+        "vpnha_sites.0.prefixes.0", "10.20.5.0/24",
+        "vpnha_sites[0].prefixes[0]: 10.20.5.0/24 overlaps the VPC's 10.20.0.0/16",
+    ),
+    "site overlaps site": (
+        "vpnha_sites.1.prefixes", ["192.168.20.0/24", "192.168.10.128/25"],
+        "vpnha_sites[1].prefixes[1]: 192.168.10.128/25 overlaps vpnha_sites[0].prefixes[0] (192.168.10.0/24)",
+    ),
+    "site overlaps link-local": (
+        "vpnha_sites.0.prefixes", ["192.168.10.0/24", "169.254.128.0/17"],
+        "vpnha_sites[0].prefixes[1]: 169.254.128.0/17 overlaps 169.254.0.0/16",
+    ),
+    "default route as prefix": (
+        "vpnha_sites.0.prefixes", ["192.168.10.0/24", "0.0.0.0/0"],
+        "vpnha_sites[0].prefixes[1]: 0.0.0.0/0 is so wide that it would take the monitors' own way to the EC2 API",
+    ),
+    "prefix over the API's address": (
+        "vpnha_endpoint_url", "http://192.168.10.77:4566",
+        "vpnha_sites[0].prefixes[0]: 192.168.10.0/24 covers 192.168.10.77, the monitors' way to the EC2 API",
+    ),
+    "prefix over a peer": (
+        "vpnha_sites.0.prefixes", ["192.168.10.0/24", "198.51.100.0/24"],
+        "vpnha_sites[0].prefixes[1]: 198.51.100.0/24 covers the peer 198.51.100.11",
+    ),
+    "prefix with host bits": (
+        "vpnha_sites.0.prefixes.0", "192.168.10.1/24",
+        "vpnha_sites[0].prefixes[0]: '192.168.10.1/24' has bits set beyond its prefix length; write 192.168.10.0/24.",
+    ),
+    "prefix without length": (
+        "vpnha_sites.0.prefixes.0", "192.168.10.0", "vpnha_sites[0].prefixes[0]: '192.168.10.0' has no prefix length",
+    ),
+    "prefix that is none": (
+        "vpnha_sites.0.prefixes.0", "192.168.300.0/24",
+        "vpnha_sites[0].prefixes[0]: '192.168.300.0/24' is no IPv4 network",
+    ),
+    "prefix as a number": ("vpnha_sites.0.prefixes.0", 192.168, "vpnha_sites[0].prefixes[0]: '192.168' is a number"),
+    "IPv6": ("vpnha_sites.0.prefixes.0", "2001:db8::/32", "vpnha_sites[0].prefixes[0]: '2001:db8::/32' is IPv6"),
+    "prefixes as a string": (
+        "vpnha_sites.0.prefixes", "192.168.10.0/24",
+        "vpnha_sites[0].prefixes: '192.168.10.0/24' is a string; write a list",
+    ),
+    "no prefixes": ("vpnha_sites.0.prefixes", [], "vpnha_sites[0].prefixes: the list is missing or empty"),
+    "unknown zone of a gateway": (
+        "vpnha_gateways.0.zone", "eu-central-1c",
+        "vpnha_gateways[0].zone: there is no zone 'eu-central-1c' in vpnha_zones; did you mean eu-central-1",
+    ),
+    "unknown home zone": (
+        "vpnha_gateways.0.home_zones", ["eu-central-1a", "us-east-1f"],
+        "vpnha_gateways[0].home_zones: there is no zone 'us-east-1f' in vpnha_zones",
+    ),
+    "two homes": (
+        "vpnha_gateways.1.home_zones", ["eu-central-1b", "eu-central-1a"],
+        "vpnha_gateways[1].home_zones: zone eu-central-1a would have two home gateways, gw-a and gw-b",
+    ),
+    "no home": (
+        "vpnha_gateways.1.home_zones", [], "vpnha_zones[1]: zone eu-central-1b has no home gateway",
+    ),
+    "two gateways of one name": (
+        "vpnha_gateways.1.name", "gw-a", "vpnha_gateways[1].name: 'gw-a' already names a gateway or monitor",
+    ),
+    "a monitor named like a gateway": (
+        "vpnha_monitors.0.name", "gw-a", "vpnha_monitors[0].name: 'gw-a' already names a gateway or monitor",
+    ),
+    "two sites of one name": ("vpnha_sites.1.name", "hq", "vpnha_sites[1].name: 'hq' already names a site"),
+    "two zones of one name": (
+        "vpnha_zones.1.name", "eu-central-1a", "vpnha_zones[1].name: 'eu-central-1a' already names a zone",
+    ),
+    "a name with a space": ("vpnha_gateways.0.name", "gw a", "vpnha_gateways[0].name: 'gw a' is no usable name"),
+    "gateway outside its subnet": (
+        "vpnha_gateways.0.address", "10.20.1.10",
+        "vpnha_gateways[0].address: 10.20.1.10 lies outside the gateway subnet of its zone eu-central-1a",
+    ),
+    "monitor outside its subnet": (
+        "vpnha_monitors.0.address", "10.20.16.20",
+        "vpnha_monitors[0].address: 10.20.16.20 lies outside the gateway subnet of its zone eu-central-1b",
+    ),
+    "application host outside its subnets": (
+        "vpnha_app_hosts.0.address", "10.20.0.50",
+        "vpnha_app_hosts[0].address: 10.20.0.50 lies outside the app_subnets of its zone eu-central-1a",
+    ),
+    "an address that EC2 keeps": (
+        "vpnha_gateways.0.address", "10.20.0.2", "vpnha_gateways[0].address: EC2 keeps 10.20.0.2 of 10.20.0.0/24",
+    ),
+    "one address twice": (
+        "vpnha_monitors.0.address", "10.20.1.10",
+        "vpnha_monitors[0].address: 10.20.1.10 is already the address at vpnha_gateways[1].address",
+    ),
+    "a subnet outside the VPC": (
+        "vpnha_zones.0.app_subnets.0", "10.30.0.0/24",
+        "vpnha_zones[0].app_subnets[0]: 10.30.0.0/24 lies outside the VPC (10.20.0.0/16)",
+    ),
+    "overlapping subnets": (
+        "vpnha_zones.1.app_subnets.0", "10.20.16.0/24",
+        "vpnha_zones[1].app_subnets[0]: 10.20.16.0/24 overlaps vpnha_zones[0].app_subnets[0]",
+    ),
+    "no VPC": ("vpnha_vpc", {}, "vpnha_vpc: this is missing"),
+    "a tunnel to an unknown gateway": (
+        "vpnha_sites.0.tunnels.0.gateway", "gw-x",
+        "vpnha_sites[0].tunnels[0].gateway: there is no gateway 'gw-x' in vpnha_gateways",
+    ),
+    "one peer twice": (
+        "vpnha_sites.1.tunnels.0.peer", "198.51.100.11",
+        "vpnha_sites[1].tunnels[0].peer: gw-a has a tunnel to 198.51.100.11 already (vpnha_sites[0].tunnels[0])",
+    ),
+    "overlapping inside networks": (
+        "vpnha_sites.1.tunnels.0.inside", "169.254.10.0/30",
+        "vpnha_sites[1].tunnels[0].inside: 169.254.10.0/30 overlaps vpnha_sites[0].tunnels[0].inside",
+    ),
+    "inside of the wrong size": (
+        "vpnha_sites.0.tunnels.0.inside", "169.254.10.0/29",
+        "vpnha_sites[0].tunnels[0].inside: 169.254.10.0/29 is no /30",
+    ),
+    "inside not link-local": (
+        "vpnha_sites.0.tunnels.0.inside", "10.99.0.0/30",
+        "vpnha_sites[0].tunnels[0].inside: 10.99.0.0/30 lies outside 169.254.0.0/16",
+    ),
+    "psk too short": (
+        "vpnha_sites.0.tunnels.0.psk", "short-one",
+        "vpnha_sites[0].tunnels[0].psk: the pre-shared key has only 9 characters; take at least 20",
+    ),
+    "psk with a trailing line break": (
+        "vpnha_sites.0.tunnels.0.psk", PSK + "\n",
+        "vpnha_sites[0].tunnels[0].psk: the pre-shared key begins or ends with a line break",
+    ),
+    "psk with white space": (
+        "vpnha_sites.0.tunnels.0.psk", " " + PSK,
+        "vpnha_sites[0].tunnels[0].psk: the pre-shared key begins or ends with white space",
+    ),
+    "psk that strongSwan would decode": (
+        "vpnha_sites.0.tunnels.0.psk", "0x" + PSK, "vpnha_sites[0].tunnels[0].psk: the pre-shared key begins with 0x",
+    ),
+    "psk that could not be read": (
+        "vpnha_sites.0.tunnels.0.psk", None,
+        "vpnha_sites[0].tunnels[0].psk: the pre-shared key is missing or could not be read",
+    ),
+    "psk as a number": (
+        "vpnha_sites.0.tunnels.0.psk", 12345678901234567890,
+        "vpnha_sites[0].tunnels[0].psk: the pre-shared key is a number; write it as a string",
+    ),
+    "heartbeat key too short": (
+        "vpnha_heartbeat_key", "0123456789", "vpnha_heartbeat_key: the heartbeat key has only 10 characters",
+    ),
+    "bgp without asn": ("vpnha_sites.0.asn", None, "vpnha_sites[0].asn: routing bgp needs the AS number"),
+    "the gateways' own asn": ("vpnha_sites.0.asn", 64512, "vpnha_sites[0].asn: 64512 is the gateways' own AS number"),
+    "no asn": ("vpnha_sites.0.asn", "AS65010", "vpnha_sites[0].asn: 'AS65010' is no AS number"),
+    "unknown routing": ("vpnha_sites.0.routing", "ospf", "vpnha_sites[0].routing: 'ospf' is unknown"),
+    "probe target outside the site": (
+        "vpnha_sites.0.probe_targets.0", "192.168.20.10",
+        "vpnha_sites[0].probe_targets[0]: 192.168.20.10 lies outside the site's prefixes (192.168.10.0/24)",
+    ),
+    "probe target that is no address": (
+        "vpnha_sites.0.probe_targets.0", "server.hq", "vpnha_sites[0].probe_targets[0]: 'server.hq' is no IPv4 address",
+    ),
+    "misspelt key": (
+        "vpnha_sites.0.tunnels.0.insde", "x",
+        "vpnha_sites[0].tunnels[0].insde: this key is unknown; did you mean inside?",
+    ),
+    "misspelt variable": ("vpnha_zonez", [], "vpnha_zonez: this variable is unknown; did you mean vpnha_zones?"),
+    "misspelt timing": (
+        "vpnha_timing", {"holddown": 5}, "vpnha_timing.holddown: this key is unknown; did you mean hold_down?",
+    ),
+    "timing out of range": (
+        "vpnha_timing", {"window": 0.01}, "vpnha_timing.window: 0.01 is out of range; write a number from 0.2 to 30.",
+    ),
+    "timing that is no number": ("vpnha_timing", {"window": "fast"}, "vpnha_timing.window: 'fast' is no number"),
+    "too few probes in a window": (
+        "vpnha_timing", {"heartbeat_interval": 0.5}, "vpnha_timing.window: 0.5 holds fewer than 5 probes",
+    ),
+    "hold-down above its bound": (
+        "vpnha_timing", {"hold_down": 600, "hold_down_max": 60}, "vpnha_timing.hold_down_max: it is below hold_down",
+    ),
+    "no region": ("vpnha_region", "", "vpnha_region: this is missing; give the AWS region"),
+    "no URL": ("vpnha_endpoint_url", "192.0.2.10:4566", "vpnha_endpoint_url: '192.0.2.10:4566' is no URL"),
+    "zones as a dictionary": ("vpnha_zones", {"a": 1}, "vpnha_zones: "),
+    "a zone as a string": ("vpnha_zones.0", "eu-central-1a", "vpnha_zones[0]: a string stands where a dictionary"),
+    "initiate as a string": (
+        "vpnha_sites.0.tunnels.0.initiate", "maybe", "vpnha_sites[0].tunnels[0].initiate: 'maybe' is no truth value",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_description_is_refused_with_what_where_and_how(case: str) -> None:
+    path, value, sentence = BAD[case]
+    variables = good()
+    put(path, value)(variables)
+    found = problems(variables)
+    assert any(one.startswith(sentence) for one in found), found
+
+
+@pytest.mark.parametrize("third", [*range(6), 169])
+def test_networks_that_aws_keeps_are_refused_as_inside(third: int) -> None:
+    variables = good()
+    last = 252 if third == 169 else 0
+    put("vpnha_sites.0.tunnels.0.inside", f"169.254.{third}.{last}/30")(variables)
+    assert any("AWS keeps 169.254" in sentence for sentence in problems(variables))
+
+
+def test_all_problems_are_found_at_once() -> None:
+    variables = good()
+    put("vpnha_region", "")(variables)
+    put("vpnha_sites.0.prefixes.0", "10.20.0.0/24")(variables)
+    put("vpnha_sites.1.tunnels.1.psk", "x")(variables)
+    put("vpnha_gateways.0.zone", "nowhere")(variables)
+    places = {sentence.split(":")[0] for sentence in problems(variables)}
+    assert {
+        "vpnha_region", "vpnha_sites[0].prefixes[0]", "vpnha_sites[1].tunnels[1].psk", "vpnha_gateways[0].zone",
+    } <= places  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [None, 0, "x", [], {}, ["x"], [[]], [{}], {"x": []}, True])
+@pytest.mark.parametrize("key", description.VARIABLES)
+def test_whatever_stands_in_a_variable_it_is_a_sentence_and_no_traceback(key: str, value: object) -> None:
+    variables = good()
+    variables[key] = value
+    try:
+        description.parse(variables)
+    except DescriptionError as error:
+        assert all(": " in sentence for sentence in error.sentences)
+
+
+def test_every_delay_has_its_range_and_its_default_lies_within() -> None:
+    assert set(description_timing.RANGES) == {field.name for field in fields(Timing)}
+    for name, (least, most) in description_timing.RANGES.items():
+        assert least <= getattr(Timing(), name) <= most
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda data: data.pop("zones"), "deployment.zones: this key is missing"),
+        (lambda data: data.update(zons=[]), "deployment.zons: this key is unknown; did you mean zones?"),
+        (lambda data: data.update(asn="64512"), "deployment.asn: '64512' is a string, but a whole number is needed"),
+        (lambda data: data["gateways"].append(5), "deployment.gateways[2]: a number stands where a dictionary"),
+        (lambda data: data.update(sites={}), "deployment.sites: a dictionary stands where a list is needed"),
+    ],
+)
+def test_a_damaged_configuration_file_is_refused_with_what_and_where(change: Change, sentence: str) -> None:
+    data = description.to_dict(description.parse(good()))
+    change(data)
+    with pytest.raises(DescriptionError) as caught:
+        description.from_dict(data)
+    assert any(one.startswith(sentence) for one in caught.value.sentences), caught.value.sentences
+
+
+def test_what_is_allowed_but_not_meant_is_remarked() -> None:
+    variables = good()
+    variables["vpnha_monitors"] = []
+    variables["vpnha_sites"][0]["tunnels"].pop()
+    remarks = description.remarks(description.parse(variables))
+    assert [remark.split(" ")[0:2] for remark in remarks] == [["Site", "hq"], ["There", "is"]]

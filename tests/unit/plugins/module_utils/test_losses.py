@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loss figures from probes, however their answers come."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
+
+EVERY = 0.05
+
+
+def window() -> LossWindow:
+    return LossWindow(0.5, 10.0, due=0.1)
+
+
+def probed(losses: LossWindow, start: float, seconds: float, seq: int = 0, answered: bool = True) -> tuple[float, int]:
+    """Probe for a while; the time and sequence number to go on with."""
+    for _ in range(round(seconds / EVERY)):
+        losses.sent(seq, start)
+        if answered:
+            losses.answered(seq, start + 0.001)
+        seq += 1
+        start += EVERY
+    return start, seq
+
+
+def test_nothing_is_known_before_anything_was_sent() -> None:
+    stats = window().stats(100.0)
+    assert (stats.sent, stats.window_full, stats.last_answer_age, stats.slow_full) == (0, False, None, False)
+    assert not stats.silent
+
+
+def test_all_answered_is_no_loss() -> None:
+    losses = window()
+    now, _ = probed(losses, 0.0, 12.0)
+    stats = losses.stats(now)
+    assert (stats.lost, stats.window_full, stats.slow_loss, stats.slow_full) == (0, True, 0.0, True)
+    assert stats.sent == pytest.approx(10, abs=1)
+    assert stats.last_answer_age == pytest.approx(EVERY - 0.001)
+
+
+def test_silence_needs_a_full_window_since_the_first_probe() -> None:
+    losses = window()
+    now, seq = probed(losses, 0.0, 0.45, answered=False)
+    assert not losses.stats(now).silent
+    now, _ = probed(losses, now, 0.1, seq, answered=False)
+    assert losses.stats(now).silent
+    assert losses.stats(now).last_answer_age is None
+
+
+def test_silence_after_answers_is_seen_after_exactly_one_window() -> None:
+    losses = window()
+    now, seq = probed(losses, 0.0, 5.0)
+    died = now
+    while not losses.stats(now).silent:
+        now, seq = probed(losses, now, EVERY, seq, answered=False)
+    assert 0.45 <= now - died <= 0.56
+
+
+def test_a_probe_whose_answer_is_not_due_yet_is_not_lost() -> None:
+    losses = window()
+    now, seq = probed(losses, 0.0, 1.0)
+    losses.sent(seq, now)
+    assert losses.stats(now + 0.09).lost == 0
+    assert losses.stats(now + 0.11).lost == 1
+
+
+def test_a_late_answer_takes_the_loss_back() -> None:
+    losses = window()
+    now, seq = probed(losses, 0.0, 1.0)
+    losses.sent(seq, now)
+    assert losses.stats(now + 0.3).lost == 1
+    assert losses.answered(seq, now + 0.3)
+    stats = losses.stats(now + 0.3)
+    assert (stats.lost, stats.slow_loss, stats.last_answer_age) == (0, 0.0, 0.0)
+
+
+def test_answers_that_say_nothing_new_are_not_counted() -> None:
+    losses = window()
+    losses.sent(1, 0.0)
+    assert losses.answered(1, 0.01)
+    assert not losses.answered(1, 0.02), "a duplicate"
+    assert not losses.answered(7, 0.02), "never sent"
+    probed(losses, 0.05, 11.0, 2)
+    assert not losses.answered(1, 11.0), "too old"
+    assert losses.stats(11.0).slow_loss == 0.0
+
+
+def test_answers_in_any_order_never_make_the_last_one_older() -> None:
+    losses = window()
+    losses.sent(1, 0.0)
+    losses.sent(2, 0.05)
+    losses.answered(2, 0.06)
+    losses.answered(1, 0.055)
+    assert losses.stats(0.1).last_answer_age == pytest.approx(0.04)
+
+
+def test_the_long_window_tells_the_share_that_is_lost() -> None:
+    losses = window()
+    chance = random.Random(4)
+    now, seq = 0.0, 0
+    for _ in range(400):
+        now, seq = probed(losses, now, EVERY, seq, answered=chance.random() > 0.4)
+    assert losses.stats(now).slow_loss == pytest.approx(0.4, abs=0.1)
+    now, seq = probed(losses, now, 10.2, seq)
+    assert losses.stats(now).slow_loss == 0.0
+
+
+def test_after_a_break_a_full_window_must_be_observed_again_but_the_last_answer_is_remembered() -> None:
+    losses = window()
+    now, seq = probed(losses, 0.0, 12.0)
+    losses.break_()
+    stats = losses.stats(now + 5.0)
+    assert (stats.sent, stats.window_full, stats.slow_full) == (0, False, False)
+    assert stats.last_answer_age == pytest.approx(5.0 + EVERY, abs=0.01)
+    assert not losses.answered(seq - 1, now), "probes from before the break are forgotten"
+    now, seq = probed(losses, now + 5.0, 0.4, seq, answered=False)
+    assert not losses.stats(now).silent
+    now, _ = probed(losses, now, 0.2, seq, answered=False)
+    assert losses.stats(now).silent
+
+
+def test_a_monitor_that_stops_sending_concludes_nothing() -> None:
+    losses = window()
+    now, seq = probed(losses, 0.0, 5.0)
+    losses.sent(seq, now)
+    assert not losses.stats(now + 0.45).silent, "one lost probe is no silence"
+    assert not losses.stats(now + 5.0).silent
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["sent", "answered", "break", "stats"]), st.integers(0, 30), st.floats(0, 0.3)),
+        max_size=120,
+    )
+)
+def test_whatever_happens_the_figures_agree_with_a_plain_count(events: list[tuple[str, int, float]]) -> None:
+    losses, now, next_seq = window(), 0.0, 0
+    probes: dict[int, list[object]] = {}
+    for what, number, wait in events:
+        now += wait
+        if what == "sent":
+            losses.sent(next_seq, now)
+            probes[next_seq] = [now, False]
+            next_seq += 1
+        elif what == "answered":
+            losses.answered(number, now)
+            if number in probes and probes[number][0] >= now - 10.0:  # type: ignore[operator]
+                probes[number][1] = True
+        elif what == "break":
+            losses.break_()
+            probes.clear()
+        stats = losses.stats(now)
+        due = [one for one in probes.values() if one[0] >= now - 10.0 and (one[1] or one[0] <= now - 0.1)]  # type: ignore[operator]
+        assert stats.sent == sum(1 for at, _ in due if at >= now - 0.5)  # type: ignore[operator]
+        assert stats.lost == sum(1 for at, ok in due if at >= now - 0.5 and not ok)  # type: ignore[operator]
+        expected = sum(1 for _, ok in due if not ok) / len(due) if due else 0.0
+        assert stats.slow_loss == pytest.approx(expected)

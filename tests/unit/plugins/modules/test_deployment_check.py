@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module as Ansible runs it: arguments in on standard input, one JSON result out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.modules import deployment_check
+from tests.unit.plugins.module_utils.test_description import KEY, PSK, good
+
+
+def run(variables: dict[str, Any], check_mode: bool = False) -> tuple[int, dict[str, Any], str]:
+    arguments = {"ANSIBLE_MODULE_ARGS": {"description": variables, "_ansible_check_mode": check_mode}}
+    arguments["ANSIBLE_MODULE_ARGS"]["_ansible_remote_tmp"] = os.environ.get("TMPDIR", "/tmp")
+    code = (
+        "import runpy, sys, json\n"
+        "from ansible.module_utils import basic\n"
+        "from ansible.module_utils.testing import patch_module_args\n"
+        "args = json.load(sys.stdin)['ANSIBLE_MODULE_ARGS']\n"
+        "from ansible_collections.vpnha.aws.plugins.modules import deployment_check\n"
+        "with patch_module_args(args):\n"
+        "    deployment_check.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(arguments), capture_output=True, text=True, env=environment,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), done.stdout + done.stderr
+
+
+def test_a_good_description_is_returned_normalised_and_without_secrets() -> None:
+    code, result, output = run(good(), check_mode=True)
+    assert (code, result["changed"], result["remarks"]) == (0, False, [])
+    assert result["deployment"]["tunnels"][0]["name"] == "hq-gw-a"
+    assert PSK not in output
+    assert KEY not in output
+
+
+def test_a_bad_one_fails_with_all_sentences_and_without_secrets() -> None:
+    variables = good()
+    variables["vpnha_region"] = ""
+    variables["vpnha_sites"][0]["tunnels"][0]["psk"] = PSK + "\n"
+    code, result, output = run(variables)
+    assert code == 1
+    assert len(result["problems"]) == 2
+    assert "2 problems" in result["msg"]
+    assert PSK not in output
+    assert "Traceback" not in output
+
+
+def test_the_documented_return_values_are_the_deployments() -> None:
+    text = Path(deployment_check.__file__).read_text()
+    _code, result, _output = run(good())
+    for key in result["deployment"]:
+        assert f"    {key}:\n" in text

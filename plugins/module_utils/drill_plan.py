@@ -168,7 +168,7 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
         if len(ways) < 2:
             found.append(f"Site {site['name']} is reached through {len(ways)} of the gateways; two are needed.")
     if status["away"]:
-        found.append(f"{len(status['away'])} routes are not at home; run the failback playbook.")
+        found.append(f"Routes away from home: {len(status['away'])}; run the failback playbook.")
     if status["missing_routes"]:
         found.append(f"Routes are missing: {', '.join(status['missing_routes'])}; run the deploy playbook.")
     found += [f"Table {pin['table']} is pinned to {pin['gateway']}." for pin in status["pins"]]

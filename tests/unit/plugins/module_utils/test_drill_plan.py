@@ -1,0 +1,187 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a drill would do, and what speaks against doing it now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Gateway, Monitor, Site, Tunnel, Zone
+
+
+def tunnel(site: str, gateway: str, peer: str) -> Tunnel:
+    return Tunnel(
+        f"{site}-{gateway}", site, gateway, peer, peer, gateway, "169.254.1.1", "169.254.1.2", "169.254.1.0/30", 65010
+    )
+
+
+DEPLOYMENT = Deployment(
+    name="lab",
+    region="eu-central-1",
+    vpc_cidrs=("10.20.0.0/16",),
+    asn=64512,
+    zones=(Zone("a", "10.20.0.0/24", ("10.20.16.0/24",)), Zone("b", "10.20.1.0/24", ("10.20.17.0/24",))),
+    gateways=(Gateway("gw-a", "a", "10.20.0.10", ("a",)), Gateway("gw-b", "b", "10.20.1.10", ("b",))),
+    sites=(
+        Site("hq", ("192.168.10.0/24",), ("192.168.10.10", "192.168.10.11"), "bgp"),
+        Site("plant", ("192.168.20.0/24",), ("192.168.20.10",), "bgp"),
+    ),
+    tunnels=(
+        tunnel("hq", "gw-a", "198.51.100.11"),
+        tunnel("hq", "gw-b", "198.51.100.12"),
+        tunnel("plant", "gw-a", "198.51.100.21"),
+    ),
+    monitors=(Monitor("mon-a", "b", "10.20.1.20"),),
+)
+ZONES = {"app-a": "a", "app-b": "b"}
+
+
+def make(**wish: Any) -> dict[str, Any]:
+    given = {"scenarios": ["planned"], "app_hosts": ["app-a", "app-b"], "host_zones": ZONES, **wish}
+    return drill_plan.make(DEPLOYMENT, drill_plan.Wish(**given))
+
+
+def test_the_gateway_broken_is_the_home_of_the_first_application_hosts_zone() -> None:
+    assert make()["gateway"] == "gw-a"
+    plan = make(app_hosts=["app-b", "app-a"])
+    assert (plan["gateway"], plan["other"], plan["zones"]) == ("gw-b", "gw-a", ["b"])
+
+
+def test_zone_or_gateway_choose_it() -> None:
+    assert make(zone="b")["gateway"] == "gw-b"
+    assert make(gateway="gw-b")["gateway"] == "gw-b"
+
+
+def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(VpnhaError) as refused:
+        make(scenarios=["gateway_poweroff", "planned"])
+    assert str(refused.value) == (
+        "gateway_poweroff is no scenario of the drill; it knows gateway_power_off, gateway_stop, ipsec_kill, "
+        "tunnel_block, planned."
+    )
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"scenarios": []}, "No scenario is given"),
+        ({"limits": {"plannned": 3}}, "plannned is no scenario"),
+        ({"zone": "c"}, "c is no zone of the deployment; it has a, b."),
+        ({"gateway": "gw-c"}, "gw-c is no gateway of the deployment; it has gw-a, gw-b."),
+        ({"site": "moon"}, "moon is no site of the deployment; it has hq, plant."),
+        ({"app_hosts": []}, "There is no application host to measure from"),
+        ({"app_hosts": ["app-b"], "zone": "a"}, "No application host is in a zone that uses gw-a (a)"),
+        ({"repeat": 0}, "cannot be repeated 0 times"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(wish: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(VpnhaError) as refused:
+        make(**wish)
+    assert sentence in str(refused.value)
+
+
+def test_hosts_whose_zone_is_not_known_are_trusted() -> None:
+    assert make(app_hosts=["elsewhere"], gateway="gw-b")["hosts"] == ["elsewhere"]
+
+
+def test_targets_are_each_sites_first_unless_given() -> None:
+    assert make(responder_port=7785)["targets"] == [
+        {"address": "192.168.10.10", "responder_port": 7785},
+        {"address": "192.168.20.10", "responder_port": 7785},
+    ]
+    assert make(targets=[{"address": "192.0.2.1"}])["targets"] == [{"address": "192.0.2.1"}]
+
+
+def test_a_block_hits_the_gateways_own_peers_or_one_sites() -> None:
+    assert make()["peers"] == ["198.51.100.11", "198.51.100.21"]
+    assert make(site="plant")["peers"] == ["198.51.100.21"]
+
+
+def test_every_run_says_what_it_does_and_its_limit() -> None:
+    runs = make(scenarios=["gateway_power_off", "planned"], repeat=2, limits={"planned": 20})["runs"]
+    assert [(one["number"], one["name"], one["limit_ms"]) for one in runs] == [
+        (1, "gateway_power_off", 1200.0),
+        (2, "gateway_power_off", 1200.0),
+        (3, "planned", 20.0),
+        (4, "planned", 20.0),
+    ]
+    assert (runs[0]["does"], runs[0]["undone"]) == ("cut the power of gw-a", "start gw-a")
+    assert runs[2]["does"] == "move the routes of gw-a to gw-b"
+
+
+def status(**more: Any) -> dict[str, Any]:
+    def up(**names: str) -> dict[str, str]:
+        return {**names, "verdict": "up", "text": ""}
+
+    return {
+        "monitor": "mon-a", "reasons": [], "away": [], "missing_routes": [], "pins": [], "pauses": [], "drill": None,
+        "swaps_in_flight": 0, "gateways": [up(name="gw-a"), up(name="gw-b")], "tunnels": [up(name="hq-gw-a")],
+        "paths": [up(gateway="gw-a", site="hq"), up(gateway="gw-b", site="hq")], "sites": [{"name": "hq"}], **more,
+    }  # fmt: skip
+
+
+def test_nothing_speaks_against_breaking_what_is_well() -> None:
+    assert drill_plan.objections(status()) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"reasons": ["EC2 has not been read since the start."]}, "mon-a: EC2 has not been read since the start."),
+        ({"gateways": [{"name": "gw-a", "verdict": "grey", "text": "It loses."}]}, "Gateway gw-a is grey: It loses."),
+        ({"tunnels": [{"name": "t", "verdict": "down", "text": "Gone."}]}, "Tunnel t is down: Gone."),
+        (
+            {"paths": [{"gateway": "gw-a", "site": "hq", "verdict": "up"}]},
+            "Site hq is reached through 1 of the gateways",
+        ),
+        ({"away": [{}]}, "Routes away from home: 1;"),
+        ({"missing_routes": ["rtb-1 192.168.10.0/24"]}, "Routes are missing: rtb-1 192.168.10.0/24"),
+        ({"pins": [{"table": "rtb-1", "gateway": "gw-b"}]}, "Table rtb-1 is pinned to gw-b."),
+        ({"pauses": [{"scope": "deployment", "name": ""}]}, "Actions are paused (deployment)."),
+        ({"drill": "other"}, "The drill other is running."),
+        ({"swaps_in_flight": 1}, "The monitor is moving routes."),
+    ],
+)
+def test_each_thing_that_is_not_well_is_told(more: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in one for one in drill_plan.objections(status(**more), drill="mine"))
+
+
+def test_the_own_mark_is_no_objection() -> None:
+    assert drill_plan.objections(status(drill="mine"), drill="mine") == []
+    assert drill_plan.standing_objections(standing(drill="mine"), drill="mine") == []
+
+
+def standing(**more: Any) -> dict[str, Any]:
+    return {
+        "gateways": [{"name": "gw-a", "state": "running", "usable": True}], "at_home": True, "differences": [],
+        "refused_tables": {}, "route_tables": [{"id": "rtb-1", "pin": None}], "pause": None, "paused_gateways": {},
+        "paused_tables": {}, "drill": None, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"gateways": [{"name": "gw-a", "state": "stopped", "usable": False}]}, "Gateway gw-a is stopped"),
+        (
+            {"at_home": False, "differences": [{"route_table_id": "rtb-1", "destination": "192.168.10.0/24"}]},
+            "Not everything is at home (rtb-1 192.168.10.0/24).",
+        ),
+        (
+            {"route_tables": [{"id": "rtb-1", "pin": {"gateway": "gw-b", "expires": "2026-01-01T00:00:00Z"}}]},
+            "Table rtb-1 is pinned to gw-b until 2026-01-01T00:00:00Z.",
+        ),
+        ({"pause": "2026-01-01T00:00:00Z"}, "The deployment is paused until 2026-01-01T00:00:00Z."),
+        ({"paused_gateways": {"gw-a": "2026-01-01T00:00:00Z"}}, "gw-a is paused until"),
+        ({"drill": "other"}, "The drill other is running."),
+    ],
+)
+def test_ec2s_own_word_is_heard_too(more: dict[str, Any], sentence: str) -> None:
+    assert drill_plan.standing_objections(standing()) == []
+    assert any(sentence in one for one in drill_plan.standing_objections(standing(**more)))

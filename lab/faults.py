@@ -193,7 +193,7 @@ def _packets(names: Names, fault: Fault, options: Options) -> None:
 
 
 def _script(fault_id: str, inside: bool, direction: Direction, other: str | None, matches: Sequence[str]) -> str:
-    """The table. An instance's packets all pass its card's prerouting; what a site's host sends leaves by postrouting."""
+    """The table. An instance's packets all pass its card's prerouting; what a site's host sends, by postrouting."""
     towards = ("prerouting", 'iifname "r0"' if inside else 'iifname != "lo"', f"ip saddr {other}" if other else "")
     away = (
         "prerouting" if inside else "postrouting",

@@ -77,7 +77,7 @@ class Hosts:
             raise LabError(f"The host id {host_id!r} is not usable: take up to 40 letters, digits and dashes.")
         with self._locked(host_id):
             machine = self._machine(host_id)
-            if self._alive(host_id) and not self._gone(host_id, 5.0 if (machine / "exit").exists() else 0.0):
+            if self._alive(host_id) and not self._gone(host_id, 5.0 if self.ended(host_id) else 0.0):
                 raise LabError(f"The host {host_id} is running already: stop it before starting it.")
             for part in ("upper", "work", "root"):
                 (machine / part).mkdir(parents=True, exist_ok=True)
@@ -151,6 +151,10 @@ class Hosts:
             if wants_boot(machine, int((machine / "exit").read_text(encoding="ascii"))):
                 return "booting"
         return "stopped"
+
+    def ended(self, host_id: str) -> bool:
+        """Whether its last boot has ended; true also of a host that is about to be booted again after a reboot."""
+        return (self._machine(host_id) / "exit").exists()
 
     def leader(self, host_id: str) -> int:
         """The pid of its systemd as seen from this machine. LabError when it is not running."""

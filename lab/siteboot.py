@@ -51,7 +51,7 @@ def boot(names: Names, only: str | None = None, *, timeout: float = 90.0) -> lis
 
     def start(host: SiteHost) -> None:
         name = host_id(host)
-        if hosts.state(name) not in ("booting", "running"):
+        if hosts.ended(name) or hosts.state(name) in ("absent", "stopped"):
             hosts.start(
                 name,
                 image="golden",
@@ -107,5 +107,6 @@ def _wire(names: Names, host: SiteHost) -> str:
 def _plug_lan(lan: str, here: str, ifname: str, address: str) -> None:
     port = netns.short("p", here, ifname)
     netns.drop_link(lan, port)  # a namespace dies late: the cable of the boot before may still be there
-    netns.ip(lan, f"link add {port} type veth peer name {ifname} netns {here}", f"link set {port} master br0 up")
+    cable = f"link add {port} type veth peer name {ifname} address {underlay.mac(here, ifname)} netns {here}"
+    netns.ip(lan, cable, f"link set {port} master br0 up")
     netns.ip(here, f"address add {address} dev {ifname}", f"link set {ifname} up")

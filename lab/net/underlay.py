@@ -50,6 +50,12 @@ def remove(names: Names) -> None:
     netns.delete(name(names))
 
 
+def mac(host: str, ifname: str) -> str:
+    """The hardware address of a host's interface: the same after a reboot, so that nobody's neighbour table is wrong."""
+    digits = netns.short("", host, ifname)[:10]
+    return ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])
+
+
 def plug(names: Names, host: str, ifname: str, address: str, *, gateway: str | None = SITES_GATEWAY) -> None:
     """Give the namespace ``host`` an interface in the internet, unless it has it already.
 
@@ -60,7 +66,7 @@ def plug(names: Names, host: str, ifname: str, address: str, *, gateway: str | N
         return
     internet, port = name(names), netns.short("p", host, ifname)
     netns.drop_link(internet, port)
-    cable = f"link add {port} type veth peer name {ifname} netns {host}"
+    cable = f"link add {port} type veth peer name {ifname} address {mac(host, ifname)} netns {host}"
     netns.ip(internet, cable, f"link set {port} master {BRIDGE} up")
     route = [f"route replace default via {gateway}"] if gateway else []
     netns.ip(host, f"address add {address}/24 dev {ifname}", f"link set {ifname} up", *route)

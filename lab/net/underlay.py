@@ -51,7 +51,7 @@ def remove(names: Names) -> None:
 
 
 def mac(host: str, ifname: str) -> str:
-    """The hardware address of a host's interface: the same after a reboot, so that nobody's neighbour table is wrong."""
+    """The hardware address of a host's interface: the same after a reboot, as neighbours remember it."""
     digits = netns.short("", host, ifname)[:10]
     return ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])
 

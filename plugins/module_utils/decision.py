@@ -42,10 +42,12 @@ def start(deployment: Deployment, now: float, seed: int = 0) -> State:
 
 def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Action, ...]]:
     """The state after this moment, and what is to be done."""
-    verdicts = judge(state.deployment, evidence)
+    pingable = state.pingable.union(n for n, seen in evidence.gateways.items() if seen.icmp.last_answer_age is not None)
+    verdicts = judge(state.deployment, evidence, pingable)
     state = replace(
         state,
         verdicts=verdicts,
+        pingable=pingable,
         routes=take_in(state.routes, state.deployment, evidence, now, state.seed),
     )
     notes = told.result_notes(evidence.results)

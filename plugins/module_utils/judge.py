@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
 from .judge_paths import judge_paths, judge_tunnel, tunnel_remarks
 from .model import Deployment, Evidence, Verdict
@@ -14,17 +16,21 @@ from .verdicts import Judgement, Verdicts
 __all__ = ["Judgement", "Verdicts", "judge"]
 
 
-def judge(deployment: Deployment, evidence: Evidence) -> Verdicts:
+def judge(deployment: Deployment, evidence: Evidence, pingable: Collection[str] = ()) -> Verdicts:
     """Verdicts on every gateway, tunnel and (gateway, site) of the deployment.
 
-    A monitor that was late, or hears nobody, calls everything ``unknown``: what it saw proves nothing.
+    ``pingable`` are the gateways that have answered ICMP at some time. A monitor that was late, or hears nobody,
+    calls everything ``unknown``: what it saw proves nothing.
     """
     timing = deployment.timing
     if evidence.loop_lag > timing.loop_lag:
         return _blind(deployment, "monitor-sick", f"The monitor was {evidence.loop_lag:.2f} s late.", sick=True)
     if hears_nobody(evidence, timing):
         return _blind(deployment, "monitor-isolated", "No gateway answers the monitor.", isolated=True)
-    gateways = {gateway.name: judge_gateway(gateway.name, evidence, timing) for gateway in deployment.gateways}
+    gateways = {
+        gateway.name: judge_gateway(gateway.name, evidence, timing, gateway.name in pingable)
+        for gateway in deployment.gateways
+    }
     sites = {site.name: site for site in deployment.sites}
     tunnels = {
         tunnel.name: judge_tunnel(

@@ -17,8 +17,8 @@ MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" cou
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
 
-def judge_gateway(name: str, evidence: Evidence, timing: Timing) -> Judgement:
-    """The verdict on one gateway."""
+def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool = False) -> Judgement:
+    """The verdict on one gateway. ``pingable``: it has answered ICMP at some time, so that silence means something."""
     seen = evidence.gateways.get(name)
     instance = _instance(name, evidence)
     if seen is None:
@@ -31,7 +31,7 @@ def judge_gateway(name: str, evidence: Evidence, timing: Timing) -> Judgement:
         if not seen.heartbeat.window_full:
             return Judgement(Verdict.UNKNOWN, "gateway-unheard", f"{name} has not been observed for a full window yet.")
         return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name} has missed answers{_since(seen.heartbeat)}.")
-    return _silent(name, seen, instance, evidence, timing)
+    return _silent(name, seen, evidence, timing, pingable)
 
 
 def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timing: Timing) -> Judgement:
@@ -49,10 +49,9 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
     return Judgement(Verdict.UP, "gateway-up", f"{name} answers.")
 
 
-def _silent(
-    name: str, seen: GatewayEvidence, instance: Instance | None, evidence: Evidence, timing: Timing
-) -> Judgement:
+def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
     """The agent has been silent over a full window; what do the other signs say?"""
+    instance = _instance(name, evidence)
     witness = heard_by(name, evidence, timing)
     if witness:
         return Judgement(
@@ -69,7 +68,7 @@ def _silent(
         return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name}'s agent is silent, ICMP not yet for a window.")
     if not seen.heard_since_start:
         return _never_heard(name, instance, evidence, timing)
-    if seen.icmp.last_answer_age is None:
+    if not pingable and seen.icmp.last_answer_age is None:
         return Judgement(
             Verdict.UNKNOWN, "gateway-no-second-sign", f"{name}'s agent is silent and {name} never answered ICMP."
         )

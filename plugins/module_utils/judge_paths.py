@@ -29,14 +29,15 @@ def judge_tunnel(
     report, age = _report(tunnel, seen, timing)
     if report is None:
         return Judgement(Verdict.UNKNOWN, "tunnel-unknown", f"There is no recent report on {tunnel.name}.")
-    # a peer that has never answered on its inside address may just not do so: then the site's answers count
-    by_target = report.probe.last_answer_age is None and fresh(report.target, timing.tunnel_window, age)
+    # the site answers over this tunnel only, so its answers prove the tunnel as well as the peer's own do
+    by_target = fresh(report.target, timing.tunnel_window, age) and not fresh(report.probe, timing.tunnel_window, age)
     if not by_target and not fresh(report.probe, timing.tunnel_window, age):
-        if silent(report.probe, timing.tunnel_window, age):
+        unanswered = not report.target.sent or silent(report.target, timing.tunnel_window, age)
+        if unanswered and silent(report.probe, timing.tunnel_window, age):
             code, why = _reason(report, seen)
             text = f"No probe through {tunnel.name} is answered: {why}."
             return Judgement(Verdict.DOWN, code, text, patience=timing.bgp_grace if site.routing == "bgp" else 0.0)
-        if report.probe.last_answer_age is None:
+        if report.probe.last_answer_age is None and report.target.last_answer_age is None:
             return Judgement(Verdict.UNKNOWN, "tunnel-unknown", f"{tunnel.name} has not been probed for a window yet.")
         return Judgement(Verdict.SUSPECT, "tunnel-suspect", f"Probes through {tunnel.name} are missing.")
     if site.routing == "bgp" and report.bgp == "down":

@@ -113,6 +113,7 @@ class State:
     wall_offset: float | None = None  # wall clock less monotonic clock
     verdicts: Verdicts = field(default_factory=Verdicts)
     healths: Mapping[Pair, Health] = field(default_factory=dict)
+    pingable: frozenset[str] = frozenset()  # gateways that have answered ICMP since the start
     sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down everywhere
     routes: Routes = field(default_factory=Routes)
     told: Mapping[Subject, Told] = field(default_factory=dict)

@@ -42,9 +42,10 @@ def test_the_swap_is_ordered_from_the_cached_view_without_waiting_for_a_read() -
 
 
 def test_row_10_a_stopped_instance_is_down_by_ec2s_word_even_if_icmp_was_never_answered() -> None:
-    world = play()
+    world = Play(settled=False)
     gateway = world.gateways["gw-a"]
-    gateway.icmp.works, gateway.icmp.answered_at = False, None
+    gateway.icmp.works = False
+    world.run(5)
     gateway.heartbeat.works = gateway.peers_hear = False
     world.run(3)
     assert world.swaps == []
@@ -278,6 +279,17 @@ def test_row_27_and_46_a_monitor_that_was_late_throws_away_what_it_saw(lag: floa
     assert world.swaps == []
     assert world.told("monitor-sick")
     assert world.run_until_moved(3) < 0.7
+
+
+def test_row_27_a_gateway_that_died_while_the_monitor_slept_is_left_although_all_history_is_gone() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.power_off()
+    world.now += 15.0
+    world.lag = 15.0
+    gateway.heartbeat.answered_at = gateway.icmp.answered_at = None  # the daemon begins its counts anew
+    gateway.heartbeat.watched_since = gateway.icmp.watched_since = world.now
+    assert 0.4 < world.run_until_moved(3) < 0.7
 
 
 def test_row_26_a_jump_of_the_wall_clock_delays_a_failover_by_one_window_at_most() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
 
-from monitor_world import World, own_network  # noqa: E402
+from monitor_world import World, own_network
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import select
 import socket
@@ -17,13 +18,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import yaml
+from ec2_proxy import Ec2Proxy
+from moto.server import ThreadedMotoServer
+
 from ansible_collections.vpnha.aws.plugins.module_utils.description import to_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
@@ -38,10 +42,9 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     TunnelReport,
     Zone,
 )
-from moto.server import ThreadedMotoServer
-
 from vpnha_monitor import journal
 
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
 REGION = "eu-central-1"
 KEY = "k" * 40
 PREFIX = "192.168.10.0/24"
@@ -112,7 +115,8 @@ class Agent:
         self.gateway = gateway
         self.deployment = of
         self.counters = dict.fromkeys((zone.name for zone in of.zones), 1000)
-        self.answered = 0
+        self.carries: dict[str, str] = {}  # zone -> gateway, shared with the world
+        self.asker: Any = None  # the monitor's address
         self._socket: socket.socket | None = None
         self._stopped = threading.Event()
         self.start()
@@ -137,6 +141,12 @@ class Agent:
         self._stopped.set()
         self._thread.join()
 
+    def forge(self, packets: list[bytes]) -> None:
+        """Somebody sends the monitor packets from the gateway's address."""
+        assert self._socket is not None
+        for packet in packets:
+            self._socket.sendto(packet, self.asker)
+
     def _report(self) -> AgentReport:
         others = [gateway.name for gateway in self.deployment.gateways if gateway != self.gateway]
         return AgentReport(
@@ -150,8 +160,15 @@ class Agent:
             },
             paths={site.name: "tunnel" for site in self.deployment.sites},
             peers=dict.fromkeys(others),  # the gateways do not hear each other in this world
-            counters=dict(self.counters),
+            counters=self._count(),
         )
+
+    def _count(self) -> dict[str, int]:
+        """Each zone sends a packet all the time, through the gateway that its route leads to."""
+        for zone, gateway in self.carries.items():
+            if gateway == self.gateway.name:
+                self.counters[zone] += 1
+        return dict(self.counters)
 
     def _serve(self, sock: socket.socket, stopped: threading.Event) -> None:
         answerer = HeartbeatAnswerer(KeyRing([KEY]), self.gateway.name)
@@ -167,8 +184,9 @@ class Agent:
                     published = now
                 answer = answerer.on_packet(packet, now)
                 if answer is not None and not stopped.is_set():
-                    sock.sendto(answer, address)
-                    self.answered += 1
+                    with suppress(OSError):  # its address may just have gone
+                        sock.sendto(answer, address)
+                    self.asker = address
 
 
 class World:
@@ -186,6 +204,7 @@ class World:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
+        self.proxy = Ec2Proxy(4567, 4566)
         urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:4566/moto-api/reset", method="POST")).close()
         self.enis: dict[str, str] = {}
         self.tables: dict[str, str] = {}
@@ -196,6 +215,7 @@ class World:
         self.log = directory / "monitor.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.configure()
+        self.zone_a, self.zone_b = (zone.name for zone in self.deployment.zones)
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -203,6 +223,7 @@ class World:
             self.process.wait()
         for agent in self.agents.values():
             agent.stop()
+        self.proxy.close()
         self.server.stop()
 
     # --- EC2 ----------------------------------------------------------------------------------------------
@@ -250,6 +271,13 @@ class World:
             RouteTableId=self.tables[zone], DestinationCidrBlock=PREFIX, NetworkInterfaceId=self.enis[gateway]
         )
 
+    def stop_instance(self, gateway: str) -> None:
+        """Somebody stops a gateway's instance, and its agent ends with it."""
+        self.agents[gateway].die()
+        filters = [{"Name": "tag:vpnha:gateway", "Values": [gateway]}]
+        reservations = self.ec2.describe_instances(Filters=filters)["Reservations"]
+        self.ec2.stop_instances(InstanceIds=[reservations[0]["Instances"][0]["InstanceId"]])
+
     # --- the monitor --------------------------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:
@@ -258,7 +286,7 @@ class World:
             "monitor": "mon-a",
             "deployment": to_dict(self.deployment),
             "keys": [KEY],
-            "endpoint_url": "http://127.0.0.1:4566",
+            "endpoint_url": "http://127.0.0.1:4567",
             "journal": str(self.journal),
             "listen": "127.0.0.1:9784",
         }
@@ -281,6 +309,26 @@ class World:
                 )
             )
         return self.process
+
+    def traffic(self, zone: str, gateway: str) -> None:
+        """From now on a zone's packets go through that gateway."""
+        for agent in self.agents.values():
+            agent.carries[zone] = gateway
+
+    def kill(self) -> None:
+        """End the monitor without warning."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def vpnha(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command ``vpnha``."""
+        env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        env["PYTHONPATH"] = os.pathsep.join(sys.path)
+        command = [sys.executable, "-m", "vpnha_monitor.cli", *arguments]
+        if arguments[0] != "check-config":
+            command += ["--config", str(self.config)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
     def status(self) -> dict[str, Any] | None:
         """/status; None while it does not answer."""

@@ -68,8 +68,8 @@ class Carrying:
         for place, watch in list(self._watches.items()):
             gateway, zone = place
             count = self._count(place, now)
-            if watch.count is None:
-                watch.count = count
+            if watch.count is None or (count is not None and count < watch.count):
+                watch.count = count  # the agent's first counters, or its first since a restart
             if count is not None and watch.count is not None and count != watch.count:
                 del self._watches[place]
                 what = f"{gateway} carries packets of {zone}"

@@ -213,6 +213,8 @@ def read(path: Path, since_wall: float = 0.0, limit: int | None = None) -> list[
         raise FileNotFoundError(f"there is no journal at {path}")
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2.0)
     try:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+            return []  # it is just being made
         rows: list[tuple[Any, ...]] = database.execute(
             "SELECT wall, mono, code, subject, text, evidence, resolved FROM events WHERE wall >= ? "
             "ORDER BY id DESC LIMIT ?",

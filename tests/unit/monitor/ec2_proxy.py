@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A proxy before moto that delays or refuses EC2's actions, and counts them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+import urllib.parse
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_ERROR = (
+    '<?xml version="1.0"?><Response><Errors><Error><Code>{code}</Code><Message>as the test wants</Message></Error>'
+    "</Errors><RequestID>1</RequestID></Response>"
+)
+
+
+class Ec2Proxy:
+    """Serves on 127.0.0.1:``port`` for moto on ``moto_port``."""
+
+    def __init__(self, port: int, moto_port: int) -> None:
+        self.delays: dict[str, float] = {}  # action -> seconds before it is carried out
+        self.errors: dict[str, str] = {}  # action -> code
+        self.begun: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                action = urllib.parse.parse_qs(body.decode())["Action"][0]
+                proxy.begun[action] += 1
+                time.sleep(proxy.delays.get(action, 0.0))
+                if action in proxy.errors:
+                    status, answer = 503, _ERROR.format(code=proxy.errors[action]).encode()
+                else:
+                    upstream = http.client.HTTPConnection("127.0.0.1", moto_port)
+                    upstream.request("POST", self.path, body, dict(self.headers))
+                    reply = upstream.getresponse()
+                    status, answer = reply.status, reply.read()
+                    upstream.close()
+                proxy.ended[action] += 1
+                with contextlib.suppress(OSError):  # whoever asked may have been killed meanwhile
+                    self.send_response(status)
+                    self.send_header("Content-Type", "text/xml")
+                    self.send_header("Content-Length", str(len(answer)))
+                    self.end_headers()
+                    self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

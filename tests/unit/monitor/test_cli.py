@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``vpnha``, run as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from monitor_world import World
+
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from vpnha_monitor import cli, journal
+from vpnha_monitor.cli_time import since
+
+
+def test_person_pauses_and_moves(world: World) -> None:
+    """Pause holds a failover back, resume lets it go; failover pins, failback clears; all as sentences and as JSON."""
+    world.start()
+    time.sleep(1.0)
+
+    said = world.vpnha("pause", "--gateway", "gw-a", "--minutes", "5")
+    assert said.returncode == 0 and said.stdout.startswith("gw-a is paused until"), said
+    world.until(lambda: world.status()["pauses"])
+    world.agents["gw-a"].die()
+    world.until(lambda: world.status()["gateways"][0]["verdict"] == "down")
+    time.sleep(1.0)
+    assert world.target(world.zone_a) == "gw-a"
+    shown = world.vpnha("status")
+    assert shown.stdout.startswith("Traffic does not flow to hq from eu-central-1a"), shown
+    assert "Paused: gw-a until" in shown.stdout
+    assert world.vpnha("resume", "--gateway", "gw-a").stdout == "gw-a is no longer paused.\n"
+    world.until(lambda: world.target(world.zone_a) == "gw-b")
+    assert "Last move, " in world.vpnha("status").stdout
+
+    refused = world.vpnha("failover", "--to", "gw-a")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Nothing was changed, because gw-a is down for hq:")
+
+    world.agents["gw-a"].start()
+    world.until(lambda: world.target(world.zone_a) == "gw-a")
+    moved = json.loads(world.vpnha("failover", "--to", "gw-b", "--zone", world.zone_a, "--json").stdout)
+    assert moved["changed"] and not moved["failed"] and world.target(world.zone_a) == "gw-b"
+    world.until(lambda: world.status()["pins"])
+    time.sleep(3.0)  # longer than the hold-down
+    assert world.target(world.zone_a) == "gw-b"
+    back = world.vpnha("failback")
+    assert back.returncode == 0 and world.target(world.zone_a) == "gw-a", back
+    world.until(lambda: not world.status()["pins"])
+
+    listed = json.loads(world.vpnha("events", "--json", "--since", "10m").stdout)
+    assert {"failover", "failback", "pinned", "paused"} <= {event["code"] for event in listed}
+    assert set(listed[0]) == {"wall", "code", "subject", "text", "evidence", "resolved"}
+    assert "Monitor mon-a has started." in world.vpnha("events").stdout
+
+
+def test_no_monitor_runs(world: World) -> None:
+    """A sentence that says how to start it; what a person decides works all the same."""
+    said = world.vpnha("status")
+    assert said.returncode == 1
+    assert said.stderr.startswith("No monitor answers at http://127.0.0.1:9784; see `systemctl status vpnha-monitor`")
+    assert json.loads(world.vpnha("status", "--json").stdout)["error"].startswith("No monitor answers")
+    assert "has the monitor ever run here?" in world.vpnha("events").stderr
+    assert world.vpnha("failover", "--to", "gw-b").returncode == 0
+    assert world.target(world.zone_a) == "gw-b"
+    both = world.vpnha("pause", "--gateway", "gw-a", "--table", "rtb-1")
+    assert both.stderr == "Give one of --gateway, --table and --deployment.\n"
+    world.proxy.close()
+    unreachable = world.vpnha("pause")
+    assert unreachable.returncode == 1 and "the endpoint cannot be reached" in unreachable.stderr
+    assert "Traceback" not in unreachable.stderr
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["vpnha", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("monitor: [mon-a\n", "line 2, column 1: this is not YAML"),
+        ("- a list\n", "holds a list where a dictionary"),
+        ("\tmonitor: mon-a\n", "line 1, column 1: this is not YAML"),
+        ("moniter: mon-a\n", "this key is unknown; did you mean monitor?"),
+        ("monitor: mon-a\n", "the list is missing or empty; give at least one"),
+        ("keys: [short]\n", "keys[0]: this heartbeat key is no string of at least 32 characters."),
+        ("listen: 9784\n", "write a string"),
+        ("journal: here.sqlite\n", "'here.sqlite' is no absolute path"),
+        ("agent_port: 0\n", "'0' is no UDP port"),
+    ],
+)
+def test_bad_configuration(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each problem is one sentence; no secret is in any."""
+    file = tmp_path / "monitor.yml"
+    file.write_text(text, encoding="utf-8")
+    assert run("check-config", str(file), monkeypatch=monkeypatch) == 1
+    error = capsys.readouterr().err
+    assert said in error and "short" not in error.replace("shorter", "")
+    assert run("status", "--config", str(file), monkeypatch=monkeypatch) == 1
+
+
+def test_missing_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("check-config", str(tmp_path / "none.yml"), "--json", monkeypatch=monkeypatch) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem.endswith("the file cannot be read (No such file or directory); give another, or its rights.")
+
+
+def test_times() -> None:
+    """As people write them."""
+    assert since("", 1000.0) == 0.0
+    assert since("30m", 10_000.0) == 8200.0
+    assert since("1d", 100_000.0) == 13_600.0
+    assert since("1700000000.5", 0.0) == 1700000000.5
+    assert since("2026-01-31T12:00", 0.0) == since("2026-01-31T13:00+01:00", 0.0) == 1769860800.0
+    with pytest.raises(VpnhaError, match="'yesterday' is no time"):
+        since("yesterday", 0.0)
+
+
+def test_broken_journal_is_a_sentence(tmp_path: Path) -> None:
+    """For `vpnha events` on a file that is no database."""
+    (tmp_path / "journal.sqlite").write_bytes(b"x" * 5000)
+    with pytest.raises(journal.sqlite3.DatabaseError):
+        journal.read(tmp_path / "journal.sqlite")

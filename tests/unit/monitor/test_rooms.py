@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitor's rooms, each by itself."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, RouteKey, Swap, SwapResult
+from vpnha_monitor import journal
+from vpnha_monitor.carrying import PATIENCE, Carrying
+from vpnha_monitor.clock import Lateness
+from vpnha_monitor.journal import Event, Journal, Trouble
+from vpnha_monitor.reader import Reader, Reading
+from vpnha_monitor.sd_notify import Notifier
+
+ROUTE = RouteKey("rtb-1", "192.168.10.0/24")
+
+
+def until(condition: Callable[[], object]) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def event(number: int) -> Event:
+    return Event(1000.0 + number, float(number), "failover", "gw-a", f"text {number}", {"number": number})
+
+
+# --- journal --------------------------------------------------------------------------------------------------
+
+
+def test_journal_keeps_and_reads(tmp_path: Path) -> None:
+    """Events come back in order, from a moment on, or the newest so many."""
+    path = tmp_path / "journal.sqlite"
+    written = Journal(path, lambda trouble: None)
+    written.start()
+    for number in range(600):
+        written.put(event(number))
+    written.close()
+    assert [one.mono for one in journal.read(path)] == [float(number) for number in range(600)]
+    assert [one.mono for one in journal.read(path, 1598.0)] == [598.0, 599.0]
+    (last,) = journal.read(path, limit=1)
+    assert last.evidence == {"number": 599} and not last.resolved
+
+
+def test_journal_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told once; nobody waits; what was queued is written when there is room again."""
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.05)
+    told: list[Trouble] = []
+    path = tmp_path / "journal.sqlite"
+    written = Journal(path, told.append, capacity=2000)
+    written.start()
+    written.put(event(0))
+    until(lambda: path.exists() and len(journal.read(path)) == 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # no file of this process may grow beyond that
+    try:
+        for number in range(1, 1000):
+            written.put(event(number))
+        until(lambda: told)
+        assert written.failing
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    until(lambda: not written.failing)
+    written.close()
+    assert [trouble.kind for trouble in told] == ["failed", "recovered"]
+    assert len(journal.read(path)) == 1000 and written.dropped == 0
+
+
+def test_journal_drops_what_does_not_fit(tmp_path: Path) -> None:
+    """The queue is bounded, and the loss is counted."""
+    written = Journal(tmp_path / "none" / "journal.sqlite", lambda trouble: None, capacity=10)
+    for number in range(15):
+        written.put(event(number))
+    assert written.dropped == 5
+
+
+# --- clock ----------------------------------------------------------------------------------------------------
+
+
+def test_lateness_by_either_clock() -> None:
+    """A late loop, and a suspended machine whose monotonic clock stood still."""
+    late = Lateness(mono=100.0, boot=200.0)
+    assert late.woke(due=100.0, mono=100.01, boot=200.01) == pytest.approx(0.01)
+    assert late.woke(due=100.5, mono=101.5, boot=201.5) == pytest.approx(1.0)
+    assert late.woke(due=102.0, mono=102.0, boot=207.0) == pytest.approx(5.0)
+    assert late.woke(due=103.0, mono=103.0, boot=208.0) == pytest.approx(0.0)
+    assert late.take() == pytest.approx(5.0)
+    assert late.take() == 0.0
+
+
+# --- carrying -------------------------------------------------------------------------------------------------
+
+
+def report(**counters: int) -> AgentReport:
+    return AgentReport("boot", "agent", "alive", {}, {}, {}, counters=counters)
+
+
+def accepted(gateway: str, milliseconds: float = 200.0) -> SwapResult:
+    return SwapResult(Swap(ROUTE, gateway, "eni-1", "gateway-silent"), True, milliseconds=milliseconds)
+
+
+def test_packets_between_call_and_answer_count() -> None:
+    """EC2 may move the packets before it answers."""
+    seen = Carrying()
+    seen.saw({"gw-b": report(a=5)}, 10.0)
+    seen.saw({"gw-b": report(a=6)}, 10.15)
+    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 10.2)
+    (note,) = seen.judge(10.2)
+    assert (note.code, note.subject) == ("carrying", str(ROUTE))
+    assert seen.judge(20.0) == []
+
+
+def test_silent_zone_is_no_trouble() -> None:
+    """A zone that sends nothing says nothing about its route."""
+    seen = Carrying()
+    seen.saw({"gw-a": report(a=5), "gw-b": report(a=0)}, 10.0)
+    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 20.0)
+    assert seen.judge(20.1) == [] and seen.judge(20.1 + PATIENCE) == []
+
+
+def test_busy_zone_that_is_not_seen_is_trouble() -> None:
+    seen = Carrying()
+    for step in range(100):
+        seen.saw({"gw-a": report(a=step), "gw-b": report(a=0)}, 10.0 + step / 100)
+    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 11.0)
+    assert seen.judge(11.1) == []
+    (note,) = seen.judge(11.1 + PATIENCE)
+    assert note.code == "not-carrying" and note.evidence["carrying"] is False
+
+
+def test_restarted_agent_counts_anew() -> None:
+    """A counter that fell is a new one, and no sign of packets."""
+    seen = Carrying()
+    seen.saw({"gw-b": report(a=500)}, 10.0)
+    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 10.2)
+    seen.saw({"gw-b": report(a=0)}, 10.3)
+    assert seen.judge(10.3) == []
+
+
+# --- reader ---------------------------------------------------------------------------------------------------
+
+
+def test_reader_goes_on_after_an_error_and_reads_on_demand() -> None:
+    """A failing read is delivered as such, and the next one comes soon; a request does not wait for the interval."""
+    readings: list[Reading] = []
+    calls = 0
+
+    def read() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError("no network")
+
+    reader = Reader(read, 60.0, readings.append)  # type: ignore[arg-type]
+    reader.start()
+    until(lambda: len(readings) == 2)
+    assert isinstance(readings[0].error, OSError) and readings[1].error is None
+    assert readings[0].began <= readings[0].ended <= readings[1].began
+    reader.request()
+    until(lambda: len(readings) == 3)
+    reader.stop()
+
+
+# --- service manager ------------------------------------------------------------------------------------------
+
+
+def test_notifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The protocol's datagrams; and a service manager that has gone is no reason to fail."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "5000000")
+    notifier = Notifier()
+    assert notifier.watchdog_interval == 2.5
+    notifier.status("All\nis well.")
+    assert listening.recv(100) == b"STATUS=All is well."
+    listening.close()
+    notifier.send("WATCHDOG=1")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert Notifier().watchdog_interval is None
+    Notifier().send("READY=1")

@@ -139,8 +139,7 @@ class Images:
     @contextlib.contextmanager
     def building(self, wanted: str) -> Iterator[Path]:
         """A directory to build in, which becomes the image in one step at the end. The caller holds the lock."""
-        for stale in self.dir.glob("*.new"):
-            shutil.rmtree(stale)
+        self._drop_unfinished()
         if (free := shutil.disk_usage(self.dir).free) < _ROOM:
             raise LabError(
                 f"An image needs {_ROOM / 1e9:.1f} GB in {self.dir}, where {free / 1e9:.1f} GB are free: make room, "
@@ -165,6 +164,17 @@ class Images:
         link.replace(self.dir / which)
         self._drop_unused()
         return True
+
+    def drop_unfinished(self) -> None:
+        """Remove what a killed builder left, unless somebody is building."""
+        if self.dir.is_dir():
+            with (self.dir / ".lock").open("w") as handle, contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._drop_unfinished()
+
+    def _drop_unfinished(self) -> None:
+        for stale in self.dir.glob("[!.]*.new"):
+            shutil.rmtree(stale)
 
     def _drop_unused(self) -> None:
         used: set[str] = set()
@@ -236,8 +246,10 @@ def _bootstrap(new: Path, log: Path, progress: Progress) -> None:
         encoding="utf-8",
     )
     hook.chmod(0o755)
+    # In a mount namespace of its own: what mmdebstrap mounts in the image goes away when it is killed.
     run_logged(
-        ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", f"--include={','.join(_BASE.split())}",
+        ["unshare", "--mount", "--propagation", "private",
+         "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", f"--include={','.join(_BASE.split())}",
          '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Check-Valid-Until "false"',
          '--aptopt=Acquire::Check-Date "false"', f"--customize-hook={hook}", SUITE, str(new / "rootfs"), mirror()],
         log, "Installing Debian with mmdebstrap",

@@ -21,6 +21,7 @@ from pathlib import Path
 from lab import cgroups, endpoint, golden, preflight, procs
 from lab.errors import LabError
 from lab.hosts import Hosts
+from lab.image import Images
 from lab.names import Names
 
 Progress = Callable[[str], None]
@@ -72,6 +73,7 @@ def down(names: Names, progress: Progress) -> bool:
     _sweep(names)
     cgroups.remove(cgroups.path(names, _UP))
     shutil.rmtree(names.state, ignore_errors=True)
+    Images(names).drop_unfinished()
     if left := leftovers(names):
         raise LabError(f"Something of the lab {names.name} cannot be removed: {', '.join(left)}.")
     _note(names).unlink(missing_ok=True)

@@ -18,8 +18,8 @@ from .model import Verdict
 _LIVING_IKE = ("ESTABLISHED", "REKEYING")
 _CARRYING_CHILD = ("INSTALLED", "REKEYING", "REKEYED", "UPDATING")
 _NO_SPI = "0000000000000000"
-_DUPLICATE_POLLS = 3  # a rekeying or a reauthentication has two SAs for a moment
-_ABSENT_POLLS = 2
+_DUPLICATE_SECONDS = 5.0  # a reauthentication has two SAs for a moment
+_ABSENT_SECONDS = 0.5  # an SA that is busy is left out of a poll
 
 
 @dataclass(frozen=True)
@@ -141,48 +141,53 @@ def packets_in(sas: Iterable[IkeSa]) -> dict[str, int]:
 @dataclass
 class _Track:
     seen: TunnelSas
-    absent: int = 0
-    duplicate: int = 0
+    absent_since: float | None = None
+    confirmed: bool = False  # an event said that it is gone
+    duplicate_since: float | None = None
+    packets: Mapping[str, int] = field(default_factory=dict)  # when the duplicates were first seen
 
 
 @dataclass
 class SaTracker:
     """Successive polls of all tunnels, with charon's habits taken into account.
 
-    ``list-sas`` without waiting leaves out an SA that is busy, so one absence is only "unknown".
+    ``list-sas`` without waiting leaves out an SA that is busy, so a first absence is only "unknown".
     """
 
     names: Sequence[str]
     _tracks: dict[str, _Track] = field(default_factory=dict)
-    _packets: dict[str, int] = field(default_factory=dict)
     prunable: tuple[str, ...] = ()  # unique ids of lasting duplicates, as of the last poll
 
-    def observe(self, sas: Sequence[IkeSa]) -> dict[str, TunnelSas]:
+    def observe(self, sas: Sequence[IkeSa], now: float) -> dict[str, TunnelSas]:
         """Take a poll; the tunnels by name."""
         prunable: list[str] = []
         for name in self.names:
-            now = tunnel_sas(name, sas)
-            track = self._tracks.setdefault(name, _Track(now))
-            track.absent = 0 if now.sas else track.absent + 1
-            if track.absent and track.absent < _ABSENT_POLLS:
-                now = TunnelSas(name, "unknown", "unknown")
-            track.duplicate = track.duplicate + 1 if len(now.established) > 1 else 0
-            if track.duplicate >= _DUPLICATE_POLLS:
-                prunable += superfluous(now, self._packets)
-            track.seen = now
+            seen = tunnel_sas(name, sas)
+            track = self._tracks.setdefault(name, _Track(seen))
+            if seen.sas:
+                track.absent_since, track.confirmed = None, False
+            elif track.absent_since is None:
+                track.absent_since = now
+            if track.absent_since is not None and now - track.absent_since < _ABSENT_SECONDS and not track.confirmed:
+                seen = TunnelSas(name, "unknown", "unknown")
+            if len(seen.established) < 2:
+                track.duplicate_since = None
+            elif track.duplicate_since is None:
+                track.duplicate_since, track.packets = now, packets_in(seen.sas)
+            elif now - track.duplicate_since >= _DUPLICATE_SECONDS:
+                prunable += superfluous(seen, track.packets)
+            track.seen = seen
         self.prunable = tuple(prunable)
-        self._packets = packets_in(sas)
         return self.tunnels()
 
     def went_down(self, name: str) -> None:
-        """An event said that an IKE SA of the tunnel is gone: the next absence is believed at once."""
+        """An event said that an IKE SA of the tunnel is gone: if none is left, that is believed at once."""
         if name in self._tracks:
-            self._tracks[name].absent = max(self._tracks[name].absent, _ABSENT_POLLS - 1)
+            self._tracks[name].confirmed = True
 
     def forget(self) -> None:
         """charon does not answer: nothing is known."""
         self._tracks = {}
-        self._packets = {}
         self.prunable = ()
 
     def tunnels(self) -> dict[str, TunnelSas]:

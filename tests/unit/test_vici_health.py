@@ -111,10 +111,10 @@ def test_real_duplicates_are_pruned_when_they_last_and_one_stays() -> None:
     tracker = SaTracker([NAME])
     polls = [captured("duplicates"), captured("duplicates_later")]
     assert len(tunnel_sas(NAME, polls[0]).established) == 2
-    tracker.observe(polls[0])
-    tracker.observe(polls[0])
+    tracker.observe(polls[0], 0.0)
+    tracker.observe(polls[1], 4.0)
     assert tracker.prunable == ()
-    tracker.observe(polls[1])
+    tracker.observe(polls[1], 5.0)
     received = {
         sa.unique_id
         for sa in polls[1]
@@ -123,33 +123,44 @@ def test_real_duplicates_are_pruned_when_they_last_and_one_stays() -> None:
     }
     (pruned,) = tracker.prunable
     assert received and pruned not in received
-    tracker.observe([sa for sa in polls[1] if sa.unique_id != pruned])
+    tracker.observe([sa for sa in polls[1] if sa.unique_id != pruned], 6.0)
     assert tracker.prunable == ()
 
 
-def test_one_absence_is_unknown_two_are_missing() -> None:
+def test_a_short_overlap_is_no_lasting_duplicate() -> None:
+    tracker = SaTracker([NAME])
+    for now in (0.0, 4.0, 8.0):
+        tracker.observe(captured("duplicates"), now)
+        assert tracker.prunable == ()
+        tracker.observe(captured("established"), now + 2.0)
+
+
+def test_a_first_absence_is_unknown_a_lasting_one_missing() -> None:
     tracker = SaTracker([NAME])
     assert tracker.tunnels()[NAME].ike == "unknown"
-    assert tracker.observe(captured("established"))[NAME].ike == "established"
-    assert tracker.observe([])[NAME] == TunnelSas(NAME, "unknown", "unknown")
-    assert tracker.observe(captured("established"))[NAME].ike == "established"
-    tracker.observe([])
-    assert tracker.observe([])[NAME].ike == "missing"
+    assert tracker.observe(captured("established"), 0.0)[NAME].ike == "established"
+    assert tracker.observe([], 1.0)[NAME] == TunnelSas(NAME, "unknown", "unknown")
+    assert tracker.observe([], 1.2)[NAME].ike == "unknown"
+    assert tracker.observe(captured("established"), 1.3)[NAME].ike == "established"
+    assert tracker.observe([], 1.6)[NAME].ike == "unknown"
+    assert tracker.observe([], 2.2)[NAME].ike == "missing"
 
 
 def test_after_a_down_event_one_absence_is_enough() -> None:
     tracker = SaTracker([NAME])
-    tracker.observe(captured("established"))
+    tracker.observe(captured("established"), 0.0)
     tracker.went_down(NAME)
-    assert tracker.observe([])[NAME].ike == "missing"
+    assert tracker.observe([], 0.1)[NAME].ike == "missing"
+    tracker.observe(captured("established"), 0.2)
+    assert tracker.observe([], 0.3)[NAME].ike == "unknown"  # the event was about another absence
 
 
 def test_when_charon_is_gone_nothing_is_known() -> None:
     tracker = SaTracker([NAME])
-    tracker.observe(captured("established"))
+    tracker.observe(captured("established"), 0.0)
     tracker.forget()
     assert tracker.tunnels()[NAME].ike == "unknown"
-    assert tracker.observe([])[NAME].ike == "unknown"
+    assert tracker.observe([], 1.0)[NAME].ike == "unknown"
 
 
 @pytest.mark.parametrize(

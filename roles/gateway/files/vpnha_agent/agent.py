@@ -40,6 +40,7 @@ SETTLE_SECONDS = 0.02  # changes of routes come in showers
 WATCHDOG_SECONDS = 1.0
 DRAIN_SECONDS = 1.5  # between telling that the host stops and being gone
 FAILED_SECONDS = 0.5  # before a turn that failed is taken again
+STATE_TRIES = 3
 FAREWELL_SECONDS = 0.3  # for heartbeats to learn that only the agent restarts
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -246,8 +247,7 @@ class Agent:
         """Say why the agent goes, and give everybody the time to act on it."""
         loop = asyncio.get_running_loop()
         notify("STOPPING=1")
-        state = await run("systemctl", "is-system-running", seconds=1.0)
-        self._stopping = "host" if state.output.strip() == "stopping" else "agent"
+        self._stopping = "host" if await _host_stops() else "agent"
         LOG.info("stopping, because the %s does", self._stopping)
         self._publish(loop.time())
         until = loop.time() + (DRAIN_SECONDS if self._stopping == "host" else FAREWELL_SECONDS)
@@ -257,6 +257,18 @@ class Agent:
             except (frr.FrrError, TimeoutError) as exc:
                 LOG.warning("BGP's neighbours could not be told: %s", str(exc) or "FRR took too long")
         await asyncio.sleep(max(until - loop.time(), 0.0))
+
+
+async def _host_stops() -> bool:
+    """Whether it is the host that goes down. systemd may be too busy to say so at once."""
+    for _ in range(STATE_TRIES):
+        ended = await run("systemctl", "is-system-running", seconds=1.0)
+        state = ended.output.strip()
+        if state not in ("", "offline", "unknown"):
+            return state == "stopping"
+        LOG.warning("systemd does not say whether the host stops: %s", ended.error or state or "no answer")
+        await asyncio.sleep(0.1)
+    return False
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

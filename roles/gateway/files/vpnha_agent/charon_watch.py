@@ -26,7 +26,7 @@ from .service import BoundedLog, run
 UNIT = "strongswan.service"
 PULSE_SECONDS = 0.1
 POLL_SECONDS = 1.0
-AGAIN_SECONDS = 0.2  # after a poll that left an SA out
+AGAIN_SECONDS = 0.3  # after a poll that left an SA out
 UNIT_SECONDS = 2.0
 
 
@@ -85,7 +85,8 @@ class CharonWatch:
             return
         loop, thread = asyncio.get_running_loop(), self._threads[1]
         try:
-            tunnels = self._tracker.observe(await loop.run_in_executor(thread, self._commands.list_sas))
+            sas = await loop.run_in_executor(thread, self._commands.list_sas)
+            tunnels = self._tracker.observe(sas, loop.time())
             await loop.run_in_executor(
                 thread, self._mend, self._tracker.prunable, self._initiation.due(tunnels, loop.time())
             )
@@ -101,6 +102,7 @@ class CharonWatch:
             unit = shown.output.strip()
         if self._restart.due(self.state, unit, self._carrying(), asyncio.get_running_loop().time()):
             self._log.say("restart", f"restarting {UNIT}: charon is {self.state}, the unit {unit or 'active'}")
+            await run("systemctl", "reset-failed", UNIT)  # it may have failed too often for systemd
             ended = await run("systemctl", "restart", UNIT, seconds=30.0)
             if ended.code != 0:
                 self._log.say("restart-failed", f"{UNIT} could not be restarted: {ended.error}", logging.ERROR)

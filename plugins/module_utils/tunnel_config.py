@@ -108,6 +108,12 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
     if data_plane not in DATA_PLANES:
         raise VpnhaError(f"The data plane '{data_plane}' is unknown: use one of {', '.join(DATA_PLANES)}.")
     tunnels = [tunnel for tunnel in deployment.tunnels if tunnel.gateway == name]
+    for tunnel in deployment.tunnels:
+        if MESH_NETWORK.overlaps(ipaddress.IPv4Network(tunnel.inside_cidr)):
+            raise VpnhaError(
+                f"The tunnel {tunnel.name} has {tunnel.inside_cidr} inside, but the gateways use {MESH_NETWORK} among "
+                "themselves: choose another /30."
+            )
     if data_plane == LIBIPSEC:
         _refuse_twins(name, tunnels)
     position = [other.name for other in deployment.gateways].index(name)

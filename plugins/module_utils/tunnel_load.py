@@ -132,7 +132,7 @@ def _load(charon: Charon, tunnel: Wanted, old: str) -> str:
             _share(charon, tunnel, bytes.fromhex(former.group(1)))
         else:
             charon.unload_shared({"id": secret_id(tunnel.name)})
-        return str(error).strip().rstrip(".") or type(error).__name__
+        return str(error).removeprefix("Command failed: ").strip().rstrip(".") or type(error).__name__
     return ""
 
 

@@ -19,12 +19,14 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from lab import setns
+from lab.errors import LabError
 from lab.hosts import Hosts
 from lab.names import Names
 from lab.net import underlay
@@ -82,9 +84,8 @@ def _instance(lab: Any, instance: Any) -> dict[str, Any]:
     }
 
 
-def serve(lab: Any) -> list[Any]:
-    """Start both servers of a lab that has been started; returns them."""
-    from cheroot import wsgi
+def application(lab: Any) -> Callable[..., Iterable[bytes]]:
+    """moto with EC2 replaced by the lab's, behind the gate."""
     from moto.ec2 import urls
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
@@ -93,16 +94,27 @@ def serve(lab: Any) -> list[Any]:
 
     LabEC2.lab = lab
     urls.url_paths["{0}/"] = LabEC2.dispatch
-    app = Gate(DomainDispatcherApplication(create_backend_app))
-    warm(app)
+    return Gate(DomainDispatcherApplication(create_backend_app))
+
+
+def serve(lab: Any) -> None:
+    """Start a lab and its two servers, which run in threads. Raises LabError when the port is taken."""
+    from cheroot import wsgi
+
     address = ("127.0.0.1", lab.names.api_port)
+    app = application(lab)
     outside = wsgi.Server(address, Control(lab, app), numthreads=_THREADS, request_queue_size=128)
     inside = wsgi.Server(address, app, numthreads=_THREADS, request_queue_size=128)
-    outside.prepare()
+    try:
+        outside.prepare()  # before anything is touched: it might be another lab's
+    except OSError:
+        name = "VPNHA_LAB_PORT"
+        raise LabError(f"Port {address[1]} is in use: end what listens there, or set {name} to another.") from None
+    lab.start()
     setns.inside(underlay.name(lab.names), inside.prepare)
+    warm(app)
     for server in (outside, inside):
         threading.Thread(target=server.serve, name="http", daemon=True).start()
-    return [outside, inside]
 
 
 def warm(app: Any) -> None:
@@ -128,17 +140,21 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     from lab.api.lab import Lab
 
-    names = Names.from_env()
-    lab = Lab(names, Hosts(names))
-    lab.start()
-    servers = serve(lab)
-    _LOG.info("the endpoint listens on 127.0.0.1:%d", names.api_port)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    ended.wait()
-    for server in servers:
-        server.stop()
+    names = Names.from_env()
+    try:
+        serve(Lab(names, Hosts(names)))
+        _LOG.info("the endpoint listens on 127.0.0.1:%d", names.api_port)
+        ended.wait()
+    except LabError as error:
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
+    except Exception:
+        _LOG.exception("the endpoint does not start")
+        os._exit(1)
+    os._exit(0)  # there is nothing to save, and a call in flight must not keep the process
 
 
 if __name__ == "__main__":

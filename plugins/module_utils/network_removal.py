@@ -10,6 +10,7 @@ nothing else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,18 +24,9 @@ from .routes import destination_argument
 def remove(client: Any, deployment: str, check: bool) -> Outcome:
     """Removes route tables, Elastic IPs and interfaces of a deployment. Instances must be gone. Raises VpnhaError."""
     mine = [{"Name": f"tag:{tags.DEPLOYMENT}", "Values": [deployment]}]
-    enis = ec2.pages(
-        client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
-    )
+    enis = _free_interfaces(client, deployment, mine, patience=0.0 if check else 60.0)
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the route tables", Filters=mine)
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
-    used = [
-        f"{eni['NetworkInterfaceId']} by {eni['Attachment']['InstanceId']}"
-        for eni in enis
-        if _made(eni.get("TagSet"), deployment) and eni.get("Attachment", {}).get("InstanceId")
-    ]
-    if used and not check:
-        raise VpnhaError(f"Interfaces are still in use, terminate the instances first: {', '.join(used)}.")
     worker = Worker(client, check)
     eni_ids = {eni["NetworkInterfaceId"] for eni in enis}
     for table in tables:
@@ -52,6 +44,28 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
             worker.change(subject, eni_id, "deleted", "delete_network_interface", NetworkInterfaceId=eni_id)
     _clear_vpc(worker, deployment)
     return Outcome(changes=worker.changes)
+
+
+def _free_interfaces(client: Any, deployment: str, mine: Any, patience: float) -> list[dict[str, Any]]:
+    """The deployment's interfaces, once none of ours is in use. EC2 frees them a while after their instances ended.
+
+    ``patience`` in seconds; 0: as they are. Raises VpnhaError.
+    """
+    until = time.monotonic() + patience
+    while True:
+        enis = ec2.pages(
+            client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
+        )
+        used = [
+            f"{eni['NetworkInterfaceId']} by {eni['Attachment']['InstanceId']}"
+            for eni in enis
+            if _made(eni.get("TagSet"), deployment) and eni.get("Attachment", {}).get("InstanceId")
+        ]
+        if not used or not patience:
+            return enis
+        if time.monotonic() > until:
+            raise VpnhaError(f"Interfaces are still in use, terminate the instances first: {', '.join(used)}.")
+        time.sleep(2.0)
 
 
 def _made(tag_list: Sequence[Any] | None, deployment: str) -> bool:

@@ -129,13 +129,14 @@ class Agent:
         self._thread = threading.Thread(target=self._serve, args=(self._socket, self._stopped), daemon=True)
         self._thread.start()
 
-    def die(self) -> float:
-        """The power is cut; returns the monotonic time."""
+    def die(self) -> tuple[float, float]:
+        """The power is cut; returns the monotonic times that this was between."""
+        before = time.monotonic()
         ip("address", "del", f"{self.gateway.address}/32", "dev", "lo")
         self._stopped.set()
-        at = time.monotonic()
+        after = time.monotonic()
         self._thread.join()
-        return at
+        return before, after
 
     def stop(self) -> None:
         self._stopped.set()

@@ -24,7 +24,7 @@ def running(world: World) -> None:
 def test_gateway_dies_and_comes_back(world: World) -> None:
     """Its routes leave within the window, packets are seen on the other gateway, and it gets them back."""
     running(world)
-    died = world.agents["gw-a"].die()
+    before, after = world.agents["gw-a"].die()
     world.until(lambda: world.target(world.zone_a) == "gw-b")
     world.until(lambda: world.events("swap-accepted"))
     issued = world.events("swap-issued")[0]
@@ -32,7 +32,7 @@ def test_gateway_dies_and_comes_back(world: World) -> None:
     assert issued.evidence["reason"] == "gateway-silent"
     # the machine's own lateness is no fault of the monitor's, and is allowed for
     lag = world.status()["loop_lag"]
-    assert 0.4 < issued.mono - died < 0.5 + 0.05 + 0.1 + lag
+    assert before + 0.4 < issued.mono < after + 0.5 + 0.15 + lag
     codes = [event.code for event in world.events("gateway-silent", "failover", "swap-accepted")]
     assert sorted(codes) == ["failover", "gateway-silent", "swap-accepted"]
     assert world.target(world.zone_b) == "gw-b"

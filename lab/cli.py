@@ -46,7 +46,7 @@ def main() -> int:
     """Run the command; what a person can mend is said in one sentence, with exit code 1."""
     sys.path.append(str(REPOSITORY / ".build" / "collections"))  # the engine, for those who did not come by make
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # what typer.Exit was given, or None
     except LabError as error:
         errors.print(escape(str(error)), style="red")
         return 1
@@ -56,8 +56,6 @@ def main() -> int:
         where = error.filename or Names.from_env().dir
         errors.print(f"The disk is full ({where}): make room, or set VPNHA_LAB_DIR to a larger one.", style="red")
         return 1
-    except typer.Exit as end:
-        return end.exit_code
     except (typer.Abort, KeyboardInterrupt):
         errors.print("interrupted", style="red")
         return 130
@@ -67,7 +65,7 @@ def main() -> int:
             raise
         show()
         return int(getattr(error, "exit_code", 2))
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 @contextmanager

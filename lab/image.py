@@ -28,7 +28,7 @@ from lab.names import REPOSITORY, Names
 
 SUITE = "trixie"
 PYTHON = "3.13"
-_ROOM = 2_500_000_000  # bytes free for an image and what building it needs
+_ROOM = 1_500_000_000  # bytes free for an image and what building it needs
 _PUBLIC_MIRROR = "http://deb.debian.org/debian"
 
 # On every host, as in a cloud image.

@@ -141,7 +141,9 @@ class Charon:
             from vici.exception import CommandException, DeserializationException, SessionException
         except ImportError:
             raise CharonError(
-                "unreachable", "The Python library vici is missing: install it for the interpreter that runs this."
+                "unreachable",
+                "The Python library vici is missing: install it for the interpreter that runs this, or run this with "
+                "/opt/vpnha/venv/bin/python, where the role vpnha.aws.runtime has it.",
             ) from None
         try:
             if self._sock is None:

@@ -113,7 +113,7 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
             Description=f"{wanted.role} {wanted.name} of {network.deployment}",
             TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags.to_list(tag)}],
         )  # fmt: skip
-        eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW, "SourceDestCheck": wanted.check}
+        eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW}
         have_groups = set(wanted.security_groups)
     else:
         worker.tag(eni["NetworkInterfaceId"], subject, tags.to_dict(eni.get("TagSet")), tag)

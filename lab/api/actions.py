@@ -199,4 +199,4 @@ class Stale:
     def read(self, table: str) -> str | None:
         """The routes to show instead of the real ones, or None."""
         until, routes = self._before.get(table, (0.0, ""))
-        return routes if time.monotonic() < until and random.random() < 0.5 else None
+        return routes if self.seconds and time.monotonic() < until and random.random() < 0.5 else None

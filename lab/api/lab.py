@@ -13,7 +13,6 @@ from lab.api.actions import Stale
 from lab.api.limits import Buckets, Settings
 from lab.api.machines import AMIS, HostsLike, Machines
 from lab.names import Names
-from lab.net import underlay
 from lab.net.desired import desired, table_routes
 from lab.net.kernel import Kernel
 
@@ -26,7 +25,8 @@ REGION = "eu-central-1"
 class Lab:
     """Everything behind the endpoint. Reads take no lock; a mutation holds ``lock`` until its packets follow it."""
 
-    def __init__(self, names: Names, hosts: HostsLike) -> None:
+    def __init__(self, names: Names, hosts: HostsLike, kernel: Kernel | None = None) -> None:
+        """``kernel``: another data plane than the kernel's, for tests of the API alone."""
         self.names = names
         self.lock = threading.RLock()
         self.settings = Settings()
@@ -37,13 +37,12 @@ class Lab:
         ] = {}  # (action, client token) -> request, answer
         self.credentials = imds.Credentials(ACCOUNT, REGION, lambda: self.settings.credential_seconds)
         self.imds = imds.Imds(names, lambda eni: imds.tree(self.backend, ACCOUNT, eni, self.credentials))
-        self.kernel = Kernel(names, opened=self.imds.open, closed=self.imds.close)
+        self.kernel = kernel or Kernel(names, opened=self.imds.open, closed=self.imds.close)
         self.machines = Machines(names, hosts, self.kernel, self.lock, self.sync)
 
     def start(self) -> None:
-        """Mend moto, make the internet and the router, and put the lab's images there."""
+        """Mend moto, start the data plane, and put the lab's images there."""
         mends.apply(self._status)
-        underlay.make(self.names)
         self.kernel.start()
         with self.lock:
             for ami, image in AMIS.items():

@@ -57,12 +57,13 @@ class Kernel:
         self._netlink: Any = None
 
     def start(self) -> None:
-        """Make the router anew; the internet must exist."""
+        """Make the router anew, and the internet if it is missing."""
         from pyroute2 import IPRoute
 
         with self._lock:
             for stale in netns.all_with(self._names.netns("card-")):  # of a process that was killed
                 netns.delete(stale)
+            underlay.make(self._names)
             netns.delete(self._router)
             netns.add(self._router, router=True)
             underlay.plug(self._names, self._router, _UPLINK, underlay.VPC_ROUTER, gateway=None)

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's endpoint without kernel and hosts, as a process of its own: it changes moto's classes for good."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cheroot import wsgi
+
+from lab.api.lab import Lab
+from lab.api.limits import Buckets
+from lab.api.server import Control, application
+from lab.names import Names
+from lab.net.desired import Desired
+
+BROKEN = "10.99.0.0/16"  # a VPC that the data plane cannot make
+
+
+class Plane:
+    """Takes what is desired, unless it holds the VPC that breaks it."""
+
+    propagation = (0.0, 0.0)
+
+    def start(self) -> None:
+        pass
+
+    def apply(self, desired: Desired) -> None:
+        if BROKEN in desired.vpcs:
+            raise OSError("the kernel refuses")
+
+    def apply_table(self, table: str, routes: Any) -> None:
+        pass
+
+    def boot(self, instance: str) -> str:
+        return f"/run/netns/{instance}"
+
+    def forget(self, instance: str) -> None:
+        pass
+
+
+class Hosts:
+    """Hosts that boot, stop and end at once."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+
+    def start(self, host_id: str, *, prepare: Callable[[], str], **_: Any) -> None:
+        prepare()
+        self.states[host_id] = "running"
+
+    def stop(self, host_id: str, graceful: bool) -> None:
+        self.states[host_id] = "stopped"
+
+    def reboot(self, host_id: str) -> None:
+        pass
+
+    def destroy(self, host_id: str) -> None:
+        self.states.pop(host_id, None)
+
+    def state(self, host_id: str) -> str:
+        return self.states.get(host_id, "absent")
+
+
+def main() -> None:
+    """Serve on a free port of 127.0.0.1, and print it."""
+    lab = Lab(Names("apitest", Path(sys.argv[1]), 4000), Hosts(), Plane())  # type: ignore[arg-type]
+    lab.buckets = Buckets(clock=lambda: 0.0)  # no refill: what is throttled does not depend on this machine's speed
+    server = wsgi.Server(("127.0.0.1", 0), Control(lab, application(lab)), numthreads=10)
+    lab.start()
+    server.prepare()
+    print(server.bind_addr[1], flush=True)
+    threading.Thread(target=server.serve, daemon=True).start()
+    sys.stdin.read()  # until the tests are over
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

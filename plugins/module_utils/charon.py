@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -83,8 +84,7 @@ class Charon:
 
     def version(self, seconds: float = ALIVE_SECONDS) -> str:
         """strongSwan's version: the proof of life. CharonError when it does not come in time."""
-        answer = self._call(lambda session: session.version(), seconds)
-        return str(answer.get("version", b"").decode("utf-8", "replace"))
+        return self._call(lambda session: str(session.version()["version"].decode("utf-8", "replace")), seconds)
 
     def state(self) -> str:
         """ "alive", "hung" or "dead"; who may not even ask counts as dead."""
@@ -153,9 +153,9 @@ class Charon:
             return work(self._session)
         except CommandException as exc:
             raise CharonRefusal(str(exc)) from None
-        except (SessionException, DeserializationException) as exc:
+        except (SessionException, DeserializationException, struct.error, LookupError, ValueError) as exc:
             self.close()
-            raise CharonError("hung", f"charon's answer on {self.path} makes no sense: {exc}.") from None
+            raise CharonError("hung", f"charon's answer on {self.path} makes no sense: {exc!r}.") from None
         except OSError as exc:
             self.close()
             raise _charon_error(self.path, exc) from None

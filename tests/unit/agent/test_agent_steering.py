@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steering FRR: the words for it, and a vtysh that writes down what it is told and answers like FRR 10.3."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+from agent_world import report, stats
+
+from vpnha_agent import frr
+from vpnha_agent.config import AgentConfig
+from vpnha_agent.service import BoundedLog
+from vpnha_agent.steering import CONFIRM_SECONDS, GREY_HEAL_SECONDS, RETRY_SECONDS, Steering
+
+PEER = "169.254.10.2"
+RUNNING = """\
+router bgp 64512
+ bgp router-id 10.20.0.10
+ neighbor 169.254.10.2 remote-as 65010
+ neighbor 169.254.10.2 bfd profile vpnha-site
+ !
+ address-family ipv4 unicast
+  neighbor 169.254.10.2 activate
+  neighbor 169.254.10.2 route-map FROM-hq in
+  neighbor 169.254.10.2 route-map TO-SITES out
+  neighbor 169.254.255.2 route-map MESH in
+ exit-address-family
+exit
+"""
+AWAY = RUNNING.replace("map FROM", f"map {frr.AWAY_IN}FROM").replace("map TO", f"map {frr.AWAY_OUT}TO")
+LEFT_BEHIND = AWAY.replace(" bgp router-id", " bgp graceful-shutdown\n bgp router-id")
+VTYSH = """\
+#!/bin/sh
+printf '%s\\n' "$*" >> "$VTYSH_DIR/calls"
+[ ! -e "$VTYSH_DIR/gone" ] || { echo 'Exiting: failed to connect to any daemons.' >&2; exit 1; }
+case "$*" in *running-config*) cat "$VTYSH_DIR/running" ;; esac
+"""
+
+
+class Vtysh:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.running(RUNNING)
+
+    def running(self, text: str) -> None:
+        (self._directory / "running").write_text(text)
+
+    def gone(self, gone: bool) -> None:
+        (self._directory / "gone").touch() if gone else (self._directory / "gone").unlink()
+
+    def told(self) -> list[str]:
+        """What it was told since the last time, without what only reads."""
+        path = self._directory / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [line for line in lines if "running-config" not in line]
+
+
+@pytest.fixture
+def vtysh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vtysh:
+    program = tmp_path / "vtysh"
+    program.write_text(VTYSH)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("VTYSH_DIR", str(tmp_path))
+    return Vtysh(tmp_path)
+
+
+def update(steering: Steering, now: float, loss: float = 0.0, plant_silent: bool = False) -> None:
+    plant = report("plant-gw-a", stats(age=0.5, silent=True) if plant_silent else stats())
+    asyncio.run(steering.update([report("hq-gw-a", stats(loss=loss)), plant], now))
+
+
+def test_what_an_earlier_agent_left_behind_is_undone_at_the_start(config: AgentConfig, vtysh: Vtysh) -> None:
+    vtysh.running(LEFT_BEHIND)
+    update(Steering(config, BoundedLog()), 0.0)
+    told = vtysh.told()
+    assert any(
+        f"neighbor {PEER} route-map TO-SITES out -c neighbor {PEER} route-map FROM-hq in" in line for line in told
+    )
+    assert any("no bgp graceful-shutdown" in line for line in told)
+    assert any("ip route 192.168.20.0/24 169.254.20.2 vpnha20 tag 7784" in line for line in told)
+
+
+def test_at_rest_nothing_is_told(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    update(steering, 0.0)
+    vtysh.told()
+    for now in range(1, 60):
+        update(steering, float(now))
+    assert vtysh.told() == []
+
+
+def test_a_lossy_tunnel_becomes_the_last_choice_and_comes_back(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    update(steering, 0.0)
+    vtysh.told()
+    update(steering, 20.0, loss=0.5)
+    told = vtysh.told()
+    assert any(
+        "call TO-SITES" in line
+        and "set as-path prepend 64512 64512 64512 64512" in line
+        and "set community graceful-shutdown additive" in line
+        and f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in line
+        and "call FROM-hq" in line
+        and "set local-preference 50" in line
+        and f"neighbor {PEER} route-map {frr.AWAY_IN}FROM-hq in" in line
+        for line in told
+    )
+    assert not any("ip route" in line and "220" in line for line in told)  # the other tunnel is well
+    vtysh.running(AWAY)
+    update(steering, 20.5)
+    assert vtysh.told() == []
+    update(steering, 21.0 + GREY_HEAL_SECONDS)
+    assert any(f"neighbor {PEER} route-map TO-SITES out" in line for line in vtysh.told())
+
+
+def test_what_is_away_is_told_again_when_frr_forgot_it(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    update(steering, 20.0, loss=0.5)
+    vtysh.told()
+    vtysh.running(RUNNING)  # FRR was restarted
+    update(steering, 20.0 + CONFIRM_SECONDS, loss=0.5)
+    assert any(f"{frr.AWAY_OUT}TO-SITES out" in line for line in vtysh.told())
+
+
+def test_without_frr_it_is_tried_again_with_patience(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    vtysh.gone(True)
+    for step in range(int(RETRY_SECONDS * 4)):
+        update(steering, step / 4)
+    vtysh.gone(False)
+    update(steering, RETRY_SECONDS)
+    assert any("ip route 192.168.20.0/24" in line for line in vtysh.told())
+
+
+def test_a_dead_static_tunnels_route_steps_behind_the_neighbours(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    update(steering, 0.0)
+    vtysh.told()
+    update(steering, 1.0, plant_silent=True)
+    assert any("ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in line for line in vtysh.told())
+
+
+def test_draining_sends_everything_another_way_and_steers_no_more(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    asyncio.run(steering.drain())
+    told = "\n".join(vtysh.told())
+    assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
+    assert "-c router bgp 64512 -c bgp graceful-shutdown" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
+    update(steering, 100.0)
+    assert vtysh.told() == []
+
+
+def test_a_neighbour_without_route_maps_gets_them_and_loses_them_again() -> None:
+    running = frr.read_running(RUNNING)
+    away = frr.away_commands(64512, running, ["169.254.30.2"])
+    assert f"route-map {frr.AWAY_OUT} permit 10" in away and not any(line.startswith("call") for line in away)
+    now = frr.Running({("169.254.30.2", "out"): frr.AWAY_OUT, ("169.254.30.2", "in"): frr.AWAY_IN}, False)
+    assert frr.back_commands(64512, now, ["169.254.30.2"])[-2:] == [
+        f"no neighbor 169.254.30.2 route-map {frr.AWAY_OUT} out",
+        f"no neighbor 169.254.30.2 route-map {frr.AWAY_IN} in",
+    ]
+
+
+def test_back_is_nothing_where_nothing_is_away() -> None:
+    assert frr.back_commands(64512, frr.read_running(RUNNING), [PEER]) == []
+
+
+def test_away_twice_keeps_the_roles_route_maps() -> None:
+    commands = frr.away_commands(64512, frr.read_running(AWAY), [PEER])
+    assert "call TO-SITES" in commands and "call FROM-hq" in commands
+
+
+def test_bgp_states_are_read() -> None:
+    peers = {PEER: {"state": "Established", "remoteAs": 65010}, "169.254.20.2": {"state": "Idle (Admin)"}}
+    summary = json.dumps({"ipv4Unicast": {"routerId": "10.20.0.10", "peers": peers}})
+    assert frr.bgp_states(summary, [PEER, "169.254.20.2", "169.254.30.2"]) == {
+        PEER: "established",
+        "169.254.20.2": "down",
+        "169.254.30.2": "down",
+    }
+    assert frr.bgp_states("{}", [PEER]) == {PEER: "down"}
+    for nonsense in ("", "[]", '{"ipv4Unicast": {"peers": {"a": {}}}}', '{"ipv4Unicast": {"peers": []}}'):
+        with pytest.raises(frr.FrrError):
+            frr.bgp_states(nonsense, [PEER])
+
+
+def test_that_frr_does_not_run_is_told_apart(vtysh: Vtysh) -> None:
+    vtysh.gone(True)
+    with pytest.raises(frr.FrrError) as caught:
+        asyncio.run(frr.vtysh("show version"))
+    assert caught.value.gone

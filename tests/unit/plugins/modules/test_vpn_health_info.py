@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module as Ansible runs it: arguments in, one JSON result out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.vpnha.aws.plugins.modules import vpn_health_info
+
+_CODE = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vpnha.aws.plugins.modules import vpn_health_info
+with patch_module_args(json.load(sys.stdin)):
+    vpn_health_info.main()
+"""
+
+
+def run(directory: Path, **arguments: Any) -> dict[str, Any]:
+    arguments |= {"_ansible_remote_tmp": str(directory), "_ansible_check_mode": True}
+    done = subprocess.run(
+        [sys.executable, "-c", _CODE],
+        input=json.dumps(arguments),
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"config": "/nonexistent"}, "/nonexistent is not there: run this on a gateway, or describe the tunnels in"),
+        ({"tunnels": []}, "This gateway has no tunnels: "),
+        ({"tunnels": [{"name": "t", "peer": "x.y"}]}, "tunnels, t: peer has 'x.y', which is no IPv4 address."),
+        ({"tunnels": [{"name": "t", "peer": "192.0.2.1", "targets": ["z"]}]}, "tunnels, t: targets has 'z', which"),
+        ({"tunnels": [{"name": "t", "peer": "192.0.2.1"}], "count": 0}, "count has to be from 1 to 1000"),
+        ({"tunnels": [{"name": "t"}]}, "missing required arguments: peer found in tunnels"),
+    ],
+)
+def test_bad_arguments_fail_with_one_sentence(tmp_path: Path, arguments: dict[str, Any], sentence: str) -> None:
+    result = run(tmp_path, **arguments)
+    assert result["failed"] and result["msg"].startswith(sentence)
+
+
+def test_the_documentation_matches_the_arguments() -> None:
+    documented = yaml.safe_load(vpn_health_info.DOCUMENTATION)["options"]
+
+    def compare(options: dict[str, Any], spec: dict[str, Any]) -> None:
+        assert set(options) == set(spec)
+        for name, argument in spec.items():
+            for key in ("type", "default", "required", "elements"):
+                assert options[name].get(key) == argument.get(key), (name, key)
+            compare(options[name].get("suboptions", {}), argument.get("options", {}))
+
+    compare(documented, vpn_health_info.SPEC)

@@ -22,7 +22,7 @@ extends_documentation_fragment:
   - vpnha.aws.attributes.info
 requirements:
   - Python 3.11 or newer on the gateway
-  - The Python library C(vici) on the gateway; the role P(vpnha.aws.runtime#role) has it in C(/opt/vpnha/venv)
+  - The Python library C(vici) on the gateway; the role C(vpnha.aws.runtime) has it in C(/opt/vpnha/venv)
 options:
   config:
     description:

@@ -50,7 +50,7 @@ def start_server(names: Names) -> None:
     procs.detach(names, argv, log=names.logs / "api.log", pid_file=_pid(names, "api"))
 
 
-def wait(names: Names, timeout: float = 60.0) -> None:
+def wait(names: Names, timeout: float = 180.0) -> None:
     """Wait until the API server is warm. Raises LabError when it ends or takes too long."""
     end = time.monotonic() + timeout
     while not ready(names):
@@ -75,7 +75,7 @@ def start_proxies(names: Names) -> None:
                 pid_file=pid_file,
                 netns=underlay.name(names) if side == "hosts" else None,
             )  # fmt: skip
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     for side in SIDES:
         while not _proxy_answers(names, side):
             if procs.running(_pid(names, f"microburst-{side}")) is None or time.monotonic() > end:

@@ -177,9 +177,9 @@ def _packets(names: Names, fault: Fault, options: Options) -> None:
     if fault.kind in ("loss", "mtu"):
         limit = _number(fault.args[1], "percent" if fault.kind == "loss" else "bytes")
         if fault.kind == "loss":
-            if not 0 < limit <= 100:
-                raise LabError(f"A loss of {fault.args[1]} percent is not possible: give a number up to 100.")
-            matches = [f"numgen random mod 10000 < {round(limit * 100)}"]
+            if not 0.01 <= limit <= 100:
+                raise LabError(f"A loss of {fault.args[1]} percent is not possible: give a number from 0.01 to 100.")
+            matches = [f"numgen random mod 10000 < {round(limit * 100)}" if limit < 100 else ""]
         else:
             matches = [f"meta l4proto {{ udp, esp }} meta length > {round(limit)}"]
         peer = options.peer

@@ -29,7 +29,7 @@ from lab import cgroups, procs, setns
 from lab.errors import LabError
 from lab.image import Images
 from lab.names import Names
-from lab.supervise import wants_boot
+from lab.supervise import REBOOT, wants_boot
 
 State = Literal["absent", "stopped", "booting", "running"]
 
@@ -96,7 +96,7 @@ class Hosts:
             self._prepare[host_id] = prepare
             self._launch(host_id, spec)
 
-    def wait(self, host_id: str, timeout: float = 60.0) -> None:
+    def wait(self, host_id: str, timeout: float = 180.0) -> None:
         """Wait until systemd on the host has finished booting (running or degraded). LabError when it does not."""
         end = time.monotonic() + timeout
         while (state := self.state(host_id)) != "running":
@@ -206,15 +206,20 @@ class Hosts:
         machine = self._machine(host_id)
         spec["netns"] = self._prepare[host_id]()
         _write(machine / "spec.json", json.dumps(spec))
-        for mark in ("ready", "exit"):
-            (machine / mark).unlink(missing_ok=True)
+        (machine / "ready").unlink(missing_ok=True)
+        # Until its supervisor is there, the host looks like one that reboots: booting, never stopped.
+        _write(machine / "exit", f"{REBOOT}\n")
         self._want(host_id, "on")
-        process = procs.detach(
-            self.names,
-            [sys.executable, "-m", "lab.supervise", str(machine)],
-            log=self.console(host_id),
-            pid_file=machine / "supervisor",
-        )
+        try:
+            process = procs.detach(
+                self.names,
+                [sys.executable, "-m", "lab.supervise", str(machine)],
+                log=self.console(host_id),
+                pid_file=machine / "supervisor",
+            )
+        except BaseException:
+            self._want(host_id, "off")
+            raise
         threading.Thread(target=self._watch, args=(host_id, process, spec), name=f"host-{host_id}", daemon=True).start()
 
     def _watch(self, host_id: str, process: subprocess.Popen[bytes], spec: dict[str, Any]) -> None:

@@ -55,8 +55,15 @@ def detach(
             cwd=REPOSITORY,
             env={**os.environ, **names.environment(), **(env or {})},
         )
-    pid_file.write_text(f"{process.pid} {start_time(process.pid)}\n", encoding="ascii")
+    note(pid_file, process.pid)
     return process
+
+
+def note(pid_file: Path, pid: int) -> None:
+    """Note that process as the daemon of that file, in one step."""
+    new = pid_file.with_name(f"{pid_file.name}.{os.getpid()}")
+    new.write_text(f"{pid} {start_time(pid)}\n", encoding="ascii")
+    new.replace(pid_file)
 
 
 def running(pid_file: Path) -> int | None:

@@ -36,7 +36,7 @@ def host_id(host: SiteHost) -> str:
     return f"site-{host.name}"
 
 
-def boot(names: Names, only: str | None = None, *, timeout: float = 90.0) -> list[str]:
+def boot(names: Names, only: str | None = None, *, timeout: float = 180.0) -> list[str]:
     """Boot every host of the sites that is not running, or ``only`` one; returns their names once they are up.
 
     The internet must exist. Raises LabError when a host does not boot.

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import cgroups, setns
+from lab import cgroups, procs, setns
 from lab.names import REPOSITORY, Names
 
 _CLONE_NEWNS = 0x20000
@@ -31,6 +31,8 @@ def main(machine: Path) -> int:
     names = Names.from_env()
     spec = json.loads((machine / "spec.json").read_text(encoding="utf-8"))
     code = 1
+    procs.note(machine / "supervisor", os.getpid())  # before the mark goes that stands for us until now
+    (machine / "exit").unlink(missing_ok=True)
     outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _mount(machine, spec["lowers"])

@@ -97,6 +97,10 @@ integration: deps ## tests in the lab: a real failover over real IPsec
 test: deps lint sanity ## everything that CI checks
 	@$(AS_ROOT) $(VENV)/bin/pytest
 
+.PHONY: docs
+docs: venv ## write the pages that are made from the code
+	@$(PY) -m tests.tools.diagnoses_page > docs/diagnoses.md
+
 .PHONY: build
 build: venv ## build the collection's tarball
 	@ansible-galaxy collection build --force --output-path artifacts

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documentation says of the code is what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.tools.diagnoses_page import page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("roles/*/README.md"))]
+
+
+def test_the_page_of_diagnoses_is_the_engine_s_list() -> None:
+    assert (ROOT / "docs" / "diagnoses.md").read_text() == page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+        assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("kind", ["playbooks", "plugins/modules"])
+def test_what_the_readme_names_exists(kind: str) -> None:
+    names = {path.stem for path in (ROOT / kind).iterdir()}
+    section = {"playbooks": "| playbook | does |", "plugins/modules": "| module | does |"}[kind]
+    table = (ROOT / "README.md").read_text().split(section)[1].split("\n\n")[0]
+    listed = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.M))
+    assert listed and listed <= names
+
+
+def test_make_targets_that_pages_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    for path in PAGES:
+        for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
+            assert target in targets, f"{path.name}: make {target}"

@@ -173,6 +173,12 @@ def _phase_boxes(run: Mapping[str, Any], longest: Mapping[str, Any], scale: Scal
     boxes: list[Box | None] = []
     at, end = longest["start_wall"], longest["end_wall"]
     last = end - (run["return_path_ms"] or 0.0) / 1e3
+    if run["swap_ms"] is None and last > at:  # the gateways did it, at their own pace
+        text = f"handed over by the gateways, {(last - at) * 1e3:.0f} ms"
+        boxes.append(
+            scale.box(at, last, "handover", text, text if scale.x(last) - scale.x(at) > 6.5 * len(text) else "")
+        )
+        at = last
     for key, label in PHASES:
         milliseconds = run[key] or 0.0
         if key == "return_path_ms":

@@ -88,8 +88,10 @@ class Phases:
     """An outage split by what ended each part of it; milliseconds, None where nothing shows it.
 
     detect: until a monitor found a reason to move routes (from the first packet lost, or without any from the
-    injection). swap: until EC2 had accepted the last route. propagation: until packets reached the site again.
-    return_path: until answers came back, too.
+    injection). swap: from the first call until EC2 showed the last route's new target. propagation: until packets
+    reached the site again. return_path: until answers came back, too.
+
+    Where the gateways hand over by themselves there is no swap, and an outage may be over before a monitor finds it.
     """
 
     detect_ms: float | None = None
@@ -138,10 +140,10 @@ def phases(run: Run) -> Phases:
     begin = worst[1]["start_wall"] if worst else run.injected
     during = [event for event in run.events if run.injected <= event.wall < run.restored]
     found = next((event.wall for event in during if event.alarming), None)
-    decided = next((event.wall for event in during if event.code == "failover"), found)
+    issued = min((event.wall for event in during if event.code == "swap-issued"), default=None)
     accepted = max((event.wall for event in during if event.code == "swap-accepted"), default=None)
     detect = None if found is None else _ms(max(0.0, found - begin))
-    swap = None if accepted is None or decided is None else _ms(max(0.0, accepted - decided))
+    swap = None if accepted is None or issued is None else _ms(max(0.0, accepted - issued))
     if worst is None:
         return Phases(detect, swap)
     loss = worst[1]

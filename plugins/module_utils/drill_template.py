@@ -38,7 +38,8 @@ svg text { font: 11px system-ui, sans-serif; fill: var(--fg); } svg .soft { fill
 svg .axis { stroke: var(--line); } svg .pass { fill: var(--pass); } svg .shade { fill: var(--shade); }
 svg .out { fill: var(--out); } svg .return { fill: var(--return); } svg .lost { fill: var(--lost); }
 svg .detect { fill: var(--detect); } svg .swap { fill: var(--swap); } svg .propagation { fill: var(--propagation); }
-svg .return-path { fill: var(--return); } svg .unexplained { fill: var(--soft); }
+svg .return-path { fill: var(--return); } svg .handover { fill: var(--propagation); }
+svg .unexplained { fill: var(--soft); }
 svg .inbar { fill: #fff; font-weight: 600; } svg .number { fill: #fff; font-size: 9px; font-weight: 600; }
 svg .marker { stroke-width: 1; stroke-dasharray: 2 2; } svg .drill { fill: var(--fg); stroke: var(--fg); }
 svg .monitor { fill: var(--swap); stroke: var(--swap); } svg .drill.dot + .number { fill: var(--bg); }
@@ -88,6 +89,9 @@ gateway unencrypted (- where nothing counted them).</p>
 <span><i style="background: var(--shade)"></i>failure in place</span></p>
 {% endif %}
 <h3>Phases</h3>
+{% if one.swap_ms is none and one.outage_ms %}
+<p class="soft">No route was moved: the gateways handed the traffic over by themselves.</p>
+{% endif %}
 <div class="wide"><table>
 <tr><th>run</th><th class="n">outage ms</th><th class="n">detect ms</th><th class="n">swap ms</th>
 <th class="n">propagation ms</th><th class="n">return path ms</th><th class="n">lost at failback</th>

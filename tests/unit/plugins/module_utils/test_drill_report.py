@@ -59,9 +59,11 @@ def event(at: float, code: str, **more: Any) -> dict[str, Any]:
 FAILOVER = [
     event(0.55, "gateway-silent"),
     event(0.56, "failover"),
+    event(0.56, "swap-issued"),
     event(0.70, "swap-accepted"),
     event(0.72, "swap-accepted"),
     event(12.0, "failback"),
+    event(12.0, "swap-issued"),
     event(12.2, "swap-accepted"),
 ]
 
@@ -95,7 +97,7 @@ def test_an_outage_is_split_into_its_phases() -> None:
 
 
 def test_what_is_restored_later_is_no_part_of_the_failover() -> None:
-    only_failback = drill_report.phases(run([loss(0.10, 60, 10)], FAILOVER[4:]))
+    only_failback = drill_report.phases(run([loss(0.10, 60, 10)], FAILOVER[5:]))
     assert (only_failback.detect_ms, only_failback.swap_ms) == (None, None)
     assert only_failback.return_path_ms == pytest.approx(500, abs=1)
 

@@ -1,0 +1,180 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loading tunnels one at a time: equal ones are left alone, a refused one costs nobody else anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Outcome, Wanted, apply
+
+SECRET = "a-key-that-nobody-may-see"
+
+
+class Refused(Exception):
+    """As vici.exception.CommandException."""
+
+
+class FakeCharon:
+    """Keeps connections and keys as charon does, and refuses what has the proposal "bad"."""
+
+    def __init__(self) -> None:
+        self.conns: dict[str, Mapping[str, Any]] = {}
+        self.keys: dict[str, bytes] = {}
+        self.terminated: list[str] = []
+        self.calls = 0
+        self.gone = False
+
+    def get_conns(self) -> Mapping[str, Any]:
+        if self.gone:
+            raise ConnectionRefusedError(111, "Connection refused")
+        return {"conns": [name.encode() for name in self.conns]}
+
+    def load_conn(self, connection: Mapping[str, Any]) -> None:
+        self.calls += 1
+        ((name, body),) = connection.items()
+        assert f"ike-{name}" in self.keys, "a connection may start as soon as it is loaded"
+        if body["proposals"] == ["bad"]:
+            raise Refused("Command failed: invalid value for: proposals, config discarded")
+        self.conns[name] = body
+
+    def unload_conn(self, request: Mapping[str, Any]) -> None:
+        if request["name"] not in self.conns:
+            raise Refused("no such connection")
+        del self.conns[request["name"]]
+
+    def load_shared(self, secret: Mapping[str, Any]) -> None:
+        self.calls += 1
+        self.keys[secret["id"]] = secret["data"]
+
+    def unload_shared(self, request: Mapping[str, Any]) -> None:
+        del self.keys[request["id"]]
+
+    def terminate(self, request: Mapping[str, Any]) -> Iterator[Any]:
+        self.terminated.append(request["ike"])
+        yield {}
+        raise Refused("no such SA")
+
+
+def wanted(name: str, proposal: str = "good", psk: str = SECRET) -> Wanted:
+    return Wanted(name, {"proposals": [proposal]}, psk, [f"{name}.ours", f"{name}.theirs"])
+
+
+@pytest.fixture
+def charon() -> FakeCharon:
+    return FakeCharon()
+
+
+def both(charon: FakeCharon, directory: Path) -> Outcome:
+    return apply(charon, directory, [wanted("one"), wanted("two")])
+
+
+def content(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in directory.iterdir()}
+
+
+def test_new_tunnels_are_loaded_and_written_for_root_alone(charon: FakeCharon, tmp_path: Path) -> None:
+    outcome = both(charon, tmp_path)
+    assert outcome.changed == ["one", "two"]
+    assert set(charon.conns) == {"one", "two"}
+    assert charon.keys == {"ike-one": SECRET.encode(), "ike-two": SECRET.encode()}
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "vpnha-one.conf": 0o600,
+        "vpnha-two.conf": 0o600,
+    }
+
+
+def test_the_second_time_nothing_is_touched(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    before = charon.calls
+    assert both(charon, tmp_path) == Outcome()
+    assert charon.calls == before
+
+
+def test_only_the_tunnel_that_differs_is_loaded(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    kept = charon.conns["two"]
+    outcome = apply(charon, tmp_path, [wanted("one", "better"), wanted("two")])
+    assert outcome.changed == ["one"]
+    assert charon.conns["one"] == {"proposals": ["better"]}
+    assert charon.conns["two"] is kept
+
+
+def test_a_refused_tunnel_keeps_its_former_state_and_the_next_one_is_done(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    before = content(tmp_path)["vpnha-one.conf"]
+    outcome = apply(charon, tmp_path, [wanted("one", "bad", "another-key-for-the-tunnel"), wanted("two", "better")])
+    assert outcome.changed == ["two"]
+    assert outcome.failed == {
+        "one": "strongSwan refuses the connection one (invalid value for: proposals, config discarded); "
+        "the one before stays in force."
+    }
+    assert charon.conns["one"] == {"proposals": ["good"]}
+    assert charon.keys["ike-one"] == SECRET.encode()
+    assert content(tmp_path)["vpnha-one.conf"] == before
+
+
+def test_a_refused_new_tunnel_leaves_neither_key_nor_file(charon: FakeCharon, tmp_path: Path) -> None:
+    outcome = apply(charon, tmp_path, [wanted("one", "bad")])
+    assert "nothing was loaded for it" in outcome.failed["one"]
+    assert charon.keys == {} and content(tmp_path) == {}
+
+
+def test_a_tunnel_that_is_no_longer_wanted_is_closed_and_other_files_stay(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    (tmp_path / "mine.conf").write_text("connections {}\n")
+    outcome = apply(charon, tmp_path, [wanted("two")])
+    assert outcome.removed == ["one"]
+    assert set(charon.conns) == {"two"} and set(charon.keys) == {"ike-two"}
+    assert charon.terminated == ["one"]
+    assert set(content(tmp_path)) == {"mine.conf", "vpnha-two.conf"}
+
+
+def test_a_tunnel_that_charon_has_lost_is_loaded_again(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    del charon.conns["one"]
+    assert both(charon, tmp_path).changed == ["one"]
+
+
+def test_a_file_that_others_can_read_is_written_anew(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    (tmp_path / "vpnha-one.conf").chmod(0o644)
+    assert both(charon, tmp_path).changed == ["one"]
+    assert (tmp_path / "vpnha-one.conf").stat().st_mode & 0o077 == 0
+
+
+def test_a_new_key_alone_is_a_change_that_a_diff_names_and_does_not_show(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    outcome = apply(charon, tmp_path, [wanted("one", psk="another-key-for-the-tunnel"), wanted("two")])
+    assert outcome.changed == ["one"]
+    assert charon.keys["ike-one"] == b"another-key-for-the-tunnel"
+    assert outcome.before != outcome.after
+    for key in (SECRET, "another-key-for-the-tunnel"):
+        for shown in (outcome.before, outcome.after, repr(wanted("one", psk=key))):
+            assert key not in shown and key.encode().hex() not in shown
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_check_mode_says_the_same_and_changes_nothing(charon: FakeCharon, tmp_path: Path, reachable: bool) -> None:
+    both(charon, tmp_path)
+    files, conns, keys = content(tmp_path), dict(charon.conns), dict(charon.keys)
+    outcome = apply(charon if reachable else None, tmp_path, [wanted("two", "better"), wanted("new")], check=True)
+    assert (outcome.changed, outcome.removed) == (["two", "new"], ["one"])
+    assert (content(tmp_path), charon.conns, charon.keys) == (files, conns, keys)
+
+
+def test_a_strongswan_that_does_not_answer_is_one_sentence(charon: FakeCharon, tmp_path: Path) -> None:
+    charon.gone = True
+    with pytest.raises(VpnhaError, match="Connection refused"):
+        both(charon, tmp_path)
+
+
+def test_a_directory_that_is_missing_is_one_sentence(charon: FakeCharon, tmp_path: Path) -> None:
+    with pytest.raises(VpnhaError, match="missing"):
+        both(charon, tmp_path / "missing")

@@ -22,7 +22,7 @@ from vpnha_agent.config import AgentConfig, load, parse
 from vpnha_agent.netlink import Hop
 from vpnha_agent.paths import addresses, site_paths
 from vpnha_agent.revive import HUNG_SECONDS, STEADY_SECONDS, Initiation, Restart
-from vpnha_agent.steering import DEAD_HEAL_SECONDS, GREY_HEAL_SECONDS, AwayRule
+from vpnha_agent.steering import DEAD_HEAL_SECONDS, GREY_HEAL_SECONDS, GREY_SECONDS, AwayRule
 
 # --- configuration ------------------------------------------------------------------------------------------
 
@@ -172,20 +172,31 @@ def feed(rule: AwayRule, start: float, end: float, **values: object) -> None:
 def test_a_lossy_tunnel_is_left_and_is_itself_again_after_healing() -> None:
     away = rule()
     feed(away, 0, 20)
+    feed(away, 20, 20 + GREY_SECONDS, probe=stats(loss=0.5))
     assert not away.away
-    feed(away, 20, 21, probe=stats(loss=0.5))
+    feed(away, 20 + GREY_SECONDS, 21 + GREY_SECONDS, probe=stats(loss=0.5))
     assert away.away
-    feed(away, 21, 21 + GREY_HEAL_SECONDS - 1)
+    healed = 21 + GREY_SECONDS
+    feed(away, healed, healed + GREY_HEAL_SECONDS)
     assert away.away
-    feed(away, 21 + GREY_HEAL_SECONDS - 1, 22 + GREY_HEAL_SECONDS)
+    feed(away, healed + GREY_HEAL_SECONDS, healed + GREY_HEAL_SECONDS + 1)
+    assert not away.away
+
+
+def test_bad_luck_in_one_window_is_no_reason() -> None:
+    away = rule()
+    for start in range(0, 100, 10):
+        feed(away, start, start + 8, probe=stats(loss=0.3))
+        feed(away, start + 8, start + 10, probe=stats(loss=0.2))
     assert not away.away
 
 
 def test_each_relapse_begins_the_healing_anew() -> None:
     away = rule()
-    for start in (0, 20, 40):
-        feed(away, start, start + 1, probe=stats(loss=0.5))
-        feed(away, start + 1, start + 20)
+    feed(away, 0, 11, probe=stats(loss=0.5))
+    for start in (11, 31, 51):
+        feed(away, start, start + 19)
+        feed(away, start + 19, start + 20, probe=stats(loss=0.5))
         assert away.away
 
 
@@ -197,7 +208,7 @@ def test_ten_percent_each_way_is_no_reason() -> None:
 
 def test_large_packets_that_vanish_are_a_reason() -> None:
     away = rule()
-    feed(away, 0, 1, large_loss=0.9)
+    feed(away, 0, 1 + GREY_SECONDS, large_loss=0.9)
     assert away.away
 
 
@@ -209,9 +220,10 @@ def test_an_outage_is_left_to_bfd_and_does_not_count_after_it() -> None:
         away.update(report(probe=stats(age=age, silent=True, loss=age / 10)), 10 + age)
     assert not away.away
     feed(away, 15, 23, probe=stats(loss=0.5))
+    feed(away, 23, 40)
     assert not away.away
-    feed(away, 23, 40, probe=stats(loss=0.0))
-    assert not away.away
+    feed(away, 40, 41 + GREY_SECONDS, probe=stats(loss=0.5))  # this is another matter
+    assert away.away
 
 
 def test_a_dead_static_tunnel_is_left_at_once_and_for_a_short_time() -> None:

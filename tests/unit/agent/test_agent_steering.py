@@ -16,7 +16,7 @@ from agent_world import report, stats
 from vpnha_agent import frr
 from vpnha_agent.config import AgentConfig
 from vpnha_agent.service import BoundedLog
-from vpnha_agent.steering import CONFIRM_SECONDS, GREY_HEAL_SECONDS, RETRY_SECONDS, Steering
+from vpnha_agent.steering import CONFIRM_SECONDS, GREY_HEAL_SECONDS, GREY_SECONDS, RETRY_SECONDS, Steering
 
 PEER = "169.254.10.2"
 RUNNING = """\
@@ -77,6 +77,12 @@ def update(steering: Steering, now: float, loss: float = 0.0, plant_silent: bool
     asyncio.run(steering.update([report("hq-gw-a", stats(loss=loss)), plant], now))
 
 
+def lossy_since(steering: Steering, start: float) -> None:
+    """Let the first tunnel lose packets until it has become the last choice."""
+    update(steering, start, loss=0.5)
+    update(steering, start + GREY_SECONDS, loss=0.5)
+
+
 def test_what_an_earlier_agent_left_behind_is_undone_at_the_start(config: AgentConfig, vtysh: Vtysh) -> None:
     vtysh.running(LEFT_BEHIND)
     update(Steering(config, BoundedLog()), 0.0)
@@ -101,7 +107,7 @@ def test_a_lossy_tunnel_becomes_the_last_choice_and_comes_back(config: AgentConf
     steering = Steering(config, BoundedLog())
     update(steering, 0.0)
     vtysh.told()
-    update(steering, 20.0, loss=0.5)
+    lossy_since(steering, 20.0 - GREY_SECONDS)
     told = vtysh.told()
     assert any(
         "call TO-SITES" in line
@@ -123,7 +129,7 @@ def test_a_lossy_tunnel_becomes_the_last_choice_and_comes_back(config: AgentConf
 
 def test_what_is_away_is_told_again_when_frr_forgot_it(config: AgentConfig, vtysh: Vtysh) -> None:
     steering = Steering(config, BoundedLog())
-    update(steering, 20.0, loss=0.5)
+    lossy_since(steering, 20.0 - GREY_SECONDS)
     vtysh.told()
     vtysh.running(RUNNING)  # FRR was restarted
     update(steering, 20.0 + CONFIRM_SECONDS, loss=0.5)

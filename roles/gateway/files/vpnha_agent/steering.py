@@ -17,6 +17,7 @@ from . import frr
 from .config import AgentConfig
 from .service import BoundedLog
 
+GREY_SECONDS = 10.0  # lossy so long without a break: one window alone can be bad luck
 GREY_HEAL_SECONDS = 30.0  # free of loss this long before a tunnel that lost packets is the first choice again
 DEAD_HEAL_SECONDS = 3.0  # the same for a static tunnel that was dead
 DEAD_SECONDS = 2.0  # no answer for so long is an outage, which BFD sees to, and no matter of losing a share
@@ -32,15 +33,20 @@ class AwayRule:
         self.why = ""
         self._timing, self._static = timing, static
         self._dead_at: float | None = None  # when it was last without answers for DEAD_SECONDS
+        self._lossy_since: float | None = None
         self._good_since: float | None = None
         self._heal = 0.0
 
     def update(self, report: TunnelReport, now: float) -> bool:
         """Take a tunnel's report; True when ``away`` has changed."""
         before = self.away
+        if not self._lossy(report, now):
+            self._lossy_since = None
+        elif self._lossy_since is None:
+            self._lossy_since = now
         if self._static and self._dead(report):
             self._leave("it carries nothing", DEAD_HEAL_SECONDS)
-        elif self._lossy(report, now):
+        elif self._lossy_since is not None and (self.away or now - self._lossy_since >= GREY_SECONDS):
             self._leave("it loses packets", GREY_HEAL_SECONDS)
         elif self.away:
             self._good_since = now if self._good_since is None else self._good_since

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,8 +29,11 @@ _MOVES = ("failover", "failback", "voluntary-move")
 
 
 def console() -> Console:
-    """Standard output, in colour where it is a terminal; nothing in brackets is markup."""
-    return Console(markup=False, highlight=False, soft_wrap=True)
+    """Standard output, in colour and to its width where it is a terminal; nothing in brackets is markup."""
+    out = Console(markup=False, highlight=False, soft_wrap=True)
+    if not out.is_terminal:
+        out.width = 160
+    return out
 
 
 def status(found: Mapping[str, Any]) -> None:
@@ -53,7 +57,7 @@ def status(found: Mapping[str, Any]) -> None:
 
 
 def _gateways(found: Mapping[str, Any]) -> Table:
-    table = Table("gateway", "zone", "verdict", "routes", "answered", "round trip", "instance", "why")
+    table = _table("gateway", "zone", "verdict", "routes", "answered", "round trip", "instance")
     for each in found["gateways"]:
         instance = each["instance"] or {}
         table.add_row(
@@ -64,21 +68,30 @@ def _gateways(found: Mapping[str, Any]) -> Table:
             "never" if each["answer_age"] is None else f"{each['answer_age']:.1f} s ago",
             "" if each["rtt_ms"] is None else f"{each['rtt_ms']:.1f} ms",
             instance.get("state", "?"),
-            each["text"],
         )
     return table
 
 
 def _tunnels(found: Mapping[str, Any]) -> Table:
-    table = Table("tunnel", "verdict", "IKE", "CHILD", "BGP", "loss", "why")
+    table = _table("tunnel", "verdict", "IKE", "CHILD", "BGP", "loss")
     for each in found["tunnels"]:
         loss = "" if each["loss"] is None else f"{each['loss']:.0%}"
         words = [each[name] or "" for name in ("ike", "child", "bgp")]
-        table.add_row(each["name"], _coloured(each["verdict"]), *words, loss, each["text"])
+        table.add_row(each["name"], _coloured(each["verdict"]), *words, loss)
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=True)
     return table
 
 
 def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
+    for each in (*found["gateways"], *found["tunnels"]):
+        if each["verdict"] != "up" or each["code"] not in ("gateway-up", "tunnel-up"):
+            out.print(f"{each['name']} is {each['verdict']}: {each['text']}")
     for route in found["away"]:
         where = route["gateway"] or route["target"]
         out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import inspect
 import ipaddress
 from collections.abc import Callable, Iterable
@@ -34,6 +35,7 @@ def apply(status: Callable[[Any, str], str]) -> None:
     )
     from moto.ec2.models import route_tables as tables
 
+    _speed()
     utils.EC2_PREFIX_TO_RESOURCE["eipalloc"] = "elastic-ip"  # else a role that tags it is changed for ever
     utils.is_filter_matching = is_filter_matching
     _tags(core.TaggedEC2Resource)
@@ -57,6 +59,16 @@ def refuse(code: str, message: str) -> Any:
     from moto.ec2.exceptions import EC2ClientError
 
     raise EC2ClientError(code, message)
+
+
+def _speed() -> None:
+    """Keep what moto finds out anew at each call (its modules' directories, its classes' methods): half of its time."""
+    from moto import backends
+    from moto.core import responses
+
+    modules = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: iter(modules)
+    responses.method_names_from_class = functools.cache(responses.method_names_from_class)
 
 
 # --- Tags and filters -------------------------------------------------------------------------------------
@@ -295,6 +307,14 @@ def _instances(instance: Any, utils: Any, status: Callable[[Any, str], str]) -> 
         if 0 in getattr(self, "nics", {}):
             self.nics[0]._group_set = list(value)
 
+    def forward(self: Any) -> bool:
+        nics = getattr(self, "nics", {})
+        return bool(nics[0].source_dest_check) if 0 in nics else True
+
+    def set_forward(self: Any, value: bool) -> None:
+        if 0 in getattr(self, "nics", {}):
+            self.nics[0].source_dest_check = value
+
     def check(which: str) -> property:
         def read(self: Any) -> dict[str, Any]:
             if self.state_code != 16:
@@ -306,6 +326,7 @@ def _instances(instance: Any, utils: Any, status: Callable[[Any, str], str]) -> 
         return property(read)
 
     instance.security_groups = property(groups, set_groups)  # those of its first ENI, as on EC2
+    instance.source_dest_check = property(forward, set_forward)
     instance.instance_status, instance.system_status = check("instance"), check("system")
     instance.eni_ids = property(lambda self: [eni.id for eni in self.nics.values()])
     utils.filter_dict_attribute_mapping["network-interface.network-interface-id"] = "eni_ids"

@@ -36,6 +36,7 @@ os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
 _LOG = logging.getLogger(__name__)
 _THREADS = 20
+_IDLE = 3600  # seconds: a kept connection that the server closes first fails a call of whoever just reuses it
 
 
 class Control:
@@ -103,8 +104,12 @@ def serve(lab: Any) -> None:
 
     address = ("127.0.0.1", lab.names.api_port)
     app = application(lab)
-    outside = wsgi.Server(address, Control(lab, app), numthreads=_THREADS, request_queue_size=128)
-    inside = wsgi.Server(address, app, numthreads=_THREADS, request_queue_size=128)
+    outside, inside = (
+        wsgi.Server(address, each, numthreads=_THREADS, request_queue_size=128, timeout=_IDLE)
+        for each in (Control(lab, app), app)
+    )
+    for server in (outside, inside):
+        server.keep_alive_conn_limit = 1000
     try:
         outside.prepare()  # before anything is touched: it might be another lab's
     except OSError:

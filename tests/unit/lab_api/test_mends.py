@@ -295,6 +295,15 @@ def test_groups_of_an_instance_are_those_of_its_interface(vpc: Any, refused: Any
     vpc.ec2.delete_security_group(GroupId=one)
 
 
+def test_the_check_of_an_instance_is_that_of_its_interface(vpc: Any) -> None:
+    eni = vpc.eni()
+    instance = vpc.run_with(eni)
+    vpc.ec2.modify_instance_attribute(InstanceId=instance, SourceDestCheck={"Value": False})
+    assert vpc.interface(eni)["SourceDestCheck"] is False
+    vpc.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, SourceDestCheck={"Value": True})
+    assert vpc.instance(instance)["SourceDestCheck"] is True
+
+
 def test_security_groups_take_protocols_without_ports(vpc: Any) -> None:
     group = vpc.ec2.create_security_group(GroupName="gw", Description="gw", VpcId=vpc.id)["GroupId"]
     ranges = [{"CidrIp": "198.51.100.0/24"}]

@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A person's swap: refused in whole sentences before anything changes, pinned before it is swapped, told by route."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Report, Wish
+from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
+
+from .conftest import HQ, NOW, PLANT, World
+
+A, B = "eu-central-1a", "eu-central-1b"
+TO_B = Choice(gateway="gw-b", zones=(A,))
+
+
+def run(world: World, wish: Wish, *, check: bool = False, wall: float = NOW, client: Any = None) -> Report:
+    return manual_swap.run(client or world.client, world.deployment, wish, check=check, wall=wall)
+
+
+def carried(world: World) -> dict[tuple[str, str], str | None]:
+    return {(route.zone, key.destination): route.gateway for key, route in world.view().routes.items()}
+
+
+HOME = {(A, HQ): "gw-a", (A, PLANT): "gw-a", (B, HQ): "gw-b", (B, PLANT): "gw-b"}
+
+
+def test_away_pinned_and_home_again(world: World) -> None:
+    there = run(world, Wish(TO_B, pin_minutes=60, by="jane"))
+    assert (there.changed, there.failure) == (True, "")
+    assert {(row["before"], row["after"], row["action"], row["accepted"]) for row in there.routes} == {
+        ("gw-a", "gw-b", "swap", True)
+    }
+    assert carried(world) == {**HOME, (A, HQ): "gw-b", (A, PLANT): "gw-b"}
+    pin = world.view().table_pins[world.table(A)]
+    assert (pin.gateway, pin.expires_wall, pin.by) == ("gw-b", NOW + 3600, "jane")
+    back = run(world, Wish(Choice(), unpin=True))
+    assert back.changed
+    assert carried(world) == HOME
+    assert not world.view().table_pins
+    assert not run(world, Wish(Choice(), unpin=True)).changed
+
+
+def test_run_again_at_once_it_changes_nothing(world: World) -> None:
+    wish = Wish(TO_B, pin_minutes=60)
+    assert run(world, wish).changed
+    again = run(world, wish, wall=NOW + 10)
+    assert not again.changed
+    assert {row["reason"] for row in again.routes} == {"It already is there."}
+    assert run(world, wish, wall=NOW + 1800).changed  # half of the time is over: the pin is made new
+
+
+def test_check_mode_tells_and_does_not(world: World) -> None:
+    report = run(world, Wish(TO_B, pin_minutes=60), check=True)
+    assert report.changed
+    assert {(row["before"], row["after"], row["accepted"]) for row in report.routes} == {("gw-a", "gw-b", None)}
+    assert carried(world) == HOME
+    assert not world.view().table_pins
+
+
+def test_one_site_of_one_table(world: World) -> None:
+    run(world, Wish(Choice(gateway="gw-b", tables=(world.table(A),), sites=("hq",))))
+    assert carried(world) == {**HOME, (A, HQ): "gw-b"}
+
+
+def test_a_pin_holds_against_a_swap_without_one(world: World) -> None:
+    run(world, Wish(TO_B, pin_minutes=60))
+    report = run(world, Wish(Choice()))
+    assert not report.changed
+    assert {row["reason"] for row in report.routes if row["zone"] == A} == {
+        "Its table is pinned; set a new pin or clear it along with the swap."
+    }
+    run(world, Wish(Choice()), wall=NOW + 3601)
+    assert carried(world) == HOME
+
+
+def test_somebodys_route_is_left_unless_taken_over(world: World) -> None:
+    world.client.replace_route(
+        RouteTableId=world.table(A), DestinationCidrBlock=HQ, GatewayId=world.wanted.internet_gateway
+    )
+    report = run(world, Wish(TO_B))
+    [row] = [row for row in report.routes if row["destination"] == HQ]
+    assert (row["action"], row["before"], row["after"]) == ("none", *[world.wanted.internet_gateway] * 2)
+    assert carried(world)[A, HQ] is None
+    run(world, Wish(replace(TO_B, take_over=True)))
+    assert carried(world)[A, HQ] == "gw-b"
+
+
+def test_a_missing_route_is_only_made_when_told_so(world: World) -> None:
+    world.client.delete_route(RouteTableId=world.table(A), DestinationCidrBlock=HQ)
+    report = run(world, Wish(TO_B))
+    [row] = [row for row in report.routes if row["destination"] == HQ]
+    assert (row["action"], row["reason"]) == ("none", "There is no such route; the deploy playbook creates it.")
+    assert (A, HQ) not in carried(world)
+    report = run(world, Wish(TO_B, create_missing=True))
+    [row] = [row for row in report.routes if row["destination"] == HQ]
+    assert (row["action"], row["before"], row["after"], row["accepted"]) == ("create", None, "gw-b", True)
+    assert carried(world)[A, HQ] == "gw-b"
+
+
+class Refusing:
+    """An EC2 client that refuses to swap one destination."""
+
+    def __init__(self, real: Any, destination: str) -> None:
+        self._real, self._destination = real, destination
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def replace_route(self, **arguments: Any) -> Any:
+        if arguments["DestinationCidrBlock"] == self._destination:
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "ReplaceRoute")
+        return self._real.replace_route(**arguments)
+
+
+def test_partial_failure_is_told_by_route_and_keeps_the_pin(world: World) -> None:
+    run(world, Wish(TO_B, pin_minutes=60))
+    report = run(world, Wish(Choice(), unpin=True), client=Refusing(world.client, HQ))
+    assert report.failure.startswith(f"1 of 2 routes were not changed: {world.table(A)} {HQ}: ")
+    assert {row["destination"]: row["accepted"] for row in report.routes if row["zone"] == A} == {
+        HQ: False,
+        PLANT: True,
+    }
+    assert carried(world) == {**HOME, (A, HQ): "gw-b"}
+    assert world.table(A) in world.view().table_pins
+
+
+# --- Refused before anything changes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        (Choice(gateway="gw-x"), "gw-x is no gateway of the deployment; it has gw-a, gw-b."),
+        (Choice(zones=("mars",)), "mars is no zone of the deployment; it has eu-central-1a, eu-central-1b."),
+        (Choice(sites=("moon",)), "moon is no site of the deployment; it has hq, plant."),
+        (Choice(tables=("rtb-0",)), "rtb-0 is no route table of the deployment."),
+    ],
+)
+def test_what_does_not_exist_is_refused(world: World, choice: Choice, sentence: str) -> None:
+    with pytest.raises(VpnhaError) as told:
+        run(world, Wish(choice, pin_minutes=60))
+    assert str(told.value) == sentence
+    assert not world.view().table_pins
+
+
+def test_a_gateway_that_does_not_run_is_refused(world: World) -> None:
+    world.stop("gw-b")
+    with pytest.raises(VpnhaError, match="gw-b is not running: EC2 says its instance is stopped"):
+        run(world, Wish(TO_B, pin_minutes=60))
+    assert carried(world) == HOME
+    assert not world.view().table_pins
+
+
+def test_a_gateway_whose_check_is_on_is_refused(world: World) -> None:
+    eni = world.eni("gw-b")
+    world.client.modify_network_interface_attribute(NetworkInterfaceId=eni, SourceDestCheck={"Value": True})
+    with pytest.raises(VpnhaError, match=f"gw-b: the source/destination check of {eni} is on"):
+        run(world, Wish(TO_B))
+    assert carried(world) == HOME
+
+
+def test_a_gateway_in_another_vpc_is_refused(world: World) -> None:
+    other = world.client.create_vpc(CidrBlock="10.253.0.0/16")["Vpc"]["VpcId"]
+    table = world.client.create_route_table(VpcId=other)["RouteTable"]["RouteTableId"]
+    world.tag(table, vpnha_deployment=world.deployment.name, vpnha_table="app", vpnha_zone=A)
+    with pytest.raises(VpnhaError, match=f"gw-b is in {world.vpc}, and a route cannot lead into .*{table} in {other}"):
+        run(world, Wish(TO_B))
+    assert carried(world) == HOME
+
+
+def test_a_refused_table_says_why(world: World) -> None:
+    net = world.deployment.vpc_cidrs[0]
+    subnets = [world.new_subnet(net.replace(".0.0/16", f".{n}.0/24"), zone) for n, zone in ((18, A), (19, B))]
+    shared = world.new_table(*subnets, vpnha_deployment=world.deployment.name, vpnha_table="app")
+    with pytest.raises(VpnhaError, match=f"{shared} is shared by subnets of {A} and {B}"):
+        run(world, Wish(Choice(gateway="gw-b", tables=(shared,))))
+
+
+# --- How it stands ---------------------------------------------------------------------------------------------------
+
+
+def test_the_overview_at_home(world: World) -> None:
+    shown = overview(world.view(), world.deployment, NOW)
+    assert shown["at_home"]
+    assert shown["differences"] == []
+    assert shown["summary"] == [f"{A} uses gw-a (at home).", f"{B} uses gw-b (at home)."]
+    assert [gateway["usable"] for gateway in shown["gateways"]] == [True, True]
+    assert len(shown["gateways"][0]["carries"]) == 2
+
+
+def test_the_overview_away_from_home(world: World) -> None:
+    run(world, Wish(TO_B, pin_minutes=60, by="jane"))
+    world.stop("gw-a")
+    shown = overview(world.view(), world.deployment, NOW)
+    table = world.table(A)
+    assert not shown["at_home"]
+    assert {(each["zone"], each["gateway"], each["home_gateway"]) for each in shown["differences"]} == {
+        (A, "gw-b", "gw-a")
+    }
+    assert f"{A} uses gw-b (home is gw-a)." in shown["summary"]
+    assert "gw-a is not running: EC2 says its instance is stopped." in shown["summary"]
+    assert any(line.startswith(f"{table} is pinned to gw-b by jane until ") for line in shown["summary"])
+    assert [gateway["usable"] for gateway in shown["gateways"]] == [False, True]
+    later = overview(world.view(), world.deployment, NOW + 3601)
+    assert all(each["pin"] is None for each in later["route_tables"])
+    assert not any("pinned" in line for line in later["summary"])
+
+
+def test_the_overview_of_a_blackhole_and_of_a_missing_route(world: World) -> None:
+    world.client.delete_route(RouteTableId=world.table(B), DestinationCidrBlock=HQ)
+    world.stop("gw-a")
+    shown = overview(world.view(), world.deployment, NOW)
+    assert {
+        (each["destination"], each["zone"], each["missing"], each["blackhole"]) for each in shown["differences"]
+    } == {
+        (HQ, B, True, False),
+        (HQ, A, False, True),
+        (PLANT, A, False, True),
+    }
+    assert f"{world.table(B)} {HQ} is missing; the deploy playbook creates it." in shown["summary"]

@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role network makes of a deployment: least open groups, hosts in their subnets, ids in the place of names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.vpnha.aws.plugins.filter.network import network_plan, network_request
+
+CHECKED: dict[str, Any] = {
+    "vpc_cidrs": ["10.20.0.0/16"],
+    "zones": [
+        {"name": "z-a", "gateway_subnet": "10.20.0.0/24", "app_subnets": ["10.20.16.0/24"]},
+        {"name": "z-b", "gateway_subnet": "10.20.1.0/24", "app_subnets": ["10.20.17.0/24", "10.20.18.0/24"]},
+    ],
+    "gateways": [
+        {"name": "gw-a", "zone": "z-a", "home_zones": ["z-a"]},
+        {"name": "gw-b", "zone": "z-b", "home_zones": ["z-b"]},
+    ],
+    "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24", "2001:db8::/32"]}],
+    "tunnels": [
+        {"peer_address": "198.51.100.12"},
+        {"peer_address": "198.51.100.11"},
+        {"peer_address": "198.51.100.11"},
+    ],
+}
+GATEWAYS = [
+    {"name": "gw-a", "zone": "z-a", "address": "10.20.0.10"},
+    {"name": "gw-b", "zone": "z-b", "address": "10.20.1.10"},
+]
+MONITORS = [
+    {
+        "name": "mon-a",
+        "zone": "z-b",
+        "address": "10.20.1.20",
+        "ansible_host": "mon-a.example",
+        "instance_type": "t3.nano",
+    }
+]
+APPS = [{"name": "app-b", "zone": "z-b", "address": "10.20.18.50"}]
+
+
+def sources(group: dict[str, Any], protocol: str, port: int | None = None) -> set[str]:
+    return {
+        rule.get("cidr_ip") or rule["cidr_ipv6"]
+        for rule in group["rules"]
+        if rule["proto"] == protocol and rule.get("from_port") == port
+    }
+
+
+def test_gateways_admit_peers_the_vpc_and_the_sites_and_nobody_else() -> None:
+    gateway = network_plan(CHECKED, GATEWAYS)["groups"][0]
+    peers = {"198.51.100.11/32", "198.51.100.12/32"}
+    assert sources(gateway, "udp", 500) == sources(gateway, "udp", 4500) == sources(gateway, "50") == peers
+    assert sources(gateway, "-1") == {"10.20.0.0/16", "192.168.10.0/24", "2001:db8::/32"}
+    assert sources(gateway, "tcp", 22) == set()
+    assert len(gateway["rules"]) == 9
+
+
+def test_ssh_only_from_administrators() -> None:
+    for group in network_plan(CHECKED, GATEWAYS, admin_cidrs=["203.0.113.0/24"])["groups"]:
+        assert sources(group, "tcp", 22) == {"203.0.113.0/24"}
+
+
+def test_monitors_admit_the_vpc_to_their_status_only() -> None:
+    monitor = network_plan(CHECKED, GATEWAYS)["groups"][1]
+    assert sources(monitor, "tcp", 9784) == sources(monitor, "icmp", -1) == {"10.20.0.0/16"}
+    assert len(monitor["rules"]) == 2
+
+
+def test_hosts_are_in_their_subnets() -> None:
+    hosts = network_plan(CHECKED, GATEWAYS, MONITORS, APPS)["hosts"]
+    assert [(host["name"], host["role"], host["cidr"]) for host in hosts] == [
+        ("gw-a", "gateway", "10.20.0.0/24"),
+        ("gw-b", "gateway", "10.20.1.0/24"),
+        ("mon-a", "monitor", "10.20.1.0/24"),
+        ("app-b", "app", "10.20.18.0/24"),
+    ]
+    assert [host["elastic_ip"] for host in hosts] == [True, True, True, False]
+    assert (hosts[2]["ansible_host"], hosts[2]["instance_type"]) == ("mon-a.example", "t3.nano")
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        ({"name": "x", "zone": "z-c", "address": "10.20.0.9"}, "x is in z-c, which is no zone"),
+        ({"name": "x", "zone": "z-a", "address": "10.20.9.9"}, "10.20.9.9, which is in none of z-a's subnets"),
+    ],
+)
+def test_a_host_that_fits_nowhere_is_refused(host: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=sentence):
+        network_plan(CHECKED, [host])
+
+
+def test_names_become_ids() -> None:
+    hosts = network_plan(CHECKED, GATEWAYS, MONITORS)["hosts"]
+    cidrs = [subnet["cidr"] for subnet in network_plan(CHECKED)["subnets"]]
+    request = network_request(
+        CHECKED, hosts, {cidr: f"subnet-{cidr}" for cidr in cidrs}, {"gateway": "sg-g", "monitor": "sg-m"}
+    )
+    assert request["interfaces"][0] == {
+        "name": "gw-a",
+        "role": "gateway",
+        "address": "10.20.0.10",
+        "elastic_ip": True,
+        "subnet_id": "subnet-10.20.0.0/24",
+        "security_groups": ["sg-g"],
+    }
+    assert request["zones"][1] == {
+        "name": "z-b",
+        "subnets": ["subnet-10.20.17.0/24", "subnet-10.20.18.0/24"],
+        "gateway": "gw-b",
+    }
+    assert request["destinations"] == ["192.168.10.0/24", "2001:db8::/32"]
+    assert request["public_subnets"] == ["subnet-10.20.0.0/24", "subnet-10.20.1.0/24"]

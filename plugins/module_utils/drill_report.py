@@ -300,7 +300,8 @@ def junit(report: Mapping[str, Any]) -> str:
     suite.set("failures", str(failures))
     suite.set("errors", str(errors))
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True).decode() + "\n"
+    written: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return written.decode() + "\n"
 
 
 def _stream_figures(stream: Stream) -> dict[str, Any]:

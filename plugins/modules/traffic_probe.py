@@ -198,10 +198,10 @@ streams:
       elements: dict
       contains:
         start_wall: {description: When its first packet was sent (seconds since the epoch)., type: float}
-        end_wall: {description: When its last packet was sent, plus one interval., type: float}
+        end_wall: {description: "When its last packet was sent, plus one interval.", type: float}
         packets: {description: How many packets., type: int}
         milliseconds: {description: Its length., type: float}
-        direction: {description: Where they were lost; V(out), V(return), V(both) or V(unknown)., type: str}
+        direction: {description: "Where they were lost; V(out), V(return), V(both) or V(unknown).", type: str}
         lost_out: {description: Packets lost on the way to the target., type: int}
         lost_return: {description: Packets whose answer was lost., type: int}
         missed_ticks: {description: Ticks at or in the run at which nothing was sent., type: int}

@@ -96,27 +96,33 @@ def _rule(protocol: str, port: int, cidr: str, why: str) -> dict[str, Any]:
 
 
 def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, groups: Plain) -> dict[str, Any]:
-    """The lists that ``gateway_network`` takes. ``subnets``: ids by CIDR; ``groups``: ids by role."""
+    """The lists that ``gateway_network`` takes. ``subnets``: ids by CIDR; ``groups``: ids by role.
+
+    What is in a subnet that has no id yet is left out.
+    """
     homes = {zone: gateway["name"] for gateway in checked["gateways"] for zone in gateway["home_zones"]}
     return {
         "interfaces": [
             {
                 **{key: host[key] for key in ("name", "role", "address", "elastic_ip")},
                 "subnet_id": subnets[host["cidr"]],
-                "security_groups": [groups[host["role"]]],
+                "security_groups": [groups[host["role"]]] if host["role"] in groups else [],
             }
             for host in hosts
+            if host["cidr"] in subnets
         ],
         "zones": [
             {
                 "name": zone["name"],
-                "subnets": [subnets[cidr] for cidr in zone["app_subnets"]],
+                "subnets": [subnets[cidr] for cidr in zone["app_subnets"] if cidr in subnets],
                 "gateway": homes[zone["name"]],
             }
             for zone in checked["zones"]
         ],
         "destinations": [prefix for site in checked["sites"] for prefix in site["prefixes"]],
-        "public_subnets": [subnets[zone["gateway_subnet"]] for zone in checked["zones"]],
+        "public_subnets": [
+            subnets[zone["gateway_subnet"]] for zone in checked["zones"] if zone["gateway_subnet"] in subnets
+        ],
     }
 
 

@@ -15,7 +15,7 @@ amiss; each call gives the actions of that moment:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from . import invariants, told
@@ -26,7 +26,7 @@ from .model import Action, Deployment, Evidence, Note, ReadEc2, RouteKey, Swap, 
 from .moves import Move, wanted
 from .places import take_in
 from .state import Flight, Health, State
-from .verdicts import Judgement, Verdicts
+from .verdicts import Judgement, Pair, Verdicts
 
 BLACKHOLE = Judgement(Verdict.DOWN, "route-blackhole", "EC2 says that routes to it are blackholes.")
 FLIGHT_SECONDS = 30.0  # for a swap's result, seconds...
@@ -42,7 +42,10 @@ def start(deployment: Deployment, now: float, seed: int = 0) -> State:
 
 def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Action, ...]]:
     """The state after this moment, and what is to be done."""
-    pingable = state.pingable.union(n for n, seen in evidence.gateways.items() if seen.icmp.last_answer_age is not None)
+    pingable = state.pingable
+    if len(pingable) < len(evidence.gateways):
+        answering = {name for name, seen in evidence.gateways.items() if seen.icmp.last_answer_age is not None}
+        pingable = pingable | answering
     verdicts = judge(state.deployment, evidence, pingable)
     state = replace(
         state,
@@ -63,7 +66,8 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
     news = [move for move in moves if move.swaps[0].key in ordered and _first(state, move)]
     state, reads = _reads(state, evidence, now)
     state, more = told.tell(state, told.matters(state, evidence, stuck, now), now)
-    state = replace(state, routes=replace(state.routes, flights=_in_flight(state, swaps, now)))
+    if swaps:
+        state = replace(state, routes=replace(state.routes, flights=_in_flight(state, swaps, now)))
     notes += [*more, *(told.move_note(move, evidence) for move in news), *dropped]
     return state, (*swaps, *reads, *notes)
 
@@ -103,8 +107,10 @@ def _wall_jumped(state: State, evidence: Evidence, now: float) -> tuple[State, b
     if not evidence.wall:
         return state, False  # not given
     offset = evidence.wall - now
-    jumped = state.wall_offset is not None and abs(offset - state.wall_offset) > WALL_JUMP
-    return replace(state, wall_offset=offset), jumped
+    parted = abs(offset - state.wall_offset) if state.wall_offset is not None else float("inf")
+    if parted < WALL_JUMP / 10:
+        return state, False
+    return replace(state, wall_offset=offset), state.wall_offset is not None and parted > WALL_JUMP
 
 
 def _distrust(state: State, now: float) -> State:
@@ -117,13 +123,17 @@ def _remember(state: State, verdicts: Verdicts, now: float) -> State:
     timing = state.deployment.timing
     # a route that EC2 calls a blackhole tells against its gateway as much as any probe
     dead = {(group.gateway, group.site) for group in state.routes.groups if group.fault == "blackhole"}
-    healths = {
+    healths: Mapping[Pair, Health] = {
         pair: remember(state.healths.get(pair, Health()), BLACKHOLE if pair in dead else path, now, timing)
         for pair, path in verdicts.paths.items()
     }
+    if all(healths[pair] is state.healths.get(pair) for pair in healths):
+        healths = state.healths
     down_at = state.sites_down_at
     if verdicts.sites_down:
         down_at = {**down_at, **dict.fromkeys(verdicts.sites_down, now)}
+    if healths is state.healths and down_at is state.sites_down_at:
+        return state
     return replace(state, healths=healths, sites_down_at=down_at)
 
 

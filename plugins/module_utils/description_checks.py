@@ -157,15 +157,17 @@ def _check_prefixes(problems: Problems, top: Section, deployment: Deployment) ->
             where, net = f"vpnha_sites[{n}].prefixes[{m}]", Net(prefix)
             if net.prefixlen < _WIDEST_PREFIX:
                 problems.add(
-                    where, f"{net} is so wide that it would take the monitors' own way to the EC2 API; "
-                    f"name the site's networks, each a /{_WIDEST_PREFIX} or smaller."
+                    where,
+                    f"{net} is so wide that it would take the monitors' own way to the EC2 API; "
+                    f"name the site's networks, each a /{_WIDEST_PREFIX} or smaller.",
                 )
                 continue
             _check_prefix_apart(problems, where, net, deployment)
             if api is not None and api in net:
                 problems.add(
-                    where, f"{net} covers {api}, the monitors' way to the EC2 API (vpnha_endpoint_url); "
-                    "name smaller prefixes without it."
+                    where,
+                    f"{net} covers {api}, the monitors' way to the EC2 API (vpnha_endpoint_url); "
+                    "name smaller prefixes without it.",
                 )
             for peer in (peer for peer in peers if peer in net):
                 problems.add(where, f"{net} covers the peer {peer}, whose packets would enter their own tunnel.")
@@ -226,8 +228,9 @@ def _check_tunnels(problems: Problems, deployment: Deployment, paths: Sequence[s
         pair = (tunnel.gateway, tunnel.peer_address)
         if all(pair) and pair in pairs:
             problems.add(
-                f"{where}.peer", f"{tunnel.gateway} has a tunnel to {tunnel.peer_address} already ({pairs[pair]}); "
-                "use another address of the peer or another gateway."
+                f"{where}.peer",
+                f"{tunnel.gateway} has a tunnel to {tunnel.peer_address} already ({pairs[pair]}); "
+                "use another address of the peer or another gateway.",
             )
         pairs.setdefault(pair, where)
         if tunnel.inside_cidr:

@@ -19,8 +19,7 @@ from .model import Deployment
 
 def to_dict(deployment: Deployment) -> dict[str, Any]:
     """Dictionaries, lists, strings and numbers only, with ``Deployment``'s field names."""
-    plain = _plain(asdict(deployment))
-    assert isinstance(plain, dict)
+    plain: dict[str, Any] = _plain(asdict(deployment))
     return plain
 
 
@@ -30,10 +29,9 @@ def from_dict(data: Any, where: str = "deployment") -> Deployment:
     :raises DescriptionError: with one sentence for each key that is missing, unknown or of another type.
     """
     problems = Problems()
-    result = _decode(problems, where, Deployment, data)
+    result: Deployment = _decode(problems, where, Deployment, data)
     if problems.sentences:
         raise DescriptionError(problems.sentences)
-    assert isinstance(result, Deployment)
     return result
 
 

@@ -173,8 +173,9 @@ class Section:
             self.problem(key, f"the {purpose} has only {len(value)} characters; take at least {least} random ones.")
         elif value[:2] in ("0x", "0s") or '"' in value or "\\" in value:
             self.problem(
-                key, f"the {purpose} begins with 0x or 0s or has a quote or backslash, which strongSwan "
-                "would read as something else; choose other characters."
+                key,
+                f"the {purpose} begins with 0x or 0s or has a quote or backslash, which strongSwan "
+                "would read as something else; choose other characters.",
             )
 
     def asn(self, key: str, default: int | None = None) -> int | None:

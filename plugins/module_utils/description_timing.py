@@ -55,8 +55,9 @@ def timing(section: Section) -> Timing:
     for window in ("window", "tunnel_window"):
         if getattr(result, window) < _PROBES_LEAST * result.heartbeat_interval:
             section.problem(
-                window, f"{getattr(result, window):g} holds fewer than {_PROBES_LEAST} probes; "
-                f"make it at least {_PROBES_LEAST} times heartbeat_interval ({result.heartbeat_interval:g})."
+                window,
+                f"{getattr(result, window):g} holds fewer than {_PROBES_LEAST} probes; "
+                f"make it at least {_PROBES_LEAST} times heartbeat_interval ({result.heartbeat_interval:g}).",
             )
     if result.hold_down_max < result.hold_down:
         section.problem("hold_down_max", f"it is below hold_down ({result.hold_down:g}); raise it or lower hold_down.")

@@ -71,7 +71,7 @@ def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap
 
 def _check_target(state: State, view: Ec2View, swap: Swap, source: str) -> None:
     instance = view.instances.get(swap.gateway)
-    if instance is None or instance.eni_id is None or instance.eni_id != swap.eni_id:
+    if instance is None or instance.eni_id is None or state.routes.eni_of(swap.gateway) != swap.eni_id:
         raise InvariantViolation(1, f"{swap.eni_id} is not the interface that {swap.gateway} has now.")
     if instance.source_dest_check:
         raise InvariantViolation(1, f"{swap.gateway} has the source/destination check on.")

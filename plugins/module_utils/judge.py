@@ -40,18 +40,14 @@ def judge(deployment: Deployment, evidence: Evidence, pingable: Collection[str] 
     }
     paths, sites_down = judge_paths(deployment, gateways, tunnels, evidence.gateways)
     remarks = [
-        remark
-        for name, judgement in gateways.items()
-        for remark in gateway_remarks(name, judgement, evidence, timing)
+        remark for name, judgement in gateways.items() for remark in gateway_remarks(name, judgement, evidence, timing)
     ]
     for tunnel in deployment.tunnels:
         remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
     return Verdicts(gateways, tunnels, paths, sites_down, remarks=tuple(remarks))
 
 
-def _blind(
-    deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False
-) -> Verdicts:
+def _blind(deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False) -> Verdicts:
     unknown = Judgement(Verdict.UNKNOWN, code, text, gateway_wide=True)
     return Verdicts(
         gateways={gateway.name: unknown for gateway in deployment.gateways},

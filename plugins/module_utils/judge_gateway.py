@@ -12,13 +12,14 @@ from .model import Evidence, GatewayEvidence, Instance, LossStats, Timing, Verdi
 from .verdicts import Judgement, Remark, fresh, grey, one_way_loss, silent
 
 NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
-VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down
+VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down...
+APART_SHARE = 0.4  # ...and within all of it, if the monitor lost the gateway this much earlier, by a fault of its own
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
 
 def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool = False) -> Judgement:
-    """The verdict on one gateway. ``pingable``: it has answered ICMP at some time, so that silence means something."""
+    """The verdict on one gateway; ``pingable``: it has answered ICMP before, so that its silence means something."""
     seen = evidence.gateways.get(name)
     instance = _instance(name, evidence)
     if seen is None:
@@ -29,7 +30,8 @@ def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool 
         return _answering(name, seen, instance, timing)
     if not silent(seen.heartbeat, timing.window):
         if not seen.heartbeat.window_full:
-            return Judgement(Verdict.UNKNOWN, "gateway-unheard", f"{name} has not been observed for a full window yet.")
+            text = f"{name} has not been observed for a full window yet."
+            return Judgement(Verdict.UNKNOWN, "monitor-observing", text)
         return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name} has missed answers{_since(seen.heartbeat)}.")
     return _silent(name, seen, evidence, timing, pingable)
 
@@ -37,7 +39,8 @@ def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool 
 def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timing: Timing) -> Judgement:
     if instance is not None and instance.source_dest_check:
         return Judgement(
-            Verdict.DOWN, "source-dest-check-on",
+            Verdict.DOWN,
+            "source-dest-check-on",
             f"{name}'s interface {instance.eni_id} has the source/destination check on and forwards nothing.",
         )
     # an overloaded agent that loses heartbeats is not a gateway that loses packets: ICMP must agree where it works
@@ -55,7 +58,8 @@ def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing
     witness = heard_by(name, evidence, timing)
     if witness:
         return Judgement(
-            Verdict.UNKNOWN, "monitor-cut-off-from-gateway",
+            Verdict.UNKNOWN,
+            "monitor-cut-off-from-gateway",
             f"{name} does not answer the monitor, but {witness} hears it.",
         )
     if instance is not None and instance.state in NOT_RUNNING:
@@ -73,7 +77,8 @@ def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing
             Verdict.UNKNOWN, "gateway-no-second-sign", f"{name}'s agent is silent and {name} never answered ICMP."
         )
     return Judgement(
-        Verdict.DOWN, "gateway-silent",
+        Verdict.DOWN,
+        "gateway-silent",
         f"{name} answers neither heartbeats{_since(seen.heartbeat)} nor ICMP{_since(seen.icmp)}, "
         "and no other gateway hears it.",
     )
@@ -110,8 +115,11 @@ def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
     """Who heard the gateway so recently that it cannot be down; empty if nobody did."""
     if evidence.vetoes.get(name, MONITOR_VETO_AGE + 1) <= MONITOR_VETO_AGE:
         return "another monitor"
+    seen = evidence.gateways.get(name)
+    lost = seen.heartbeat.last_answer_age if seen is not None else None
     for other, age in peer_ages(name, evidence, timing):
-        if age < VETO_SHARE * timing.window:
+        apart = lost is None or lost - age > APART_SHARE * timing.window
+        if age < (1.0 if apart else VETO_SHARE) * timing.window:
             return other
     return ""
 

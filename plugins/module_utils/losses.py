@@ -14,12 +14,13 @@ _MIN_PROBES = 3  # silence is never concluded from fewer lost probes, whatever t
 
 
 class _Probe:
-    __slots__ = ("answered", "sent_at", "seq")
+    __slots__ = ("answered", "forgiven", "sent_at", "seq")
 
     def __init__(self, seq: int, sent_at: float) -> None:
         self.seq = seq
         self.sent_at = sent_at
         self.answered = False
+        self.forgiven = False  # no longer counted over the long window
 
 
 class LossWindow:
@@ -28,6 +29,8 @@ class LossWindow:
     All times are seconds of one monotonic clock. ``due`` is how long an answer may take before its probe counts
     as lost; an answer that comes later still takes the loss back. Answers may come in any order, twice, or to
     probes never sent; sequence numbers must not repeat within ``slow_window``.
+
+    The long window begins anew after a silence: who is back from the dead is not one who loses many packets.
     """
 
     def __init__(self, window: float, slow_window: float, due: float = 0.1) -> None:
@@ -36,14 +39,16 @@ class LossWindow:
         self.due = min(due, window / 2)
         self._probes: deque[_Probe] = deque()  # of the slow window, oldest first
         self._by_seq: dict[int, _Probe] = {}
-        self._unanswered = 0  # among _probes
+        self._unanswered = 0  # among _probes, those forgiven not counted
+        self._forgiven = 0  # among _probes
+        self._slow_since: float | None = None  # the first that counts over the long window
         self._since: float | None = None  # first probe since the start or the last break
         self._last_answer: float | None = None
 
     def sent(self, seq: int, t: float) -> None:
         """A probe left at ``t``."""
         if self._since is None:
-            self._since = t
+            self._since = self._slow_since = t
         self._expire(t)
         probe = _Probe(seq, t)
         self._probes.append(probe)
@@ -55,8 +60,12 @@ class LossWindow:
         probe = self._by_seq.get(seq)
         if probe is None or probe.answered:
             return False
+        before = self._since if self._last_answer is None else self._last_answer
+        if before is not None and t - before >= self.window:
+            self._forgive(probe)
         probe.answered = True
-        self._unanswered -= 1
+        if not probe.forgiven:
+            self._unanswered -= 1
         self._last_answer = t if self._last_answer is None else max(self._last_answer, t)
         return True
 
@@ -64,8 +73,8 @@ class LossWindow:
         """Throw away what was observed, as after a pause; only the time of the last answer stays."""
         self._probes.clear()
         self._by_seq.clear()
-        self._unanswered = 0
-        self._since = None
+        self._unanswered = self._forgiven = 0
+        self._since = self._slow_since = None
 
     def stats(self, now: float) -> LossStats:
         """What is known at ``now``."""
@@ -81,17 +90,17 @@ class LossWindow:
             elif probe.sent_at <= due_before:
                 sent += 1
                 lost += 1
-            else:
+            elif not probe.forgiven:
                 pending += 1
-        considered = len(self._probes) - pending
-        since = self._since
+        considered = len(self._probes) - self._forgiven - pending
+        since, slow_since = self._since, self._slow_since
         return LossStats(
             sent=sent,
             lost=lost,
             window_full=since is not None and now - since >= self.window and sent >= _MIN_PROBES,
             last_answer_age=None if self._last_answer is None else max(0.0, now - self._last_answer),
             slow_loss=(self._unanswered - pending) / considered if considered else 0.0,
-            slow_full=since is not None and now - since >= self.slow_window,
+            slow_full=slow_since is not None and now - slow_since >= self.slow_window,
         )
 
     def _expire(self, now: float) -> None:
@@ -99,7 +108,20 @@ class LossWindow:
         probes = self._probes
         while probes and probes[0].sent_at < oldest:
             probe = probes.popleft()
-            if not probe.answered:
+            if probe.forgiven:
+                self._forgiven -= 1
+            elif not probe.answered:
                 self._unanswered -= 1
             if self._by_seq.get(probe.seq) is probe:
                 del self._by_seq[probe.seq]
+
+    def _forgive(self, first: _Probe) -> None:
+        """Count nothing that was sent before ``first`` over the long window."""
+        for probe in self._probes:
+            if probe is first:
+                break
+            if not probe.forgiven:
+                probe.forgiven = True
+                self._forgiven += 1
+                self._unanswered -= not probe.answered
+        self._slow_since = first.sent_at

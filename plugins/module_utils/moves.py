@@ -89,7 +89,7 @@ class _Planner:
             if limited:
                 self.stuck.append(Stuck(group, leave, "moves-limited", limited))
             keys = tuple(key for key in keys if key not in limited)
-        eni_id = self._view.instances[target].eni_id or ""
+        eni_id = self._state.routes.eni_of(target) or ""
         swaps = tuple(
             Swap(key, target, eni_id, leave.code, leave.voluntary)
             for key in keys
@@ -109,7 +109,8 @@ class _Planner:
             if name != leave.only_to and (leave.only_to is not None or name == group.gateway):
                 continue
             path = self._state.verdicts.paths.get((name, group.site))
-            if path is not None and path.verdict is verdict and usable(self._view, name, self._evidence.wall):
+            known = self._state.routes.eni_of(name) is not None
+            if path is not None and path.verdict is verdict and known and usable(self._view, name, self._evidence.wall):
                 found.append(name)
         return found
 

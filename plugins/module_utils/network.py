@@ -209,6 +209,8 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
                 f"{wanted.name}'s interface {eni_id} has {eni['PrivateIpAddress']} in {eni['SubnetId']}, which cannot "
                 f"become {wanted.address} in {wanted.subnet_id}; correct the description, or delete the interface."
             )
+    if not network.destinations:
+        return out  # no route to make, so no gateway is needed
     names = {interface.name for interface in network.interfaces if interface.role == "gateway"}
     names |= {tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces}
     out += [

@@ -274,7 +274,7 @@ def _target(table: Item, zone: ZoneTables, gateways: Mapping[str, str], wall: fl
         pin, _readable = tags.parse_pin(value)
         if pin.expires_wall > wall and pin.gateway in gateways:
             return pin.gateway, gateways[pin.gateway]
-    return zone.gateway, gateways[zone.gateway]
+    return zone.gateway, gateways.get(zone.gateway, "")
 
 
 def _missing_routes(

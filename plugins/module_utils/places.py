@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from .model import Deployment, Ec2View, Evidence, RouteKey, SwapResult
-from .state import Belief, Doubt, Group, Retry, Routes
+from .state import Belief, Doubt, Group, Interface, Retry, Routes
 
 _T = TypeVar("_T")
 
@@ -107,6 +107,9 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) ->
         if kept is not None:
             beliefs[key] = kept
     owners = {instance.eni_id: name for name, instance in view.instances.items() if instance.eni_id}
+    interfaces = {
+        name: _interface(routes.interfaces.get(name), instance.eni_id, now) for name, instance in view.instances.items()
+    }
     blackholes = {
         key: routes.blackholes.get(key, evidence.ec2_version) for key, route in view.routes.items() if route.blackhole
     }
@@ -116,6 +119,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) ->
         beliefs=beliefs,
         blackholes=blackholes,
         gateway_of_eni={**routes.gateway_of_eni, **owners},
+        interfaces=interfaces,
     )
     # what has not been tried again for long is no longer wanted
     retries = {key: retry for key, retry in routes.retries.items() if now - retry.next_at < BELIEF_SECONDS}
@@ -130,6 +134,22 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) ->
         else:
             routes = replace(routes, doubts=_without(routes.doubts, key))
     return routes
+
+
+def _interface(known: Interface | None, shown: str | None, now: float) -> Interface:
+    """The gateway's interface after a read; one that it once had comes back only if reads insist."""
+    if known is None:
+        return Interface(shown)
+    if shown == known.eni_id:
+        return known if known.back_since is None else replace(known, back_since=None)
+    if shown is None:
+        return Interface(None, known.former)
+    former = known.former | {known.eni_id} if known.eni_id else known.former
+    if shown in known.former:
+        since = now if known.back_since is None else known.back_since
+        if now - since < BELIEF_SECONDS:
+            return replace(known, back_since=since)
+    return Interface(shown, frozenset(one for one in former if one != shown))
 
 
 def _weigh(belief: Belief, shown: str | None, version: int, began: float, now: float) -> Belief | None:
@@ -165,9 +185,8 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
         if gateway is None:
             foreign[key] = f"{route.target} (blackhole)" if route.blackhole else route.target
             continue
-        instance = view.instances.get(gateway)
-        fault = ""
-        if instance is not None and instance.eni_id is not None and eni_id != instance.eni_id:
+        current, fault = routes.eni_of(gateway), ""
+        if current is not None and eni_id != current:
             fault = "old interface"
         elif blackhole:
             fault = "blackhole?" if routes.blackholes.get(key) == routes.version else "blackhole"

@@ -65,6 +65,15 @@ class Belief:
 
 
 @dataclass(frozen=True)
+class Interface:
+    """A gateway's network interface. One that it once had may be shown again by a stale read."""
+
+    eni_id: str | None
+    former: frozenset[str] = frozenset()
+    back_since: float | None = None  # since when reads show a former one instead
+
+
+@dataclass(frozen=True)
 class Group:
     """Routes that are decided about alike."""
 
@@ -80,6 +89,7 @@ class Routes:
 
     version: int = -1  # of the view taken in last
     gateway_of_eni: Mapping[str, str] = field(default_factory=dict)  # also of interfaces that are gone
+    interfaces: Mapping[str, Interface] = field(default_factory=dict)  # gateway -> the one it has
     flights: Mapping[RouteKey, Flight] = field(default_factory=dict)
     retries: Mapping[RouteKey, Retry] = field(default_factory=dict)
     doubts: Mapping[RouteKey, Doubt] = field(default_factory=dict)
@@ -89,6 +99,11 @@ class Routes:
     groups: Mapping[Group, tuple[RouteKey, ...]] = field(default_factory=dict)
     carried: Mapping[str, int] = field(default_factory=dict)  # gateway -> number of routes that lead to it
     foreign: Mapping[RouteKey, str] = field(default_factory=dict)  # a person's -> what they point at
+
+    def eni_of(self, gateway: str) -> str | None:
+        """The interface that routes to the gateway must point at."""
+        interface = self.interfaces.get(gateway)
+        return interface.eni_id if interface is not None else None
 
 
 @dataclass(frozen=True)

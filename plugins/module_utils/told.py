@@ -56,6 +56,8 @@ def tell(state: State, matters: Mapping[Subject, Matter], now: float) -> tuple[S
             notes.append(Note(subject[0], subject[1], f"Over: {known.text}", resolved=True))
         else:
             told[subject] = replace(known, absent_since=absent_since)
+    if told == state.told and untold == state.untold:
+        return state, notes
     return replace(state, told=told, untold=untold), notes
 
 

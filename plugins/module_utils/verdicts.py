@@ -15,7 +15,12 @@ from .model import LossStats, Verdict
 Pair = tuple[str, str]  # gateway, site
 
 _BEST_FIRST = (
-    Verdict.UP, Verdict.GREY, Verdict.VIA_NEIGHBOUR, Verdict.SUSPECT, Verdict.UNKNOWN, Verdict.DOWN,
+    Verdict.UP,
+    Verdict.GREY,
+    Verdict.VIA_NEIGHBOUR,
+    Verdict.SUSPECT,
+    Verdict.UNKNOWN,
+    Verdict.DOWN,
 )
 _EPSILON = 0.002  # reports carry times in whole milliseconds
 

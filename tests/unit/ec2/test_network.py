@@ -272,6 +272,13 @@ def test_a_zone_needs_its_home_gateway(bare: World) -> None:
     assert problem.startswith(f"Zone {A} has gw-a as its home gateway")
 
 
+def test_without_destinations_no_home_gateway_is_needed(bare: World) -> None:
+    bare.wanted = replace(bare.wanted, interfaces=(), destinations=())
+    assert {change.after for change in bare.build().changes if "route table" in change.subject}
+    bare.wanted = replace(bare.wanted, destinations=(HQ,))
+    assert len(bare.problems()) == 2
+
+
 # --- Removing ------------------------------------------------------------------------------------------------------
 
 

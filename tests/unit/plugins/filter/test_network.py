@@ -118,3 +118,11 @@ def test_names_become_ids() -> None:
     }
     assert request["destinations"] == ["192.168.10.0/24", "2001:db8::/32"]
     assert request["public_subnets"] == ["subnet-10.20.0.0/24", "subnet-10.20.1.0/24"]
+
+
+def test_what_has_no_subnet_yet_is_left_out() -> None:
+    hosts = network_plan(CHECKED, GATEWAYS)["hosts"]
+    request = network_request(CHECKED, hosts, {"10.20.1.0/24": "subnet-1"}, {})
+    assert [(each["name"], each["security_groups"]) for each in request["interfaces"]] == [("gw-b", [])]
+    assert [zone["subnets"] for zone in request["zones"]] == [[], []]
+    assert request["public_subnets"] == ["subnet-1"]

@@ -226,9 +226,7 @@ class Play:
 
     def carrying(self) -> dict[str, str | None]:
         """Where EC2's routes lead: "zone-a hq" -> gateway."""
-        return {
-            f"{route.zone} {self._site(key)}": route.gateway for key, route in sorted(self.view.routes.items())
-        }
+        return {f"{route.zone} {self._site(key)}": route.gateway for key, route in sorted(self.view.routes.items())}
 
     def at_home(self) -> bool:
         """Whether every route leads to its home gateway."""

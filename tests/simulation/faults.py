@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong in a schedule, when, where and for how long: all of it drawn from the schedule's seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
+
+BRIEF = (0.1, 0.4)  # seconds that must not matter
+SHORT = (0.7, 5.0)
+LONG = (5.0, 120.0)
+
+# kind: (weight, what it strikes, how long)
+KINDS: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
+    "power off": (6, "gateway", (SHORT, LONG)),
+    "stop instance": (3, "gateway", (LONG,)),
+    "announced stop": (2, "gateway", (LONG,)),
+    "agent dead": (4, "gateway", (SHORT, LONG)),
+    "agent restart": (2, "gateway", ((0.5, 3.0),)),
+    "charon dead": (2, "gateway", (LONG,)),
+    "gateway blackout": (3, "gateway", (BRIEF,)),
+    "gateway cut off": (3, "gateway", (SHORT, LONG)),
+    "gateway loses 10 %": (2, "gateway", (LONG,)),
+    "gateway loses 40 %": (2, "gateway", (LONG,)),
+    "gateway overloaded": (2, "gateway", (LONG,)),
+    "monitor cut from gateway": (5, "gateway", (SHORT, LONG)),
+    "monitor isolated": (4, "monitor", (SHORT, LONG)),
+    "monitor paused": (4, "monitor", ((0.3, 20.0),)),
+    "monitor restarted": (3, "monitor", ((1.0, 30.0),)),
+    "blackout of everything": (4, "monitor", (BRIEF, (1.0, 3.0))),
+    "tunnel cut": (6, "tunnel", (SHORT, LONG)),
+    "tunnel blackout": (2, "tunnel", (BRIEF,)),
+    "tunnel loses 40 %": (2, "tunnel", (LONG,)),
+    "tunnel mtu": (1, "tunnel", (LONG,)),
+    "bgp down": (3, "tunnel", (LONG,)),
+    "ike down": (2, "tunnel", (LONG,)),
+    "site not behind peer": (2, "tunnel", (SHORT, LONG)),
+    "site down": (5, "site", (SHORT, LONG)),
+    "site's servers down": (3, "site", (SHORT, LONG)),
+    "source/dest check": (2, "gateway", (LONG,)),
+    "status impaired": (2, "gateway", (LONG,)),
+    "new interface": (1, "gateway", (LONG,)),
+    "writes throttled": (2, "api", (LONG,)),
+    "writes fail": (2, "api", (LONG,)),
+    "writes time out, applied": (2, "api", (LONG,)),
+    "writes time out, not applied": (2, "api", (LONG,)),
+    "writes fail now and then": (3, "api", (LONG,)),
+    "reads fail": (3, "api", (LONG,)),
+    "reads stale": (4, "api", (LONG,)),
+    "person deletes route": (1, "route", (LONG,)),
+    "person points route elsewhere": (2, "route", (LONG,)),
+    "person moves route": (2, "route", (LONG,)),
+    "person fails over with a pin": (2, "gateway", (LONG,)),
+    "pause of deployment": (1, "monitor", (LONG,)),
+    "pause of gateway": (1, "gateway", (LONG,)),
+    "pause of table": (1, "gateway", (LONG,)),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong and is mended again."""
+
+    kind: str
+    where: tuple[str, ...]
+    start: float
+    end: float
+
+    def __str__(self) -> str:
+        return f"{self.start:8.2f} to {self.end:8.2f} s: {self.kind} {'/'.join(self.where)}"
+
+
+def draw(plan: Deployment, random: Random, begin: float, finish: float) -> list[Fault]:
+    """The faults of one schedule; half of them strike while an earlier one lasts."""
+    kinds = list(KINDS)
+    weights = [KINDS[kind][0] for kind in kinds]
+    faults: list[Fault] = []
+    for _ in range(random.randint(3, 8)):
+        kind = random.choices(kinds, weights)[0]
+        _weight, scope, durations = KINDS[kind]
+        if faults and random.random() < 0.5:
+            earlier = random.choice(faults)
+            start = random.uniform(max(begin, earlier.start - 1.0), min(earlier.end + 2.0, finish))
+        else:
+            start = random.uniform(begin, finish)
+        low, high = random.choice(durations)
+        end = min(start + random.uniform(low, high), finish + 60)
+        faults.append(Fault(kind, _where(plan, random, scope), start, end))
+    return sorted(faults, key=lambda fault: fault.start)
+
+
+def _where(plan: Deployment, random: Random, scope: str) -> tuple[str, ...]:
+    gateway, site = random.choice(plan.gateways), random.choice(plan.sites)
+    if scope == "gateway":
+        return (gateway.name,)
+    if scope == "site":
+        return (site.name,)
+    if scope == "tunnel":
+        return gateway.name, site.name
+    if scope == "route":
+        return f"rtb-{gateway.zone}", random.choice(site.prefixes)
+    return ()

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges the decision by what was really so, which the decision cannot see. Shares no code with the engine's checks.
+
+The numbers are those of the promises in the design; 0 stands for ``routes must leave what is dead``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Action,
+    Ec2View,
+    Note,
+    RouteKey,
+    Swap,
+    SwapResult,
+)
+
+from .ec2_model import WALL
+from .faults import Fault
+from .world import SHUTDOWN, World
+
+TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
+LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
+MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
+QUIET = 40.0  # seconds that other faults must be over for that
+
+
+class Violation(Exception):
+    """A promise was broken."""
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number = number
+        super().__init__(f"promise {number}: {text}")
+
+
+class Oracle:
+    """Watches one schedule."""
+
+    def __init__(self, world: World, faults: list[Fault]) -> None:
+        self.world, self.faults = world, faults
+        self.coverage: Counter[str] = Counter()
+        self._ordered: dict[RouteKey, float] = {}
+        self._times: dict[RouteKey, list[float]] = {}
+        self._moves: dict[RouteKey, list[float]] = {}
+        self._interfaces: dict[str, list[str]] = {}  # as the monitor came to know them
+        self._superseded: set[str | None] = set()
+
+    def on_results(self, results: tuple[SwapResult, ...], now: float) -> None:
+        """What became of swaps reaches the monitor."""
+        for result in results:
+            self._ordered.pop(result.swap.key, None)
+            if result.accepted and result.swap.voluntary:
+                self._moves.setdefault(result.swap.key, []).append(now)
+
+    def forget_flights(self) -> None:
+        """A monitor that was restarted knows of no swap in flight."""
+        self._ordered.clear()
+
+    def on_actions(
+        self, actions: tuple[Action, ...], view: Ec2View | None, sources: dict[RouteKey, str | None], trusted: float
+    ) -> None:
+        """Hold a step's actions to the promises.
+
+        ``sources``: where the monitor thinks that each route leads; ``trusted``: since when it has been able to see.
+        """
+        for action in actions:
+            if isinstance(action, Note) and action.code == "invariant-violated":
+                raise Violation(int(str(action.evidence["invariant"])), f"found by the engine itself: {action.text}")
+            if isinstance(action, Swap):
+                if view is None:
+                    raise Violation(10, f"{action.key} swapped before EC2 was read")
+                self._check(action, view, sources.get(action.key), trusted)
+
+    def _check(self, swap: Swap, view: Ec2View, source: str | None, trusted: float) -> None:
+        now, world, truth = self.world.now, self.world, self.world.truth
+        site = next(s.name for s in world.plan.sites if swap.key.destination in s.prefixes)
+        self.coverage["voluntary" if swap.voluntary else "emergency"] += 1
+        dead_since = truth.since(("dead", (swap.gateway, site)))
+        if dead_since is not None and now - dead_since > TRUTH_LAG:
+            raise Violation(1, f"{swap.key} to {swap.gateway}, dead for {site} for {now - dead_since:.2f} s")
+        isolated = truth.since("isolated")
+        window = world.plan.timing.window
+        if (isolated is not None and now - isolated > window + 0.1) or now - trusted < window - 0.01:
+            raise Violation(3, f"{swap.key} swapped by a monitor that is or just was blind")
+        self._check_interface(swap)
+        self._check_people(swap, view, source)
+        self._check_pace(swap, now)
+        if swap.voluntary:
+            self._check_voluntary(swap, site, now)
+        elif source is not None:
+            self._check_emergency(swap, view, source, site, now)
+
+    def on_view(self, view: Ec2View) -> None:
+        """The monitor has read EC2: from now on it knows of these interfaces."""
+        for name, instance in view.instances.items():
+            known = self._interfaces.setdefault(name, [])
+            if instance.eni_id and instance.eni_id not in known:
+                self._superseded.update(known)
+                known.append(instance.eni_id)
+
+    def forget_interfaces(self) -> None:
+        """A monitor that was restarted knows only what it will read."""
+        self._interfaces.clear()
+        self._superseded.clear()
+
+    def _check_interface(self, swap: Swap) -> None:
+        if swap.eni_id in self._superseded or swap.eni_id not in self._interfaces[swap.gateway]:
+            raise Violation(1, f"{swap.key} to {swap.eni_id}, which {swap.gateway} has no longer")
+
+    def _check_emergency(self, swap: Swap, view: Ec2View, source: str, site: str, now: float) -> None:
+        truth = self.world.truth
+        by_ec2 = (
+            view.instances[source].source_dest_check
+            or view.routes[swap.key].blackhole
+            or self._superseded & {view.routes[swap.key].eni_id}
+        )
+        if by_ec2:
+            self.coverage["by EC2's word"] += 1
+            return
+        announced = self.world.announced(source)
+        if not announced and not truth.within(("bad", (source, site)), now - TRUTH_LAG, now, LEAST_FAULT):
+            raise Violation(13, f"{swap.key} left {source}, which works for {site} ({swap.reason})")
+        host = truth.within(("bad host", source), now - TRUTH_LAG, now, LEAST_FAULT) or announced
+        if not host:
+            down = [end for begin, end in truth.stretches(("site down", site), now) if end - begin >= TRUTH_LAG]
+            if down and now - down[-1] < 8.0:
+                raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")
+
+    def _check_voluntary(self, swap: Swap, site: str, now: float) -> None:
+        hold = self.world.plan.timing.hold_down
+        for begin, end in self.world.truth.stretches(("unfit", (swap.gateway, site)), now):
+            if end - begin >= 0.7 and end > now - hold + 0.5 and begin < now - TRUTH_LAG:
+                raise Violation(12, f"{swap.key} to {swap.gateway}, bad for {site} until {now - end:.1f} s ago")
+        recent = [at for at in self._moves.get(swap.key, ()) if now - at < 3600]
+        if len(recent) >= self.world.plan.timing.voluntary_moves_per_hour:
+            raise Violation(12, f"{swap.key} moved {len(recent)} times this hour already")
+
+    def _check_people(self, swap: Swap, view: Ec2View, source: str | None) -> None:
+        wall, table = WALL + self.world.now, swap.key.table_id
+        pin = view.table_pins.get(table)
+        if pin is not None and pin.expires_wall > wall:
+            raise Violation(15, f"{swap.key} is pinned")
+        until = [view.paused_deployment_until_wall or 0.0, view.paused_tables.get(table, 0.0)]
+        until += [view.paused_gateways.get(gateway, 0.0) for gateway in (source or "", swap.gateway)]
+        if max(until) > wall:
+            raise Violation(14, f"{swap.key} is paused")
+        if view.routes[swap.key].eni_id in ("eni-person", None):
+            raise Violation(15, f"{swap.key} is a person's")
+
+    def _check_pace(self, swap: Swap, now: float) -> None:
+        ordered = self._ordered.get(swap.key)
+        if ordered is not None and now - ordered < 29.0:
+            raise Violation(9, f"{swap.key} ordered again {now - ordered:.1f} s after, without a result")
+        self._ordered[swap.key] = now
+        times = self._times.setdefault(swap.key, [])
+        times.append(now)
+        if len([at for at in times if now - at < 10.0]) > 6:
+            raise Violation(11, f"{swap.key} ordered more than 6 times in 10 s")
+
+    def on_step(self, monitor_since: float) -> None:
+        """Routes must leave what is dead, wherever nothing stands in the way."""
+        now, world = self.world.now, self.world
+        for fault in world.faults:
+            if fault.kind not in ("power off", "announced stop", "gateway cut off"):
+                continue
+            dead_since = fault.start + (SHUTDOWN if fault.kind == "announced stop" else 0.0)
+            if now - dead_since < MUST_LEAVE or dead_since - monitor_since < 2.0:
+                continue
+            if any(o is not fault and o.start <= now and o.end > dead_since - QUIET for o in self.faults):
+                continue
+            self.coverage["must leave"] += 1
+            for key in world.ec2.truth.routes:
+                if world.ec2.gateway_of(key) == fault.where[0]:
+                    raise Violation(0, f"{key} still leads to {fault.where[0]}, dead for {now - dead_since:.1f} s")
+
+    def at_end(self) -> None:
+        """After everything has been mended for long enough, every route leads home."""
+        home = {zone: gateway.name for gateway in self.world.plan.gateways for zone in gateway.home_zones}
+        renewed = {fault.where[0]: fault for fault in self.faults if fault.kind == "new interface"}
+        for key, route in self.world.ec2.truth.routes.items():
+            # a monitor that was restarted cannot know whose the vanished interface was: the route is a person's then
+            fault = renewed.get((route.eni_id or "").removeprefix("eni-").rstrip("+"))
+            if fault and any(o.kind == "monitor restarted" and o.end > fault.start for o in self.faults):
+                self.coverage["old interface after a restart"] += 1
+                continue
+            if route.gateway != home[route.zone]:
+                raise Violation(0, f"{key} leads to {route.gateway or route.target} for ever, not home")

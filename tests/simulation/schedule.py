@@ -1,0 +1,254 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One schedule: a world, its faults and a monitor with the real judge and decision, on a virtual clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Deployment,
+    Ec2View,
+    Evidence,
+    Note,
+    ReadEc2,
+    Swap,
+    SwapResult,
+)
+from tests.unit.plugins.module_utils.scenario import deployment
+
+from .ec2_model import WALL
+from .faults import Fault, draw
+from .oracle import Oracle, Violation
+from .striking import mend, strike
+from .world import World
+
+TICK = 0.05
+STIR = 3.0  # seconds of full attention after anything happens
+FAULTS_FROM, FAULTS_TO = 30.0, 540.0
+
+
+@dataclass
+class Outcome:
+    """What came of a schedule."""
+
+    seed: int
+    violation: str = ""
+    promise: int | None = None
+    steps: int = 0
+    swaps: int = 0
+    virtual_seconds: float = 0.0
+    faults: list[str] = field(default_factory=list)
+    coverage: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+
+
+class Monitor:
+    """The daemon's place: it feeds ``step`` and carries out what it says."""
+
+    def __init__(self, world: World, oracle: Oracle, trace: list[str]) -> None:
+        self.world, self.oracle, self.trace = world, oracle, trace
+        self.steps = self.swaps = 0
+        self.paused_at: float | None = None
+        self.running = True
+        self.results: list[SwapResult] = []
+        self.life = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        now = self.world.now
+        self.life += 1
+        self.since = self.trusted = now
+        self.view: Ec2View | None = None
+        self.view_began, self.version = now, 0
+        self.heard: set[str] = set()
+        self.lag = 0.0
+        self.results.clear()
+        self._reading = False
+        self._asked = False
+        self.state = decision.start(self.world.plan, now, seed=self.life)
+
+    def start_again(self) -> None:
+        """A fresh process, which knows nothing."""
+        self.world.restart_monitor()
+        self.world.forget_reports()
+        self.oracle.forget_flights()
+        self.oracle.forget_interfaces()
+        self._begin()
+        self.running = True
+
+    def pause(self) -> None:
+        """The process stands still."""
+        self.paused_at = self.world.now
+
+    def resume(self) -> None:
+        """It goes on, and finds that it is late."""
+        if self.paused_at is None:
+            return
+        self.lag = self.world.now - self.paused_at
+        self.paused_at = None
+        if self.lag > self.world.plan.timing.loop_lag:
+            self.trusted = self.world.now
+            self.world.restart_monitor()
+
+    @property
+    def able(self) -> bool:
+        """It runs and is not paused."""
+        return self.running and self.paused_at is None
+
+    @property
+    def busy(self) -> bool:
+        """Something is under way that needs its full attention."""
+        routes = self.state.routes
+        return bool(routes.flights or routes.doubts or self.results or self._reading)
+
+    @property
+    def waiting(self) -> bool:
+        """It counts seconds for something."""
+        return bool(self.state.routes.retries or self.world.faults or not self.view)
+
+    def step(self) -> None:
+        """One step of the decision."""
+        world = self.world
+        now = world.now
+        if not self._reading and (
+            self._asked or self.view is None or now - self.view_began >= world.plan.timing.ec2_interval
+        ):
+            self._read()
+        results, self.results = tuple(self.results), []
+        seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
+        self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
+        evidence = Evidence(
+            seen, self.view, now - self.view_began if self.view else None, self.version, self.lag, WALL + now, results
+        )
+        self.lag = 0.0
+        self.oracle.on_results(results, now)
+        self.state, actions = decision.step(self.state, evidence, now)
+        self.steps += 1
+        sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
+        for action in actions:
+            self._trace(action)
+        self.oracle.on_actions(actions, self.view, sources, self.trusted)
+        for action in actions:
+            if isinstance(action, Swap):
+                self._order(action)
+            elif isinstance(action, ReadEc2):
+                self._asked = True
+        self.oracle.on_step(self.since)
+
+    def _trace(self, action: object) -> None:
+        if isinstance(action, Note):
+            over = " (over)" if action.resolved else ""
+            self.trace.append(f"{self.world.now:9.2f} {action.code} {action.subject}{over}: {action.text}")
+        elif isinstance(action, Swap):
+            self.trace.append(f"{self.world.now:9.2f} SWAP {action.key} -> {action.gateway} ({action.reason})")
+
+    def _read(self) -> None:
+        began, life = self.world.now, self.life
+        view = self.world.ec2.read(began)
+        self._reading, self._asked = True, False
+
+        def arrive() -> None:
+            if life != self.life:
+                return
+            self._reading = False
+            if view is not None:
+                self.view, self.view_began, self.version = view, began, self.version + 1
+                self.oracle.on_view(view)
+
+        self.world.at(began + self.world.random.uniform(0.05, 0.4), arrive)
+
+    def _order(self, swap: Swap) -> None:
+        self.swaps += 1
+        world, life = self.world, self.life
+        outcome: list[SwapResult] = []
+
+        def apply() -> None:
+            outcome.append(world.ec2.swap(world.now, swap))
+
+        def answer() -> None:
+            if life == self.life:
+                self.results.append(outcome[0])
+
+        applied = world.now + world.random.uniform(0.05, 0.2)
+        world.at(applied, apply)
+        world.at(applied + world.random.uniform(0.05, 0.4), answer)
+
+
+def plan_for(random: Random) -> Deployment:
+    """A deployment of two or three zones, with short delays so that much happens in ten minutes."""
+    hold = random.choice((5.0, 15.0, 40.0))
+    return deployment(
+        random.choice(("ab", "ab", "abc")),
+        random.choice(("bgp", "static")),
+        hold_down=hold,
+        hold_down_max=2 * hold,
+        voluntary_delay=random.choice((10.0, 30.0)),
+    )
+
+
+def run(seed: int, faults: list[Fault] | None = None) -> Outcome:
+    """Play a schedule to its end or to the first broken promise."""
+    random = Random(seed)
+    world = World(plan_for(random), random, seed)
+    faults = draw(world.plan, random, FAULTS_FROM, FAULTS_TO) if faults is None else faults
+    outcome = Outcome(seed, faults=[str(fault) for fault in faults])
+    oracle = Oracle(world, faults)
+    monitor = Monitor(world, oracle, outcome.trace)
+    stir = _Stir()
+    for fault in faults:
+        world.at(fault.start, _beginning(world, monitor, fault, stir))
+        world.at(fault.end, _ending(world, monitor, fault, stir))
+    last = max([FAULTS_TO, *(fault.end for fault in faults)])
+    end = last + world.plan.timing.hold_down_max + 80.0
+    try:
+        _play(world, monitor, stir, end)
+        oracle.at_end()
+    except Violation as violation:
+        outcome.violation, outcome.promise = str(violation), violation.number
+        outcome.trace.append(f"{world.now:9.2f} VIOLATION {violation}")
+    outcome.steps, outcome.swaps, outcome.virtual_seconds = monitor.steps, monitor.swaps, world.now
+    outcome.coverage = oracle.coverage
+    outcome.coverage.update(fault.kind for fault in faults)
+    return outcome
+
+
+class _Stir:
+    """Until when the clock ticks finely."""
+
+    until = 3.0
+
+
+def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
+    while world.now < end:
+        fine = world.now < stir.until or monitor.busy
+        hop = TICK if fine else 2.0 if monitor.waiting else 5.0
+        # a timer in a hop is met at its time, so that what it changes is seen at once
+        world.advance(min(world.now + hop, max(world.next_timer(), world.now + TICK)))
+        if monitor.able:
+            monitor.step()
+
+
+def _beginning(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Callable[[], None]:
+    def begin() -> None:
+        monitor.trace.append(f"{world.now:9.2f} FAULT {fault}")
+        stir.until = max(stir.until, world.now + STIR)
+        world.begin(fault)
+        strike(world, monitor, fault)
+
+    return begin
+
+
+def _ending(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Callable[[], None]:
+    def end() -> None:
+        monitor.trace.append(f"{world.now:9.2f} MENDED {fault.kind} {'/'.join(fault.where)}")
+        stir.until = max(stir.until, world.now + STIR)
+        world.end(fault)
+        mend(world, monitor, fault)
+
+    return end

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What faults do beyond the conditions that follow from their being there: to EC2, to the monitor, by people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey
+
+from .ec2_model import WALL
+from .faults import Fault
+from .world import World
+
+
+class Process(Protocol):
+    """A monitor, as far as faults can do something to it."""
+
+    running: bool
+
+    def pause(self) -> None:
+        """It stands still."""
+
+    def resume(self) -> None:
+        """It goes on."""
+
+    def start_again(self) -> None:
+        """A fresh one."""
+
+
+Doing = Callable[[World, Fault], None]
+
+
+def strike(world: World, monitor: Process, fault: Fault) -> None:
+    """A fault begins."""
+    if fault.kind == "monitor paused":
+        monitor.pause()
+    elif fault.kind == "monitor restarted":
+        monitor.running = False
+    elif fault.kind in _STRIKES:
+        _STRIKES[fault.kind](world, fault)
+
+
+def mend(world: World, monitor: Process, fault: Fault) -> None:
+    """A fault is over; one of the same kind may still last."""
+    if fault.kind == "monitor paused" and not world.has((fault.kind,)):
+        monitor.resume()
+    elif fault.kind == "monitor restarted" and not world.has((fault.kind,)):
+        monitor.start_again()
+    elif fault.kind in _MENDS:
+        _MENDS[fault.kind](world, fault)
+
+
+def _writes(mode: str) -> Doing:
+    def do(world: World, _fault: Fault) -> None:
+        world.ec2.writes = mode
+
+    return do
+
+
+def _reads(stale: float, fail: bool) -> Doing:
+    def do(world: World, _fault: Fault) -> None:
+        world.ec2.stale, world.ec2.reads_fail = stale, fail
+
+    return do
+
+
+def _instance(**changes: object) -> Doing:
+    def do(world: World, fault: Fault) -> None:
+        world.ec2.change_instance(world.now, fault.where[0], **changes)
+
+    return do
+
+
+def _stop(world: World, fault: Fault) -> None:
+    """EC2 says stopping first, and stopped when the host is gone."""
+    world.ec2.change_instance(world.now, fault.where[0], state="stopping")
+
+    def stopped() -> None:
+        if fault in world.faults:
+            world.ec2.change_instance(world.now, fault.where[0], state="stopped")
+
+    world.at(world.now + 10.0, stopped)
+
+
+def _renew(world: World, fault: Fault) -> None:
+    """The gateway's interface is replaced: routes to the old one are blackholes that no gateway owns."""
+    ec2, name = world.ec2, fault.where[0]
+    old = ec2.truth.instances[name].eni_id
+    ec2.change_instance(world.now, name, eni_id=f"{old}+")
+    routes = {
+        key: replace(route, gateway=None, blackhole=True) if route.eni_id == old else route
+        for key, route in ec2.truth.routes.items()
+    }
+    ec2.change(world.now, routes=routes)
+
+
+def _pause_deployment(world: World, fault: Fault) -> None:
+    world.ec2.change(world.now, paused_deployment_until_wall=WALL + fault.end)
+
+
+def _pause_gateway(world: World, fault: Fault) -> None:
+    paused = {**world.ec2.truth.paused_gateways, fault.where[0]: WALL + fault.end}
+    world.ec2.change(world.now, paused_gateways=paused)
+
+
+def _pause_table(world: World, fault: Fault) -> None:
+    paused = {**world.ec2.truth.paused_tables, _table(world, fault): WALL + fault.end}
+    world.ec2.change(world.now, paused_tables=paused)
+
+
+def _fail_over(world: World, fault: Fault) -> None:
+    """A person moves a zone's routes to another gateway, and pins them."""
+    ec2, table = world.ec2, _table(world, fault)
+    other = next(gateway for gateway in world.gateways if gateway != fault.where[0])
+    ec2.change(world.now, table_pins={**ec2.truth.table_pins, table: Pin(other, WALL + fault.end, "ops")})
+    for key in [key for key in ec2.truth.routes if key.table_id == table]:
+        ec2.point(world.now, key, ec2.truth.instances[other].eni_id)
+
+
+def _delete_route(world: World, fault: Fault) -> None:
+    ec2, key = world.ec2, RouteKey(*fault.where)
+    routes = {other: route for other, route in ec2.truth.routes.items() if other != key}
+    ec2.change(world.now, routes=routes, missing_routes=ec2.truth.missing_routes | {key})
+
+
+def _point_elsewhere(world: World, fault: Fault) -> None:
+    if RouteKey(*fault.where) in world.ec2.truth.routes:
+        world.ec2.point(world.now, RouteKey(*fault.where), "eni-person")
+
+
+def _point_back(world: World, fault: Fault) -> None:
+    route = world.ec2.truth.routes.get(RouteKey(*fault.where))
+    if route is not None and route.gateway is None:
+        home = world.plan.home(route.zone)
+        world.ec2.point(world.now, route.key, world.ec2.truth.instances[home.name].eni_id if home else None)
+
+
+def _move_route(world: World, fault: Fault) -> None:
+    if RouteKey(*fault.where) in world.ec2.truth.routes:
+        eni_id = world.ec2.truth.instances[world.random.choice(world.gateways)].eni_id
+        world.ec2.point(world.now, RouteKey(*fault.where), eni_id)
+
+
+def _table(world: World, fault: Fault) -> str:
+    return f"rtb-{world.plan.gateway(fault.where[0]).zone}"
+
+
+_STRIKES: dict[str, Doing] = {
+    "stop instance": _stop,
+    "source/dest check": _instance(source_dest_check=True),
+    "status impaired": _instance(system_status="impaired"),
+    "new interface": _renew,
+    "writes throttled": _writes("throttle"),
+    "writes fail": _writes("error"),
+    "writes time out, applied": _writes("timeout, applied"),
+    "writes time out, not applied": _writes("timeout, not applied"),
+    "writes fail now and then": _writes("mixed"),
+    "reads fail": _reads(0.0, True),
+    "reads stale": _reads(8.0, False),
+    "pause of deployment": _pause_deployment,
+    "pause of gateway": _pause_gateway,
+    "pause of table": _pause_table,
+    "person fails over with a pin": _fail_over,
+    "person deletes route": _delete_route,
+    "person points route elsewhere": _point_elsewhere,
+    "person moves route": _move_route,
+}
+_MENDS: dict[str, Doing] = {
+    "stop instance": _instance(state="running"),
+    "source/dest check": _instance(source_dest_check=False),
+    "status impaired": _instance(system_status="ok"),
+    "person points route elsewhere": _point_back,
+    **dict.fromkeys([kind for kind in _STRIKES if kind.startswith("writes")], _writes("")),
+    **dict.fromkeys([kind for kind in _STRIKES if kind.startswith("reads")], _reads(0.0, False)),
+}

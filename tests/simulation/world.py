@@ -1,0 +1,322 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gateways, tunnels, sites and the ways between them, as the faults of the moment leave them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from random import Random
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    AgentReport,
+    Deployment,
+    GatewayEvidence,
+    TunnelReport,
+)
+
+from .ec2_model import Ec2Model
+from .faults import Fault
+from .streams import RTT, Stream
+
+Pair = tuple[str, str]
+SHUTDOWN = 3.0  # seconds from the announcement of a shutdown to silence
+EVERYWHERE = ("blackout of everything",)
+OFF = ("power off",)
+
+
+class Truth:
+    """Stretches of time in which something was really so."""
+
+    def __init__(self) -> None:
+        self._stretches: dict[object, list[list[float]]] = {}
+        self._open: dict[object, float] = {}
+
+    def note(self, what: object, now: float, holds: bool) -> None:
+        """From now on it is so, or not."""
+        if holds and what not in self._open:
+            self._open[what] = now
+        elif not holds and what in self._open:
+            self._stretches.setdefault(what, []).append([self._open.pop(what), now])
+
+    def since(self, what: object) -> float | None:
+        """Since when it has been so without a break; None if it is not."""
+        return self._open.get(what)
+
+    def stretches(self, what: object, now: float) -> Iterable[tuple[float, float]]:
+        """All (begin, end), the one that lasts up to now included."""
+        yield from ((begin, end) for begin, end in self._stretches.get(what, ()))
+        if what in self._open:
+            yield self._open[what], now
+
+    def within(self, what: object, begin: float, now: float, least: float) -> bool:
+        """Whether it was so for at least so long, in a stretch that reaches into the time since ``begin``."""
+        return any(end >= begin and end - start >= least for start, end in self.stretches(what, now))
+
+
+class World:
+    """Everything outside the monitor."""
+
+    def __init__(self, plan: Deployment, random: Random, seed: int) -> None:
+        self.plan, self.random = plan, random
+        self.bgp_mode = plan.sites[0].routing == "bgp"
+        self.ec2 = Ec2Model(plan, random)
+        self.now = 0.0
+        self.faults: list[Fault] = []  # active ones
+        self.truth = Truth()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self.gateways = [gateway.name for gateway in plan.gateways]
+        self.sites = [site.name for site in plan.sites]
+        self.pairs: list[Pair] = [(gateway, site) for gateway in self.gateways for site in self.sites]
+        number = iter(range(1, 10_000))
+
+        def stream() -> Stream:
+            return Stream(seed * 10_000 + next(number), 0.0)
+
+        self.hearts = {gateway: stream() for gateway in self.gateways}
+        self.pings = {gateway: stream() for gateway in self.gateways}
+        self.peers = {(i, j): stream() for i in self.gateways for j in self.gateways if i != j}
+        self.probes = {pair: stream() for pair in self.pairs}
+        self.targets = {pair: stream() for pair in self.pairs}
+        self.session = dict.fromkeys(self.pairs, True)  # BGP
+        self._turns = dict.fromkeys(self.pairs, 0)
+        self._ready = dict.fromkeys(self.pairs, 0.0)  # when the tunnel is up after a boot
+        self._was_on = dict.fromkeys(self.gateways, True)
+        self._was_agent = dict.fromkeys(self.gateways, True)
+        self._reports: dict[str, tuple[float, AgentReport]] = {}
+        self._reported_agent = dict.fromkeys(self.gateways, 0)
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def at(self, t: float, do: Callable[[], None]) -> None:
+        """Do something at a time."""
+        self._count += 1
+        heapq.heappush(self._timers, (t, self._count, do))
+
+    def next_timer(self) -> float:
+        """When the next thing is due."""
+        return self._timers[0][0] if self._timers else float("inf")
+
+    def advance(self, t: float) -> None:
+        """Let time pass up to ``t``, doing what is due on the way."""
+        while self._timers and self._timers[0][0] <= t:
+            self.now, _number, do = heapq.heappop(self._timers)
+            do()
+        self.now = t
+
+    # --- what the faults leave ------------------------------------------------------------------------------
+
+    def has(self, kinds: Iterable[str], where: tuple[str, ...] = ()) -> bool:
+        """Whether a fault of one of the kinds strikes here now."""
+        return any(fault.kind in kinds and fault.where == where for fault in self.faults)
+
+    def announced(self, gateway: str) -> bool:
+        """Its agent has said that the host goes down."""
+        return self.has(("announced stop", "stop instance"), (gateway,))
+
+    def on(self, gateway: str) -> bool:
+        """It has power and has booted."""
+        if self.has(OFF, (gateway,)):
+            return False
+        return not any(
+            fault.kind in ("announced stop", "stop instance")
+            and fault.where == (gateway,)
+            and self.now >= fault.start + SHUTDOWN
+            for fault in self.faults
+        )
+
+    def agent(self, gateway: str) -> bool:
+        """Its agent runs."""
+        return self.on(gateway) and not self.has(("agent dead", "agent restart"), (gateway,))
+
+    def link(self, gateway: str) -> bool:
+        """Packets pass between monitor and gateway."""
+        return not (
+            self.has(("monitor isolated", *EVERYWHERE))
+            or self.has(("monitor cut from gateway", "gateway cut off", "gateway blackout"), (gateway,))
+        )
+
+    def between(self, one: str, other: str) -> bool:
+        """Packets pass between two gateways."""
+        cut = ("gateway cut off", "gateway blackout")
+        return not (self.has(EVERYWHERE) or self.has(cut, (one,)) or self.has(cut, (other,)))
+
+    def tunnel(self, pair: Pair) -> bool:
+        """The tunnel carries packets."""
+        gateway, site = pair
+        return (
+            self.on(gateway)
+            and self.now >= self._ready[pair]
+            and not self.has(("charon dead", "gateway blackout"), (gateway,))
+            and not self.has(("tunnel cut", "tunnel blackout"), pair)
+            and not self.has(("site down",), (site,))
+            and not self.has(EVERYWHERE)
+        )
+
+    def loss(self, gateway: str) -> float:
+        """Share of round trips with the gateway that are lost."""
+        if self.has(("gateway loses 40 %",), (gateway,)):
+            return 0.4  # one way
+        return 0.19 if self.has(("gateway loses 10 %",), (gateway,)) else 0.0  # 10 % each way
+
+    def way(self, pair: Pair) -> str:
+        """How the gateway's packets for the site leave."""
+        gateway, site = pair
+        if not self.bgp_mode:
+            return "none" if self.probes[pair].stats(self.now, 0.5, 10.0).silent else "tunnel"
+        if self.session[pair]:
+            return "tunnel"
+        others = [o for o in self.gateways if o != gateway and self.session[o, site] and self.on(o)]
+        return "neighbour" if any(self.between(gateway, other) for other in others) else "none"
+
+    # --- change -------------------------------------------------------------------------------------------
+
+    def begin(self, fault: Fault) -> None:
+        """A fault strikes."""
+        self.faults.append(fault)
+        if fault.kind in ("announced stop", "stop instance"):
+            self.at(fault.start + SHUTDOWN, self.settle)
+        self.settle()
+
+    def end(self, fault: Fault) -> None:
+        """A fault is mended."""
+        self.faults.remove(fault)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let every stream, session and truth follow from the faults of the moment."""
+        now = self.now
+        for gateway in self.gateways:
+            self._settle_hosts(gateway)
+            loss = self.loss(gateway)
+            late = 0.3 if self.has(("gateway overloaded",), (gateway,)) else RTT
+            linked = self.link(gateway)
+            self.hearts[gateway].change(now, loss if linked and self.agent(gateway) else 1.0, late)
+            self.pings[gateway].change(now, loss if linked and self.on(gateway) else 1.0)
+            for other in self.gateways:
+                if other != gateway:
+                    heard = self.between(gateway, other) and self.agent(other) and self.agent(gateway)
+                    self.peers[gateway, other].change(now, max(loss, self.loss(other)) if heard else 1.0)
+        for pair in self.pairs:
+            gateway, site = pair
+            loss = max(self.loss(gateway), 0.4 if self.has(("tunnel loses 40 %",), pair) else 0.0)
+            carries = self.tunnel(pair)
+            self.probes[pair].change(now, loss if carries else 1.0)
+            behind = not self.has(("site not behind peer",), pair) and not self.has(("site's servers down",), (site,))
+            self.targets[pair].change(now, loss if carries and behind else 1.0)
+            self._settle_session(pair)
+        self.settle_truth()
+
+    def _settle_hosts(self, gateway: str) -> None:
+        on, agent = self.on(gateway), self.agent(gateway)
+        if on and not self._was_on[gateway]:
+            for site in self.sites:
+                ready = self.now + self.random.uniform(0.5, 6.0)
+                self._ready[gateway, site] = ready
+                self.at(ready, self.settle)
+        if not on:
+            for site in self.sites:
+                self.session[gateway, site] = False
+        if agent and not self._was_agent[gateway]:
+            for site in self.sites:
+                self.probes[gateway, site].restart(self.now)
+                self.targets[gateway, site].restart(self.now)
+            for other in self.gateways:
+                if other != gateway:
+                    self.peers[gateway, other].restart(self.now)
+        self._was_on[gateway], self._was_agent[gateway] = on, agent
+
+    def _settle_session(self, pair: Pair) -> None:
+        """BFD takes half a second to see a dead tunnel, BGP some seconds to come back."""
+        wanted = self.tunnel(pair) and not self.has(("bgp down",), pair)
+        self._turns[pair] += 1
+        turn = self._turns[pair]
+        if wanted == self.session[pair]:
+            return
+        delay = self.random.uniform(0.5, 6.0) if wanted else 0.55
+
+        def turned() -> None:
+            if self._turns[pair] == turn:
+                self.session[pair] = wanted
+                self._turns[pair] += 1
+                self.settle_truth()
+
+        self.at(self.now + delay, turned)
+
+    def settle_truth(self) -> None:
+        """Note what is really so now, for whoever judges the decision later."""
+        now = self.now
+        for pair in self.pairs:
+            gateway, site = pair
+            dead = not (self.tunnel(pair) and (self.session[pair] or not self.bgp_mode))
+            witnesses = [
+                other
+                for other in self.gateways
+                if other != gateway and self.agent(other) and self.link(other) and self.between(gateway, other)
+            ]
+            unheard = not self.link(gateway) and not (witnesses and self.agent(gateway))
+            bad_host = not self.on(gateway) or self.announced(gateway) or unheard
+            self.truth.note(("dead", pair), now, dead or not self.on(gateway))
+            self.truth.note(("bad", pair), now, dead or bad_host or self.has(("site not behind peer",), pair))
+            self.truth.note(("unfit", pair), now, dead or bad_host)
+            self.truth.note(("bad host", gateway), now, bad_host)
+        for site in self.sites:
+            seen = all(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
+            down = all(not self.tunnel((gateway, site)) for gateway in self.gateways)
+            self.truth.note(("site down", site), now, seen and down)
+        self.truth.note("isolated", now, not any(self.link(g) and self.on(g) for g in self.gateways))
+
+    # --- what the monitor sees ------------------------------------------------------------------------------
+
+    def restart_monitor(self) -> None:
+        """Its counts begin anew."""
+        for stream in (*self.hearts.values(), *self.pings.values()):
+            stream.restart(self.now)
+
+    def forget_reports(self) -> None:
+        """A new monitor has no reports."""
+        self._reports.clear()
+
+    def seen(self, gateway: str, heard: bool) -> GatewayEvidence:
+        """What the monitor knows of a gateway; ``heard``: in this monitor's life before this moment."""
+        timing = self.plan.timing
+        heartbeat = self.hearts[gateway].stats(self.now, timing.window, timing.grey_window)
+        if heartbeat.last_answer_age is not None:
+            at = self.now - heartbeat.last_answer_age
+            if gateway not in self._reports or at > self._reports[gateway][0] + 1e-6:
+                self._reports[gateway] = at, self._report(gateway, at)
+            heard = True
+        at_report = self._reports.get(gateway)
+        return GatewayEvidence(
+            heartbeat,
+            self.pings[gateway].stats(self.now, timing.window, timing.grey_window),
+            at_report[1] if at_report else None,
+            self.now - at_report[0] if at_report else None,
+            heard,
+        )
+
+    def _report(self, gateway: str, at: float) -> AgentReport:
+        timing, window = self.plan.timing, self.plan.timing.tunnel_window
+        charon = "dead" if self.has(("charon dead",), (gateway,)) else "alive"
+        tunnels = {}
+        for tunnel in self.plan.tunnels:
+            if tunnel.gateway != gateway:
+                continue
+            pair = (gateway, tunnel.site)
+            down = self.has(("ike down",), pair)
+            bgp = "static" if not self.bgp_mode else "established" if self.session[pair] else "down"
+            tunnels[tunnel.name] = TunnelReport(
+                tunnel.name,
+                "connecting" if down else "established",
+                "installed",
+                self.probes[pair].stats(at, window, timing.grey_window),
+                self.targets[pair].stats(at, window, timing.grey_window),
+                1.0 if self.has(("tunnel mtu",), pair) else 0.0,
+                bgp,
+            )
+        paths = {site: self.way((gateway, site)) for site in self.sites}
+        peers = {o: self.peers[gateway, o].last_answer_age(at) for o in self.gateways if o != gateway}
+        stopping = "host" if self.announced(gateway) else ""
+        return AgentReport("boot", "agent", charon, tunnels, paths, peers, stopping)

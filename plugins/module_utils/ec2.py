@@ -171,7 +171,7 @@ def _answered(answer: Mapping[str, Any]) -> tuple[str, str]:
         message = f"AWS does not accept the credentials: {message}"
     elif code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
         # The encoded message is hundreds of characters that only STS can read.
-        message = f"the credentials lack a permission: {message.split(' Encoded authorization')[0]}"
+        message = f"the credentials lack a permission: {message.split(' Encoded authorization', maxsplit=1)[0]}"
     return code, message
 
 

@@ -12,8 +12,9 @@ from .model import Evidence, GatewayEvidence, Instance, LossStats, Timing, Verdi
 from .verdicts import Judgement, Remark, fresh, grey, one_way_loss, silent
 
 NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
-VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down...
-APART_SHARE = 0.4  # ...and within all of it, if the monitor lost the gateway this much earlier, by a fault of its own
+VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down
+APART_SHARE = 0.4  # of the window: if the monitor lost it this much earlier, its own way there is at fault...
+WITNESS_WINDOWS = 2.0  # ...and the witness, then the only one who could know, must have lost it for this many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
@@ -91,7 +92,7 @@ def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timin
             Verdict.DOWN, "gateway-impaired", f"{name} was never heard and EC2's status checks of it fail."
         )
     for other, age in peer_ages(name, evidence, timing):
-        if age >= timing.window:
+        if age >= WITNESS_WINDOWS * timing.window:
             return Judgement(
                 Verdict.DOWN, "gateway-silent", f"{name} was never heard here, and {other} lost it {age:.1f} s ago."
             )
@@ -119,7 +120,7 @@ def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
     lost = seen.heartbeat.last_answer_age if seen is not None else None
     for other, age in peer_ages(name, evidence, timing):
         apart = lost is None or lost - age > APART_SHARE * timing.window
-        if age < (1.0 if apart else VETO_SHARE) * timing.window:
+        if age < (WITNESS_WINDOWS if apart else VETO_SHARE) * timing.window:
             return other
     return ""
 

@@ -18,7 +18,7 @@ description:
     in another VPC.
   - A swap counts as done when two reads of EC2 agree. When some routes could not be swapped, the others are all the
     same, the module fails, and says for each route what became of it.
-  - It does not look at tunnels; the playbook P(vpnha.aws.failover#playbook) does before it calls this module.
+  - It does not look at tunnels; the playbook C(vpnha.aws.failover) does before it calls this module.
 options:
   gateway:
     description:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -74,9 +75,9 @@ class Fault:
         return f"{self.start:8.2f} to {self.end:8.2f} s: {self.kind} {'/'.join(self.where)}"
 
 
-def draw(plan: Deployment, random: Random, begin: float, finish: float) -> list[Fault]:
-    """The faults of one schedule; half of them strike while an earlier one lasts."""
-    kinds = list(KINDS)
+def draw(plan: Deployment, random: Random, begin: float, finish: float, only: Sequence[str] = ()) -> list[Fault]:
+    """The faults of one schedule, of all kinds or ``only`` some; half of them strike while an earlier one lasts."""
+    kinds = list(only or KINDS)
     weights = [KINDS[kind][0] for kind in kinds]
     faults: list[Fault] = []
     for _ in range(random.randint(3, 8)):

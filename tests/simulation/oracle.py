@@ -122,9 +122,11 @@ class Oracle:
             self.coverage["by EC2's word"] += 1
             return
         announced = self.world.announced(source)
-        if not announced and not truth.within(("bad", (source, site)), now - TRUTH_LAG, now, LEAST_FAULT):
+        lossy = self.world.loss(source) > 0.3 or self.world.has(("tunnel loses 40 %",), (source, site))
+        least = LEAST_FAULT / 2 if lossy else LEAST_FAULT  # what was lost before the fault counts as well
+        if not announced and not truth.within(("bad", (source, site)), now - TRUTH_LAG, now, least):
             raise Violation(13, f"{swap.key} left {source}, which works for {site} ({swap.reason})")
-        host = truth.within(("bad host", source), now - TRUTH_LAG, now, LEAST_FAULT) or announced
+        host = truth.within(("bad host", source), now - TRUTH_LAG, now, least) or announced
         if not host:
             down = [end for begin, end in truth.stretches(("site down", site), now) if end - begin >= TRUTH_LAG]
             if down and now - down[-1] < 8.0:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -192,11 +192,11 @@ def plan_for(random: Random) -> Deployment:
     )
 
 
-def run(seed: int, faults: list[Fault] | None = None) -> Outcome:
-    """Play a schedule to its end or to the first broken promise."""
+def run(seed: int, only: Sequence[str] = ()) -> Outcome:
+    """Play a schedule to its end or to the first broken promise. ``only``: these kinds of faults."""
     random = Random(seed)
     world = World(plan_for(random), random, seed)
-    faults = draw(world.plan, random, FAULTS_FROM, FAULTS_TO) if faults is None else faults
+    faults = draw(world.plan, random, FAULTS_FROM, FAULTS_TO, only)
     outcome = Outcome(seed, faults=[str(fault) for fault in faults])
     oracle = Oracle(world, faults)
     monitor = Monitor(world, oracle, outcome.trace)

@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decision keeps its promises in schedules of faults, and the simulation notices when it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils import invariants
+
+from . import __main__ as command
+from . import schedule
+from .faults import KINDS
+from .mutants import MUTANTS, Mutant, patches
+
+SCHEDULES = 200
+PATIENCE = 60  # schedules within which a planted bug must be found
+
+
+def test_the_promises_hold_in_many_schedules() -> None:
+    coverage: Counter[str] = Counter()
+    broken = []
+    for outcome in command.outcomes(range(1, SCHEDULES + 1), jobs=min(2, os.cpu_count() or 1)):
+        coverage.update(outcome.coverage)
+        if outcome.violation:
+            broken.append(f"seed {outcome.seed}: {outcome.violation}")
+    assert broken == []
+    assert set(KINDS) <= set(coverage), "every kind of fault was met"
+    assert min(coverage["emergency"], coverage["voluntary"], coverage["must leave"]) > 100
+
+
+def test_the_same_seed_gives_the_same_schedule_and_the_same_decisions() -> None:
+    assert schedule.run(4) == schedule.run(4)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_planted_bug_is_found(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    for where, what, instead in patches(mutant):
+        monkeypatch.setattr(where, what, instead)
+    monkeypatch.setattr(invariants, "check", lambda *_: None)  # the simulation must find it without the engine's help
+    for seed in range(1, PATIENCE + 1):
+        outcome = schedule.run(seed, mutant.faults)
+        if outcome.violation:
+            assert outcome.promise in mutant.promises, (seed, outcome.violation)
+            return
+    pytest.fail(f"survived {PATIENCE} schedules")
+
+
+def test_a_failing_seed_is_reported_with_the_command_that_replays_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mutant = MUTANTS[0]
+    monkeypatch.setattr(mutant.where, mutant.what, mutant.instead)
+    seed = next(seed for seed in range(1, 200) if schedule.run(seed).violation)
+    report = tmp_path / "report.json"
+    code = command.main(["--schedules", "1", "--seed", str(seed), "--jobs", "1", "--report", str(report)])
+    assert code == 1
+    assert f"replay: python -m tests.simulation --schedules 1 --seed {seed} --verbose" in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert (found["schedules"], found["violations"], found["failing_seeds"][0]["seed"]) == (1, 1, seed)

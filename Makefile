@@ -94,7 +94,7 @@ integration: deps ## tests in the lab: a real failover over real IPsec
 
 .PHONY: test
 test: deps lint sanity ## everything that CI checks
-	@$(AS_ROOT) $(VENV)/bin/pytest
+	@$(AS_ROOT) $(VENV)/bin/pytest tests/unit tests/simulation tests/integration/test_main_job.py
 
 .PHONY: docs
 docs: venv ## write the pages that are made from the code

@@ -73,7 +73,7 @@ def _check_subnets(problems: Problems, deployment: Deployment) -> None:
             problems.add(where, f"{net} lies outside the VPC ({_listed(vpc)}); choose a part of it.")
         if not 16 <= net.prefixlen <= 28:
             problems.add(where, f"{net} is no size that EC2 allows; make it a /16 to /28.")
-        for other_where, other, _ in subnets[:index]:
+        for other_where, other, _kind in subnets[:index]:
             if net.overlaps(other):
                 problems.add(where, f"{net} overlaps {other_where} ({other}); give each subnet its own part.")
 

@@ -54,7 +54,7 @@ def _decode(problems: Problems, where: str, wanted: Any, value: Any) -> Any:
     elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     elif wanted in (str, int, float, bool):
-        if type(value) is wanted:
+        if isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool)):
             return value
         word = {str: "a string", int: "a whole number", float: "a number", bool: "a truth value"}[wanted]
         problems.add(where, f"{shown(value)} is {kind(value)}, but {word} is needed.")

@@ -129,7 +129,7 @@ class IcmpSocket:
     def receive(self, limit: int = 64) -> list[EchoReply]:
         """Up to ``limit`` replies that are waiting; others' and broken packets are left out."""
         replies: list[EchoReply] = []
-        for _ in range(limit):
+        for _packet in range(limit):
             if self._sock is None:
                 break
             try:

@@ -188,7 +188,7 @@ def from_wire(raw: object) -> AgentReport:
         paths=paths,
         # with a hundred gateways these are most of a report: what is plainly right goes by without a call
         peers={
-            name: age if type(age) is float and 0 <= age < 1e9 else number(age, "a peer's age")
+            name: age if isinstance(age, float) and 0 <= age < 1e9 else number(age, "a peer's age")
             for name, age in reader.mapping("peers").items()
         },
         stopping=reader.one_of("stopping", STOPPING, ""),

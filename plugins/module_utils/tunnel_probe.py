@@ -151,12 +151,12 @@ def burst(paths: Sequence[Path], count: int = 10, interval: float = 0.05, wait: 
     sockets = [IcmpSocket(path.source, path.device) for path in paths]
     token = os.urandom(8)
     sent_at: dict[tuple[int, int], float] = {}
-    trips: list[list[float]] = [[] for _ in paths]
-    errors = ["" for _ in paths]
+    trips: list[list[float]] = [[] for _path in paths]
+    errors = ["" for _path in paths]
 
     def collect(until: float) -> None:
         while sent_at and (left := until - time.monotonic()) > 0:
-            ready, _, _ = select.select([sock for sock in sockets if sock.fileno() >= 0], [], [], left)
+            ready = select.select([sock for sock in sockets if sock.fileno() >= 0], [], [], left)[0]
             now = time.monotonic()
             for sock in ready:
                 index = sockets.index(sock)

@@ -119,7 +119,7 @@ def examine(what: Examination) -> dict[str, Any]:
         results = iter(
             burst([path for subject in what.subjects for path in _paths(subject)], what.count, what.interval)
         )
-        probed = {subject.name: [next(results) for _ in _paths(subject)] for subject in what.subjects}
+        probed = {subject.name: [next(results) for _path in _paths(subject)] for subject in what.subjects}
         sas, seen = _ask(asking, what.subjects) if state == "alive" else ([], {})
     finally:
         asking.close()

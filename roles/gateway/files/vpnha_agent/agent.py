@@ -102,7 +102,7 @@ class Agent:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
         listen = self._config.listen
-        transport, _ = await loop.create_datagram_endpoint(
+        transport, _protocol = await loop.create_datagram_endpoint(
             lambda: AnswerProtocol(self._answerer), (listen, self._config.port)
         )
         stack.callback(transport.close)
@@ -261,7 +261,7 @@ class Agent:
 
 async def _host_stops() -> bool:
     """Whether it is the host that goes down. systemd may be too busy to say so at once."""
-    for _ in range(STATE_TRIES):
+    for _try in range(STATE_TRIES):
         ended = await run("systemctl", "is-system-running", seconds=1.0)
         state = ended.output.strip()
         if state not in ("", "offline", "unknown"):

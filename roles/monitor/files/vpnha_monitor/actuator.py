@@ -63,7 +63,7 @@ class Actuator:
         Reads one small thing over each; without a table id there is nothing to swap either.
         """
         if table_id is not None and not self._stopped.is_set():
-            for _ in range(WARM):
+            for _connection in range(WARM):
                 self._calls.submit(self._touch, table_id)
 
     def stop(self, timeout: float) -> bool:

@@ -104,7 +104,7 @@ class Observer:
 
     def receive(self, now: float) -> None:
         """Take what has arrived."""
-        for _ in range(_AT_ONCE):
+        for _packet in range(_AT_ONCE):
             try:
                 packet, address = self._udp.recvfrom(MAX_PACKET + 1)
             except (BlockingIOError, InterruptedError):

@@ -62,10 +62,6 @@ MUTANTS = (
     ),
     Mutant("no hold-down", (12,), moves, "held", lambda *_: True, ("power off", "tunnel cut")),
     Mutant(
-        "acts when it hears nobody", (1, 3, 4, 12, 13), judge, "hears_nobody", lambda *_: False, _ALL_DARK,
-        also=((judge_gateway, "heard_by", lambda *_: ""),),
-    ),
-    Mutant(
         "trusts what it saw before isolation", (3, 12, 13), decision, "_distrust", lambda state, _now: state, _ALL_DARK,
     ),
     Mutant(

@@ -19,7 +19,7 @@ from . import schedule
 from .faults import KINDS
 from .mutants import MUTANTS, Mutant, patches
 
-SCHEDULES = 200
+SCHEDULES = 180
 PATIENCE = 60  # schedules within which a planted bug must be found
 
 

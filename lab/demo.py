@@ -112,6 +112,8 @@ def main() -> int:
             vpnha_drill_scenarios=list(SCENARIOS),
             vpnha_drill_output=str(OUTPUT),
             vpnha_drill_deploy_seconds=round(deploy_seconds, 1),
+            vpnha_drill_steady_seconds=1,
+            vpnha_drill_hold_seconds=2,
         )
         run("Drill", drill, env)
         return 0 if show(report) else 1

@@ -59,7 +59,7 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
         state = _distrust(state, now)
         state, more = told.tell(state, told.blind_matters(state), now)
         return state, (*notes, *more)
-    state = _remember(state, verdicts, now)
+    state = _remember(state, verdicts, now, drill=evidence.ec2 is not None and evidence.ec2.drill is not None)
     moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
     ordered = {swap.key for swap in swaps}
@@ -119,12 +119,12 @@ def _distrust(state: State, now: float) -> State:
     return replace(state, trusted_from=now, healths=healths)
 
 
-def _remember(state: State, verdicts: Verdicts, now: float) -> State:
+def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> State:
     timing = state.deployment.timing
     # a route that EC2 calls a blackhole tells against its gateway as much as any probe
     dead = {(group.gateway, group.site) for group in state.routes.groups if group.fault == "blackhole"}
     healths: Mapping[Pair, Health] = {
-        pair: remember(state.healths.get(pair, Health()), BLACKHOLE if pair in dead else path, now, timing)
+        pair: remember(state.healths.get(pair, Health()), BLACKHOLE if pair in dead else path, now, timing, drill=drill)
         for pair, path in verdicts.paths.items()
     }
     if all(healths[pair] is state.healths.get(pair) for pair in healths):

@@ -21,17 +21,17 @@ class Scenario:
     does: str  # to ``{gateway}``, for people
     undone: str  # how it is taken back
     limit_ms: float  # the longest outage allowed unless the user says otherwise
-    moves_routes: bool  # whether routes must leave the gateway for it
+    moves_routes: bool = False  # whether a monitor must move routes away from the gateway for it
 
 
 SCENARIOS = {
     "gateway_power_off": Scenario("cut the power of {gateway}", "start {gateway}", 1200.0, True),
     "gateway_stop": Scenario("shut {gateway} down in order", "start {gateway}", 1200.0, True),
-    "ipsec_kill": Scenario("kill strongSwan on {gateway}", "see that strongSwan runs on {gateway}", 1200.0, False),
+    "ipsec_kill": Scenario("kill strongSwan on {gateway}", "see that strongSwan runs on {gateway}", 1200.0),
     "tunnel_block": Scenario(
-        "block all packets between {gateway} and its peers", "lift the block on {gateway}", 1200.0, False
+        "block all packets between {gateway} and its peers", "lift the block on {gateway}", 1200.0
     ),
-    "planned": Scenario("move the routes of {gateway} to {other}", "bring the routes home", 0.0, True),
+    "planned": Scenario("move the routes of {gateway} to {other}", "bring the routes home", 0.0),
 }
 
 

@@ -13,11 +13,12 @@ from .state import Health
 from .verdicts import Judgement
 
 
-def remember(health: Health, path: Judgement, now: float, timing: Timing) -> Health:
+def remember(health: Health, path: Judgement, now: float, timing: Timing, *, drill: bool = False) -> Health:
     """The health after one more verdict.
 
     ``suspect`` breaks nothing but being down: it is what random loss looks like. ``unknown`` breaks everything. A fall
-    counts as a flap once it has lasted for the patience that its verdict asks for.
+    counts as a flap once it has lasted for the patience that its verdict asks for; not while a ``drill`` is running,
+    since what is broken on purpose says nothing of how steady a gateway is.
     """
     if path.verdict is Verdict.UP:
         if health.well_since is not None and health.off_since is None:
@@ -35,6 +36,8 @@ def remember(health: Health, path: Judgement, now: float, timing: Timing) -> Hea
     if health.well_since is not None or (off_since, bad_since) != (health.off_since, health.bad_since):
         health = replace(health, well_since=None, off_since=off_since, bad_since=bad_since)
     if health.armed and (bad_since is None or now - bad_since >= path.patience):
+        if drill:
+            return replace(health, armed=False)
         again = _remembered(health, now, timing)
         hold = min(2 * hold_down(health, now, timing), timing.hold_down_max) if again else 0.0
         health = replace(health, hold=hold, flapped_at=now, armed=False)

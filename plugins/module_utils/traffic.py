@@ -229,19 +229,23 @@ def running(path: Path) -> bool:
     return False
 
 
-def stop(path: Path) -> bool:
-    """End the probe that writes to ``path`` after the answers under way have come; False when none runs."""
+def stop(path: Path, *, discard: bool = False) -> bool:
+    """End the probe that writes to ``path`` after the answers under way have come; False when none runs.
+
+    ``discard``: at once, since nobody will read its record any more.
+    """
     if not running(path):
         return False
     pid = load(path).header.pid
-    for number, seconds in ((signal.SIGTERM, LINGER_SECONDS + 4.0), (signal.SIGKILL, 1.0)):
+    gently = () if discard else ((signal.SIGTERM, LINGER_SECONDS + 4.0),)
+    for number, seconds in (*gently, (signal.SIGKILL, 1.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if not running(path):
                 return True
-            time.sleep(0.05)
+            time.sleep(0.02)
     raise VpnhaError(f"The traffic probe with pid {pid} does not end; end it by hand and try again.")
 
 

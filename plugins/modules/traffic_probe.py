@@ -27,10 +27,11 @@ options:
     description:
       - V(started) starts a probe. It is refused while one of the same name runs.
       - V(collected) returns what the probe has measured so far; the probe may still run.
+      - V(finished) does the same, then ends the probe and removes its record, in one call.
       - V(stopped) ends the probe and keeps its record.
       - V(absent) ends the probe and removes its record.
     type: str
-    choices: [started, collected, stopped, absent]
+    choices: [started, collected, finished, stopped, absent]
     default: collected
   targets:
     description:
@@ -57,12 +58,12 @@ options:
     default: 900
   timeout_ms:
     description:
-      - With O(state=collected), a packet whose answer takes longer than this counts as lost.
+      - With O(state=collected) or O(state=finished), a packet whose answer takes longer than this counts as lost.
     type: float
     default: 1000.0
   windows:
     description:
-      - With O(state=collected), stretches of time to report separately.
+      - With O(state=collected) or O(state=finished), stretches of time to report separately.
     type: list
     elements: dict
     default: []
@@ -79,13 +80,14 @@ options:
         type: float
   optional_responders:
     description:
-      - With O(state=collected), leave out the UDP stream of a target whose responder never answered, and name the
-        target in RV(silent_responders). Its ICMP stream still counts.
+      - With O(state=collected) or O(state=finished), leave out the UDP stream of a target whose responder never
+        answered, and name the target in RV(silent_responders). Its ICMP stream still counts.
     type: bool
     default: false
   steady_seconds:
     description:
-      - With O(state=collected), wait first until for so many seconds every packet of every stream was answered.
+      - With O(state=collected) or O(state=finished), wait first until for so many seconds every packet of every stream
+        was answered.
     type: float
   steady_since:
     description:
@@ -168,13 +170,13 @@ probe:
     worst_late_ms: {description: The latest of them., type: float, sample: 7.2}
 silent_responders:
   description: Targets whose responder never answered, where O(optional_responders) leaves them out.
-  returned: when O(state=collected)
+  returned: when O(state=collected) or O(state=finished)
   type: list
   elements: str
   sample: [192.168.20.10]
 streams:
   description: What was measured, one entry for each target and protocol.
-  returned: when O(state=collected)
+  returned: when O(state=collected) or O(state=finished)
   type: list
   elements: dict
   contains:
@@ -305,6 +307,15 @@ def judge(path: Path, parameters: dict) -> tuple[Record, list[outage.StreamLosse
         sleep(POLL_SECONDS)
 
 
+def remove(path: Path, check_mode: bool) -> bool:
+    """End the probe and remove its record; False when there is neither."""
+    existed = traffic.running(path) or path.exists()
+    if not check_mode:
+        traffic.stop(path, discard=True)
+        path.unlink(missing_ok=True)
+    return existed
+
+
 def run(parameters: dict, check_mode: bool) -> dict:
     """Do what is asked and return the module's result. VpnhaError when it cannot be done."""
     name, state = parameters["name"], parameters["state"]
@@ -319,22 +330,19 @@ def run(parameters: dict, check_mode: bool) -> dict:
             return {"changed": True}
         traffic.start(plan, path)
         return {"changed": True, "probe": probe_of(traffic.load(path), True)}
-    if state == "collected":
+    if state in ("collected", "finished"):
         record, losses = judge(path, parameters)
         streams = [stream_of(one, parameters) for one in losses]
         counted = {one.stream for one in losses}
-        return {
-            "changed": False,
+        measured = {
             "probe": probe_of(record, traffic.running(path)),
             "streams": streams,
             "silent_responders": [s.target for s in record.header.streams if s not in counted],
         }
-    stopped = traffic.running(path) if check_mode else traffic.stop(path)
+        return {"changed": state == "finished" and remove(path, check_mode), **measured}
     if state == "absent":
-        existed = path.exists()
-        if not check_mode:
-            path.unlink(missing_ok=True)
-        return {"changed": stopped or existed}
+        return {"changed": remove(path, check_mode)}
+    stopped = traffic.running(path) if check_mode else traffic.stop(path)
     return {"changed": stopped, **({"probe": probe_of(traffic.load(path), False)} if path.exists() else {})}
 
 
@@ -342,7 +350,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["started", "collected", "stopped", "absent"], "default": "collected"},
+            "state": {
+                "type": "str",
+                "choices": ["started", "collected", "finished", "stopped", "absent"],
+                "default": "collected",
+            },
             "targets": {
                 "type": "list",
                 "elements": "dict",

@@ -344,6 +344,17 @@ def test_row_44_a_gateway_that_flaps_every_45_s_makes_few_swaps_and_loses_its_ro
     assert world.told("flapping", "gw-a/hq")
 
 
+def test_what_a_drill_breaks_is_no_flap() -> None:
+    world = play(hold_down=2.0)
+    for drill, least, most in ((None, 1.9, 2.2), ("d1", 1.9, 2.2), ("d1", 1.9, 2.2), (None, 3.9, 4.2)):
+        world.change_view(drill=drill)
+        world.gateways["gw-a"].power_off()
+        world.run(2)
+        world.gateways["gw-a"].power_on()
+        assert least < world.run_until_moved(10) < most
+        world.run(2)
+
+
 def test_a_quiet_hour_resets_the_hold_down() -> None:
     world = play(hold_down=2.0, flap_memory=200.0)
     for _ in range(6):

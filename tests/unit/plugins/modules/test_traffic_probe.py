@@ -2,10 +2,11 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module traffic_probe refuses bad input in one sentence, before anything is started."""
+"""The module traffic_probe: bad input is refused before anything is started, and what it leaves behind."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,16 @@ def test_check_mode_starts_nothing(tmp_path: Path) -> None:
 def test_ending_what_is_not_there_changes_nothing(tmp_path: Path) -> None:
     assert traffic_probe.run(parameters(tmp_path, state="absent"), check_mode=False) == {"changed": False}
     assert traffic_probe.run(parameters(tmp_path, state="stopped"), check_mode=False) == {"changed": False}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ICMP needs root")
+def test_finishing_returns_what_was_measured_and_leaves_nothing(tmp_path: Path) -> None:
+    traffic_probe.run(parameters(tmp_path, max_seconds=600), check_mode=False)
+    asked = parameters(tmp_path, state="finished", steady_seconds=0.2, steady_timeout=60.0, timeout_ms=50.0)
+    seen = traffic_probe.run(asked, check_mode=True)
+    done = traffic_probe.run(asked, check_mode=False)
+    assert seen["changed"] and seen["probe"]["running"], "check mode ends nothing"
+    assert done["changed"] and [stream["target"] for stream in done["streams"]] == ["127.0.0.1"]
+    assert done["streams"][0]["sent"] >= seen["streams"][0]["sent"] > 0
+    assert list((tmp_path / "records").iterdir()) == []
+    assert traffic_probe.run({**asked, "state": "absent"}, check_mode=False) == {"changed": False}

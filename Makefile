@@ -19,6 +19,7 @@ AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONPATH="$(PYTHONPATH)" ANSIBLE_COLLECT
 
 N ?= 2000
 SEED ?= 1
+REPEAT ?= 20
 HOST ?= app-a
 
 .PHONY: help
@@ -52,6 +53,10 @@ deps: venv ## install the lab's system packages
 .PHONY: demo
 demo: deps ## deploy in the lab, prove traffic, drill failovers, report the outages
 	@$(AS_ROOT) $(PY) -m lab.demo
+
+.PHONY: figures
+figures: deps ## measure the promised figures, each scenario REPEAT times (an hour or more; can be stopped and resumed)
+	@$(AS_ROOT) $(PY) -m lab.figures --repeat $(REPEAT)
 
 .PHONY: lab-up
 lab-up: deps ## start EC2 on this machine, with its sites

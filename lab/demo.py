@@ -28,7 +28,8 @@ from lab.names import REPOSITORY, Names
 API_DELAY_MS = 150  # what the figures of the design are promised at
 SCENARIOS = ("planned", "tunnel_block", "ipsec_kill", "gateway_power_off", "gateway_stop")
 OUTPUT = REPOSITORY / "artifacts" / "demo"
-console = Console(highlight=False)
+WIDTH = 120  # of the table where no terminal says how wide it is, as in CI
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 class StepFailed(Exception):

@@ -46,7 +46,7 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
     if len(pingable) < len(evidence.gateways):
         answering = {name for name, seen in evidence.gateways.items() if seen.icmp.last_answer_age is not None}
         pingable = pingable | answering
-    verdicts = judge(state.deployment, evidence, pingable)
+    verdicts = judge(state.deployment, evidence, pingable, state.verdicts.sites_down)
     state = replace(
         state,
         verdicts=verdicts,

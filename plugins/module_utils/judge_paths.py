@@ -84,8 +84,12 @@ def judge_paths(
     gateways: Mapping[str, Judgement],
     tunnels: Mapping[str, Judgement],
     seen: Mapping[str, GatewayEvidence],
+    were_down: Mapping[str, str],
 ) -> tuple[dict[Pair, Judgement], dict[str, str]]:
-    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it."""
+    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it.
+
+    ``were_down`` are those that were so a moment ago.
+    """
     best: dict[str, dict[str, _Own]] = {site.name: {} for site in deployment.sites}
     for tunnel in deployment.tunnels:
         judgement, owns = tunnels[tunnel.name], best[tunnel.site]
@@ -97,7 +101,7 @@ def judge_paths(
         view = _SiteView(site, gateways, best[site.name], seen, deployment.timing)
         for name in gateways:
             paths[name, site.name] = view.judge(name)
-        text = view.down_everywhere()
+        text = view.down_everywhere(were_down.get(site.name, ""))
         if text:
             down[site.name] = text
     return paths, down
@@ -161,15 +165,20 @@ class _SiteView:
             return own.judgement
         return Judgement(Verdict.UP, "path-up", f"{self._site.name} is reached through {name}.")
 
-    def down_everywhere(self) -> str:
-        """What shows that the site is down through every gateway; empty if it is not."""
-        names = list(self._own)
-        alive = all(self._gateways[name].verdict in _CARRIES for name in names)
-        if names and alive and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
-            return f"No tunnel to {self._site.name} carries packets, through {' or '.join(names)}."
+    def down_everywhere(self, before: str) -> str:
+        """What shows that the site is down through every gateway; empty if it is not.
+
+        A gateway that is down itself says nothing of the site, and one witness alone may have lost its own tunnel: it
+        takes two, if two have tunnels there. ``before`` is what has shown it so far: it holds until a tunnel carries
+        packets again, whatever becomes of the witnesses.
+        """
+        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        enough = 0 < min(2, len(self._own)) <= len(witnesses)
+        if enough and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
+            return f"No tunnel to {self._site.name} carries packets, through {' or '.join(witnesses)}."
         if self._carrying and not self._reaching and all(self._target(name, silent) for name in self._carrying):
             return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
-        return ""
+        return "" if self._carrying else before
 
     def _target(self, name: str, reading: Callable[[LossStats, float, float], bool]) -> bool:
         report, age = _report(self._own[name].tunnel, self._seen.get(name), self._timing)

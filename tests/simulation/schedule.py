@@ -227,9 +227,12 @@ class _Stir:
 def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
     while world.now < end:
         fine = world.now < stir.until or monitor.busy
-        hop = TICK if fine else 2.0 if monitor.waiting else 5.0
-        # a timer in a hop is met at its time, so that what it changes is seen at once
-        world.advance(min(world.now + hop, max(world.next_timer(), world.now + TICK)))
+        if fine:
+            world.advance(world.now + TICK)
+        else:
+            # what a timer changes in a hop is met by the next step, which does not keep time with it
+            hop = 2.0 if monitor.waiting else 5.0
+            world.advance(min(world.now + hop, world.next_timer() + TICK * world.random.random()))
         if monitor.able:
             monitor.step()
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
 from .judge_paths import judge_paths, judge_tunnel, tunnel_remarks
 from .model import Deployment, Evidence, Verdict
-from .verdicts import Judgement, Verdicts
+from .verdicts import Judgement, Remark, Verdicts
 
 __all__ = ["Judgement", "Verdicts", "judge"]
 
@@ -41,9 +41,9 @@ def judge(
         for tunnel in deployment.tunnels
     }
     paths, down = judge_paths(deployment, gateways, tunnels, evidence.gateways, sites_down)
-    remarks = [
-        remark for name, judgement in gateways.items() for remark in gateway_remarks(name, judgement, evidence, timing)
-    ]
+    remarks: list[Remark] = []
+    for name, judgement in gateways.items():
+        remarks += gateway_remarks(name, judgement, evidence, timing)
     for tunnel in deployment.tunnels:
         remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
     return Verdicts(gateways, tunnels, paths, down, remarks=tuple(remarks))

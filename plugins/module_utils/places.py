@@ -192,9 +192,10 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
             fault = "blackhole?" if routes.blackholes.get(key) == routes.version else "blackhole"
         groups.setdefault(Group(gateway, route.zone, site.name, fault), []).append(key)
         carried[gateway] = carried.get(gateway, 0) + 1
+    ordered = sorted(groups, key=lambda one: (one.zone, one.site, one.gateway or "", one.fault))
     return replace(
         routes,
-        groups={group: tuple(keys) for group, keys in groups.items()},
+        groups={group: tuple(groups[group]) for group in ordered},
         carried=carried,
         foreign=foreign,
     )

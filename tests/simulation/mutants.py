@@ -62,6 +62,10 @@ MUTANTS = (
     ),
     Mutant("no hold-down", (12,), moves, "held", lambda *_: True, ("power off", "tunnel cut")),
     Mutant(
+        "acts when it hears nobody", (3,), judge, "hears_nobody", lambda *_: False,
+        ("monitor isolated", "blackout of everything", "power off", "gateway cut off"),
+    ),
+    Mutant(
         "trusts what it saw before isolation", (3, 12, 13), decision, "_distrust", lambda state, _now: state, _ALL_DARK,
     ),
     Mutant(

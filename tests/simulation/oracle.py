@@ -24,6 +24,8 @@ from .faults import Fault
 from .world import SHUTDOWN, World
 
 TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
+NOTICED = 0.06  # seconds before somebody is heard in which the last look at nobody was taken
+WORD_LASTS = 15.0  # seconds that EC2's word on an instance is believed after it has changed: a stale read, and its wait
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
 QUIET = 40.0  # seconds that other faults must be over for that
@@ -82,10 +84,7 @@ class Oracle:
         dead_since = truth.since(("dead", (swap.gateway, site)))
         if dead_since is not None and now - dead_since > TRUTH_LAG:
             raise Violation(1, f"{swap.key} to {swap.gateway}, dead for {site} for {now - dead_since:.2f} s")
-        isolated = truth.since("isolated")
-        window = world.plan.timing.window
-        if (isolated is not None and now - isolated > window + 0.1) or now - trusted < window - 0.01:
-            raise Violation(3, f"{swap.key} swapped by a monitor that is or just was blind")
+        self._check_sight(swap, trusted, now)
         self._check_interface(swap)
         self._check_people(swap, view, source)
         self._check_pace(swap, now)
@@ -93,6 +92,27 @@ class Oracle:
             self._check_voluntary(swap, site, now)
         elif source is not None:
             self._check_emergency(swap, view, source, site, now)
+
+    def _check_sight(self, swap: Swap, trusted: float, now: float) -> None:
+        """A monitor that hears nobody, or was late, does nothing until it has seen enough again."""
+        window = self.world.plan.timing.window
+        if now - trusted < window - 0.01:
+            raise Violation(3, f"{swap.key} swapped {now - trusted:.2f} s after the monitor had been paused")
+        for begin, end in self.world.truth.stretches("isolated", now):
+            noticed = end - begin > window + 0.1 and not self._all_stopped(begin, end)
+            if noticed and now - end < window - NOTICED:
+                raise Violation(3, f"{swap.key} swapped {now - end:.2f} s after nobody was heard")
+
+    def _all_stopped(self, begin: float, end: float) -> bool:
+        """EC2 may have said meanwhile that all gateways stand still: hearing nobody is no isolation then."""
+        return all(
+            any(
+                fault.kind == "stop instance" and fault.where == (gateway,)
+                and fault.start <= end and fault.end + WORD_LASTS >= begin
+                for fault in self.faults
+            )
+            for gateway in self.world.gateways
+        )  # fmt: skip
 
     def on_view(self, view: Ec2View) -> None:
         """The monitor has read EC2: from now on it knows of these interfaces."""

@@ -227,12 +227,12 @@ class _Stir:
 def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
     while world.now < end:
         fine = world.now < stir.until or monitor.busy
-        if fine:
-            world.advance(world.now + TICK)
-        else:
-            # what a timer changes in a hop is met by the next step, which does not keep time with it
+        following = world.now + TICK
+        if not fine:
+            # a monitor has just looked when something happens, and looks again soon after, out of step with it
             hop = 2.0 if monitor.waiting else 5.0
-            world.advance(min(world.now + hop, world.next_timer() + TICK * world.random.random()))
+            following = max(following, min(world.now + hop, world.next_timer() - TICK * world.random.random()))
+        world.advance(following)
         if monitor.able:
             monitor.step()
 

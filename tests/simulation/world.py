@@ -13,6 +13,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     AgentReport,
     Deployment,
     GatewayEvidence,
+    Tunnel,
     TunnelReport,
 )
 
@@ -64,6 +65,7 @@ class World:
         self.ec2 = Ec2Model(plan, random)
         self.now = 0.0
         self.faults: list[Fault] = []  # active ones
+        self._struck: set[tuple[str, tuple[str, ...]]] = set()  # their kinds and places
         self.truth = Truth()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -86,7 +88,7 @@ class World:
         self._was_on = dict.fromkeys(self.gateways, True)
         self._was_agent = dict.fromkeys(self.gateways, True)
         self._reports: dict[str, tuple[float, AgentReport]] = {}
-        self._reported_agent = dict.fromkeys(self.gateways, 0)
+        self._calm_tunnels: dict[Pair, TunnelReport] = {}
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ class World:
 
     def has(self, kinds: Iterable[str], where: tuple[str, ...] = ()) -> bool:
         """Whether a fault of one of the kinds strikes here now."""
-        return any(fault.kind in kinds and fault.where == where for fault in self.faults)
+        return any((kind, where) in self._struck for kind in kinds)
 
     def announced(self, gateway: str) -> bool:
         """Its agent has said that the host goes down."""
@@ -165,7 +167,8 @@ class World:
         """How the gateway's packets for the site leave."""
         gateway, site = pair
         if not self.bgp_mode:
-            return "none" if self.probes[pair].stats(self.now, 0.5, 10.0).silent else "tunnel"
+            calm = self.probes[pair].calm(self.now, 0.5)
+            return "tunnel" if calm or not self.probes[pair].stats(self.now, 0.5, 10.0).silent else "none"
         if self.session[pair]:
             return "tunnel"
         others = [o for o in self.gateways if o != gateway and self.session[o, site] and self.on(o)]
@@ -176,6 +179,7 @@ class World:
     def begin(self, fault: Fault) -> None:
         """A fault strikes."""
         self.faults.append(fault)
+        self._struck.add((fault.kind, fault.where))
         if fault.kind in ("announced stop", "stop instance"):
             self.at(fault.start + SHUTDOWN, self.settle)
         self.settle()
@@ -183,6 +187,7 @@ class World:
     def end(self, fault: Fault) -> None:
         """A fault is mended."""
         self.faults.remove(fault)
+        self._struck = {(other.kind, other.where) for other in self.faults}
         self.settle()
 
     def settle(self) -> None:
@@ -298,25 +303,31 @@ class World:
         )
 
     def _report(self, gateway: str, at: float) -> AgentReport:
-        timing, window = self.plan.timing, self.plan.timing.tunnel_window
         charon = "dead" if self.has(("charon dead",), (gateway,)) else "alive"
         tunnels = {}
         for tunnel in self.plan.tunnels:
             if tunnel.gateway != gateway:
                 continue
-            pair = (gateway, tunnel.site)
-            down = self.has(("ike down",), pair)
-            bgp = "static" if not self.bgp_mode else "established" if self.session[pair] else "down"
-            tunnels[tunnel.name] = TunnelReport(
-                tunnel.name,
-                "connecting" if down else "established",
-                "installed",
-                self.probes[pair].stats(at, window, timing.grey_window),
-                self.targets[pair].stats(at, window, timing.grey_window),
-                1.0 if self.has(("tunnel mtu",), pair) else 0.0,
-                bgp,
-            )
+            tunnels[tunnel.name] = self._tunnel_report(tunnel, at)
         paths = {site: self.way((gateway, site)) for site in self.sites}
         peers = {o: self.peers[gateway, o].last_answer_age(at) for o in self.gateways if o != gateway}
         stopping = "host" if self.announced(gateway) else ""
         return AgentReport("boot", "agent", charon, tunnels, paths, peers, stopping)
+
+    def _tunnel_report(self, tunnel: Tunnel, at: float) -> TunnelReport:
+        """A tunnel's figures; while nothing is amiss, those of an earlier moment, which differ by a probe's age."""
+        pair = (tunnel.gateway, tunnel.site)
+        probe, target, slow = self.probes[pair], self.targets[pair], self.plan.timing.grey_window
+        ike = "connecting" if self.has(("ike down",), pair) else "established"
+        bgp = "static" if not self.bgp_mode else "established" if self.session[pair] else "down"
+        large_loss = 1.0 if self.has(("tunnel mtu",), pair) else 0.0
+        calm = probe.calm(at, slow) and target.calm(at, slow)
+        made = self._calm_tunnels.get(pair) if calm else None
+        if made is not None and (made.ike, made.bgp, made.large_loss) == (ike, bgp, large_loss):
+            return made
+        window = self.plan.timing.tunnel_window
+        probed, reached = probe.stats(at, window, slow), target.stats(at, window, slow)
+        made = TunnelReport(tunnel.name, ike, "installed", probed, reached, large_loss, bgp)
+        if calm:
+            self._calm_tunnels[pair] = made
+        return made

@@ -38,8 +38,8 @@ from tests.unit.plugins.module_utils.scenario import WALL, deployment
 REPORT = Path("artifacts/bench/decision.json")
 SIZES = (2, 20, 100)
 TABLES_EACH = 10  # route tables per gateway, each with one route per site
-WARM = 80  # steps before anything is measured
-STEPS = 400
+WARM = 40  # steps before anything is measured
+STEPS = 200
 STEPS_PER_SECOND = 40  # the daemon's tick
 HEARTBEATS_PER_SECOND = 20
 

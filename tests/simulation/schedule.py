@@ -130,10 +130,11 @@ class Monitor:
         self.oracle.on_results(results, now)
         self.state, actions = decision.step(self.state, evidence, now)
         self.steps += 1
-        sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
         for action in actions:
             self._trace(action)
-        self.oracle.on_actions(actions, self.view, sources, self.trusted)
+        if actions:
+            sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
+            self.oracle.on_actions(actions, self.view, sources, self.trusted)
         for action in actions:
             if isinstance(action, Swap):
                 self._order(action)

@@ -22,7 +22,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .ec2_model import WALL
 from .faults import Fault, draw
 from .oracle import Oracle, Violation
 from .striking import mend, strike
@@ -64,6 +63,7 @@ class Monitor:
         now = self.world.now
         self.life += 1
         self.since = self.trusted = now
+        self.oracle.coverage["promise 10"] += 1
         self.view: Ec2View | None = None
         self.view_began, self.version = now, 0
         self.heard: set[str] = set()
@@ -94,6 +94,7 @@ class Monitor:
         self.paused_at = None
         if self.lag > self.world.plan.timing.loop_lag:
             self.trusted = self.world.now
+            self.oracle.coverage["promise 3"] += 1
             self.world.restart_monitor()
 
     @property
@@ -124,7 +125,7 @@ class Monitor:
         seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
         self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
         evidence = Evidence(
-            seen, self.view, now - self.view_began if self.view else None, self.version, self.lag, WALL + now, results
+            seen, self.view, now - self.view_began if self.view else None, self.version, self.lag, world.wall, results
         )
         self.lag = 0.0
         self.oracle.on_results(results, now)

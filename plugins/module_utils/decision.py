@@ -29,6 +29,7 @@ from .state import Flight, Health, State
 from .verdicts import Judgement, Pair, Verdicts
 
 BLACKHOLE = Judgement(Verdict.DOWN, "route-blackhole", "EC2 says that routes to it are blackholes.")
+UNSEEN = Health()
 FLIGHT_SECONDS = 30.0  # for a swap's result, seconds...
 FLIGHT_SECONDS_EACH = 0.25  # ...and for each that is ordered before it: EC2 takes five a second
 WALL_JUMP = 1.0  # seconds by which the clocks may part within a step; more means that the machine was paused
@@ -46,7 +47,7 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
     if len(pingable) < len(evidence.gateways):
         answering = {name for name, seen in evidence.gateways.items() if seen.icmp.last_answer_age is not None}
         pingable = pingable | answering
-    verdicts = judge(state.deployment, evidence, pingable)
+    verdicts = judge(state.deployment, evidence, pingable, state.verdicts.sites_down)
     state = replace(
         state,
         verdicts=verdicts,
@@ -124,7 +125,7 @@ def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> S
     # a route that EC2 calls a blackhole tells against its gateway as much as any probe
     dead = {(group.gateway, group.site) for group in state.routes.groups if group.fault == "blackhole"}
     healths: Mapping[Pair, Health] = {
-        pair: remember(state.healths.get(pair, Health()), BLACKHOLE if pair in dead else path, now, timing, drill=drill)
+        pair: remember(state.healths.get(pair, UNSEEN), BLACKHOLE if pair in dead else path, now, timing, drill=drill)
         for pair, path in verdicts.paths.items()
     }
     if all(healths[pair] is state.healths.get(pair) for pair in healths):

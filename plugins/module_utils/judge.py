@@ -6,21 +6,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
 from .judge_paths import judge_paths, judge_tunnel, tunnel_remarks
 from .model import Deployment, Evidence, Verdict
-from .verdicts import Judgement, Verdicts
+from .verdicts import Judgement, Remark, Verdicts
 
 __all__ = ["Judgement", "Verdicts", "judge"]
 
 
-def judge(deployment: Deployment, evidence: Evidence, pingable: Collection[str] = ()) -> Verdicts:
+def judge(
+    deployment: Deployment, evidence: Evidence, pingable: Collection[str], sites_down: Mapping[str, str]
+) -> Verdicts:
     """Verdicts on every gateway, tunnel and (gateway, site) of the deployment.
 
-    ``pingable`` are the gateways that have answered ICMP at some time. A monitor that was late, or hears nobody,
-    calls everything ``unknown``: what it saw proves nothing.
+    ``pingable`` are the gateways that have answered ICMP at some time, ``sites_down`` the sites that the last verdicts
+    called down. A monitor that was late, or hears nobody, calls everything ``unknown``: what it saw proves nothing.
     """
     timing = deployment.timing
     if evidence.loop_lag > timing.loop_lag:
@@ -38,13 +40,13 @@ def judge(deployment: Deployment, evidence: Evidence, pingable: Collection[str] 
         )
         for tunnel in deployment.tunnels
     }
-    paths, sites_down = judge_paths(deployment, gateways, tunnels, evidence.gateways)
-    remarks = [
-        remark for name, judgement in gateways.items() for remark in gateway_remarks(name, judgement, evidence, timing)
-    ]
+    paths, down = judge_paths(deployment, gateways, tunnels, evidence.gateways, sites_down)
+    remarks: list[Remark] = []
+    for name, judgement in gateways.items():
+        remarks += gateway_remarks(name, judgement, evidence, timing)
     for tunnel in deployment.tunnels:
         remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
-    return Verdicts(gateways, tunnels, paths, sites_down, remarks=tuple(remarks))
+    return Verdicts(gateways, tunnels, paths, down, remarks=tuple(remarks))
 
 
 def _blind(deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False) -> Verdicts:

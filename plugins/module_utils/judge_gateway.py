@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .model import Evidence, GatewayEvidence, Instance, LossStats, Timing, Verdict
-from .verdicts import Judgement, Remark, fresh, grey, one_way_loss, silent
+from .verdicts import Judgement, Remark, fresh, good, grey, one_way_loss, silent
 
 NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
 VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down
@@ -50,7 +50,7 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
     ):
         share = round(100 * one_way_loss(seen.heartbeat))
         return Judgement(Verdict.GREY, "gateway-grey", f"{name} loses {share} % of its packets each way.")
-    return Judgement(Verdict.UP, "gateway-up", f"{name} answers.")
+    return good("gateway-up", f"{name} answers.")
 
 
 def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
@@ -136,22 +136,26 @@ def hears_nobody(evidence: Evidence, timing: Timing) -> bool:
     return stopped < len(evidence.gateways)
 
 
-def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing: Timing) -> Iterator[Remark]:
+def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing: Timing) -> list[Remark]:
     """What should be told of a gateway besides its verdict."""
+    found: list[Remark] = []
     seen, instance = evidence.gateways.get(name), _instance(name, evidence)
     works = judgement.verdict in (Verdict.UP, Verdict.GREY)
     if seen is not None and works and silent(seen.heartbeat, timing.window):
         text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
-        yield Remark("agent-silent", name, text, timing.agent_silence_warning)
+        found.append(Remark("agent-silent", name, text, timing.agent_silence_warning))
     if instance is None:
-        return
+        return found
     if works and "impaired" in (instance.system_status, instance.instance_status):
         states = f"system {instance.system_status}, instance {instance.instance_status}"
-        yield Remark("status-check-impaired", name, f"EC2's status checks of {name} fail ({states}), but it works.")
+        text = f"EC2's status checks of {name} fail ({states}), but it works."
+        found.append(Remark("status-check-impaired", name, text))
     if instance.eni_id is None:
-        yield Remark("gateway-absent", name, f"{name} has no network interface in EC2.")
+        found.append(Remark("gateway-absent", name, f"{name} has no network interface in EC2."))
     if retiring(name, evidence):
-        yield Remark("gateway-retiring", name, f"EC2 will retire {name}'s {instance.instance_id} within a day.")
+        text = f"EC2 will retire {name}'s {instance.instance_id} within a day."
+        found.append(Remark("gateway-retiring", name, text))
+    return found
 
 
 def retiring(name: str, evidence: Evidence) -> bool:

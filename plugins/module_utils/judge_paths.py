@@ -10,11 +10,11 @@ fine and carry nothing, and packets can pass while IKE is down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .model import Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel, TunnelReport, Verdict
-from .verdicts import Judgement, Pair, Remark, fresh, grey, one_way_loss, silent
+from .verdicts import Judgement, Pair, Remark, fresh, good, grey, one_way_loss, silent
 
 LARGE_LOSS = 0.5  # share of full-size probes lost, while small ones pass, that means an MTU fault
 _CARRIES = (Verdict.UP, Verdict.GREY)
@@ -30,8 +30,9 @@ def judge_tunnel(
     if report is None:
         return Judgement(Verdict.UNKNOWN, "tunnel-unknown", f"There is no recent report on {tunnel.name}.")
     # the site answers over this tunnel only, so its answers prove the tunnel as well as the peer's own do
-    by_target = fresh(report.target, timing.tunnel_window, age) and not fresh(report.probe, timing.tunnel_window, age)
-    if not by_target and not fresh(report.probe, timing.tunnel_window, age):
+    by_probe = fresh(report.probe, timing.tunnel_window, age)
+    by_target = not by_probe and fresh(report.target, timing.tunnel_window, age)
+    if not by_probe and not by_target:
         unanswered = not report.target.sent or silent(report.target, timing.tunnel_window, age)
         if unanswered and silent(report.probe, timing.tunnel_window, age):
             code, why = _reason(report, seen)
@@ -50,7 +51,7 @@ def judge_tunnel(
     if report.large_loss >= LARGE_LOSS:
         share = round(100 * report.large_loss)
         return Judgement(Verdict.GREY, "tunnel-mtu", f"{tunnel.name} loses {share} % of large packets only.")
-    return Judgement(Verdict.UP, "tunnel-up", f"{tunnel.name} carries packets.")
+    return good("tunnel-up", f"{tunnel.name} carries packets.")
 
 
 def _reason(report: TunnelReport, seen: GatewayEvidence | None) -> tuple[str, str]:
@@ -66,17 +67,18 @@ def _reason(report: TunnelReport, seen: GatewayEvidence | None) -> tuple[str, st
     return "tunnel-nothing-returns", "its security associations are up, but nothing comes back"
 
 
-def tunnel_remarks(tunnel: Tunnel, judgement: Judgement, seen: GatewayEvidence | None) -> Iterator[Remark]:
+def tunnel_remarks(tunnel: Tunnel, judgement: Judgement, seen: GatewayEvidence | None) -> list[Remark]:
     """What should be told of a tunnel besides its verdict."""
     if judgement.verdict not in _CARRIES or seen is None or seen.report is None:
-        return
+        return []
     report = seen.report.tunnels[tunnel.name]
     if seen.report.charon != "alive":
         text = f"{tunnel.name} carries packets, but charon on {tunnel.gateway} is {seen.report.charon}."
-        yield Remark("charon-silent-esp-passes", tunnel.name, text, delay=2.0)
-    elif report.ike in ("missing", "connecting"):
+        return [Remark("charon-silent-esp-passes", tunnel.name, text, delay=2.0)]
+    if report.ike in ("missing", "connecting"):
         text = f"{tunnel.name} carries packets, but its IKE SA is {report.ike}."
-        yield Remark("ike-down-esp-passes", tunnel.name, text, delay=2.0)
+        return [Remark("ike-down-esp-passes", tunnel.name, text, delay=2.0)]
+    return []
 
 
 def judge_paths(
@@ -84,20 +86,26 @@ def judge_paths(
     gateways: Mapping[str, Judgement],
     tunnels: Mapping[str, Judgement],
     seen: Mapping[str, GatewayEvidence],
+    were_down: Mapping[str, str],
 ) -> tuple[dict[Pair, Judgement], dict[str, str]]:
-    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it."""
+    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it.
+
+    ``were_down`` are those that were so a moment ago.
+    """
     best: dict[str, dict[str, _Own]] = {site.name: {} for site in deployment.sites}
     for tunnel in deployment.tunnels:
         judgement, owns = tunnels[tunnel.name], best[tunnel.site]
         if tunnel.gateway not in owns or judgement.rank < owns[tunnel.gateway].judgement.rank:
-            owns[tunnel.gateway] = _Own(tunnel, judgement)
+            owns[tunnel.gateway] = _Own(
+                tunnel, judgement, *_target_figures(tunnel, seen.get(tunnel.gateway), deployment.timing)
+            )
     paths: dict[Pair, Judgement] = {}
     down: dict[str, str] = {}
     for site in deployment.sites:
         view = _SiteView(site, gateways, best[site.name], seen, deployment.timing)
         for name in gateways:
             paths[name, site.name] = view.judge(name)
-        text = view.down_everywhere()
+        text = view.down_everywhere(were_down.get(site.name, ""))
         if text:
             down[site.name] = text
     return paths, down
@@ -109,6 +117,8 @@ class _Own:
 
     tunnel: Tunnel
     judgement: Judgement
+    target: LossStats | None  # the probes to the site's targets; None without a recent report
+    age: float  # of those figures, seconds
 
     @property
     def carries(self) -> bool:
@@ -151,29 +161,41 @@ class _SiteView:
         if way in ("none", "neighbour"):
             text = f"{name} has no route to {self._site.name}, although {own.tunnel.name} carries packets."
             return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)
-        others = [other for other in self._reaching if other != name]
-        if others and self._target(name, silent):
-            text = f"{self._site.name} answers through {', '.join(others)}, but not through {name}."
-            return Judgement(Verdict.DOWN, "site-not-behind-peer", text, patience=timing.tunnel_window)
+        if self._target(name, silent):
+            others = [other for other in self._reaching if other != name]
+            if others:
+                text = f"{self._site.name} answers through {', '.join(others)}, but not through {name}."
+                return Judgement(Verdict.DOWN, "site-not-behind-peer", text, patience=timing.tunnel_window)
         if gateway.verdict is Verdict.GREY:
             return Judgement(Verdict.GREY, gateway.code, gateway.text, gateway_wide=True)
         if own.judgement.verdict is Verdict.GREY:
             return own.judgement
-        return Judgement(Verdict.UP, "path-up", f"{self._site.name} is reached through {name}.")
+        return good("path-up", f"{self._site.name} is reached through {name}.")
 
-    def down_everywhere(self) -> str:
-        """What shows that the site is down through every gateway; empty if it is not."""
-        names = list(self._own)
-        alive = all(self._gateways[name].verdict in _CARRIES for name in names)
-        if names and alive and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
-            return f"No tunnel to {self._site.name} carries packets, through {' or '.join(names)}."
+    def down_everywhere(self, before: str) -> str:
+        """What shows that the site is down through every gateway; empty if it is not.
+
+        A gateway that is down itself says nothing of the site, and one witness alone may have lost its own tunnel: it
+        takes two, if two have tunnels there. ``before`` is what has shown it so far: it holds until a tunnel carries
+        packets again, whatever becomes of the witnesses.
+        """
+        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        enough = 0 < min(2, len(self._own)) <= len(witnesses)
+        if enough and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
+            return f"No tunnel to {self._site.name} carries packets, through {' or '.join(witnesses)}."
         if self._carrying and not self._reaching and all(self._target(name, silent) for name in self._carrying):
             return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
-        return ""
+        return "" if self._carrying else before
 
     def _target(self, name: str, reading: Callable[[LossStats, float, float], bool]) -> bool:
-        report, age = _report(self._own[name].tunnel, self._seen.get(name), self._timing)
-        return report is not None and reading(report.target, self._timing.tunnel_window, age)
+        own = self._own[name]
+        return own.target is not None and reading(own.target, self._timing.tunnel_window, own.age)
+
+
+def _target_figures(tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing) -> tuple[LossStats | None, float]:
+    """The figures of the tunnel's probes to the site's targets, and their age in seconds."""
+    report, age = _report(tunnel, seen, timing)
+    return None if report is None else report.target, age
 
 
 def _report(tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing) -> tuple[TunnelReport | None, float]:

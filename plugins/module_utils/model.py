@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Union
 
 # --- What a deployment is ---------------------------------------------------------------------------------
@@ -130,17 +131,21 @@ class Deployment:
 
     def home(self, zone: str) -> Gateway | None:
         """The home gateway of a zone."""
-        for gateway in self.gateways:
-            if zone in gateway.home_zones:
-                return gateway
-        return None
+        return self._homes.get(zone)
 
     def site_of(self, destination: str) -> Site | None:
         """The site that a managed destination belongs to."""
-        for site in self.sites:
-            if destination in site.prefixes:
-                return site
-        return None
+        return self._sites_by_prefix.get(destination)
+
+    # looked up for each route and step: made once; the first one in the description counts
+
+    @cached_property
+    def _homes(self) -> dict[str, Gateway]:
+        return {zone: gateway for gateway in reversed(self.gateways) for zone in gateway.home_zones}
+
+    @cached_property
+    def _sites_by_prefix(self) -> dict[str, Site]:
+        return {prefix: site for site in reversed(self.sites) for prefix in site.prefixes}
 
 
 # --- What EC2 shows -----------------------------------------------------------------------------------------

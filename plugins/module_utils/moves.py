@@ -53,7 +53,7 @@ def wanted(state: State, evidence: Evidence, now: float) -> tuple[list[Move], li
     if evidence.ec2 is None:
         return [], []
     planner = _Planner(state, evidence, evidence.ec2, now)
-    for group in sorted(state.routes.groups, key=lambda one: (one.zone, one.site, one.gateway or "", one.fault)):
+    for group in state.routes.groups:  # in the order of zone, site, gateway
         planner.plan(group)
     return planner.moves, planner.stuck
 
@@ -70,18 +70,18 @@ class _Planner:
 
     def plan(self, group: Group) -> None:
         """Plan the group's move, if there is reason for one and a place to go to."""
-        routes, wall = self._state.routes, self._evidence.wall
-        keys = tuple(key for key in routes.groups[group] if movable(self._view, key, group.gateway, wall))
-        if not keys:
-            return
         for leave in _reasons(self._state, self._evidence, group, self._now):
             targets = self._voluntary(group, leave) if leave.voluntary else self._emergency(group, leave)
-            if targets:
+            if leave.voluntary and not targets:
+                continue
+            wall = self._evidence.wall
+            routes = self._state.routes.groups[group]
+            keys = tuple(key for key in routes if movable(self._view, key, group.gateway, wall))
+            if keys and targets:
                 self._move(group, leave, targets[0], keys)
-                return
-            if not leave.voluntary:
+            elif keys:
                 self.stuck.append(Stuck(group, leave, "no-healthy-gateway", keys))
-                return
+            return
 
     def _move(self, group: Group, leave: Leave, target: str, keys: tuple[RouteKey, ...]) -> None:
         if leave.voluntary:

@@ -5,8 +5,8 @@
 """Where the managed routes stand: EC2's last word, corrected by what was done since.
 
 A read can be stale, and a call that timed out may have been applied. So a swap that was accepted is believed until two
-later reads, some seconds apart, agree on something else; one whose outcome is not known is tried again only after
-a read that began later.
+later reads, some seconds apart, agree on another gateway, or one shows what is no gateway's; one whose outcome is
+not known is tried again only after a read that began later.
 """
 
 from __future__ import annotations
@@ -100,13 +100,17 @@ def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed:
 
 def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) -> Routes:
     began = now - (evidence.ec2_age or 0.0)
+    owners = {instance.eni_id: name for name, instance in view.instances.items() if instance.eni_id}
+    gateway_of_eni = {**routes.gateway_of_eni, **owners}
     beliefs: dict[RouteKey, Belief] = {}
     for key, belief in routes.beliefs.items():
         route = view.routes.get(key)
-        kept = _weigh(belief, route.eni_id if route is not None else None, evidence.ec2_version, began, now)
+        shown = route.eni_id if route is not None else None
+        if began >= belief.at and shown not in gateway_of_eni:
+            continue  # it led to a gateway before our swap as well: no stale read shows this, a person has done it
+        kept = _weigh(belief, shown, evidence.ec2_version, began, now)
         if kept is not None:
             beliefs[key] = kept
-    owners = {instance.eni_id: name for name, instance in view.instances.items() if instance.eni_id}
     interfaces = {
         name: _interface(routes.interfaces.get(name), instance.eni_id, now) for name, instance in view.instances.items()
     }
@@ -118,7 +122,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) ->
         version=evidence.ec2_version,
         beliefs=beliefs,
         blackholes=blackholes,
-        gateway_of_eni={**routes.gateway_of_eni, **owners},
+        gateway_of_eni=gateway_of_eni,
         interfaces=interfaces,
     )
     # what has not been tried again for long is no longer wanted
@@ -192,9 +196,10 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
             fault = "blackhole?" if routes.blackholes.get(key) == routes.version else "blackhole"
         groups.setdefault(Group(gateway, route.zone, site.name, fault), []).append(key)
         carried[gateway] = carried.get(gateway, 0) + 1
+    ordered = sorted(groups, key=lambda one: (one.zone, one.site, one.gateway or "", one.fault))
     return replace(
         routes,
-        groups={group: tuple(keys) for group, keys in groups.items()},
+        groups={group: tuple(groups[group]) for group in ordered},
         carried=carried,
         foreign=foreign,
     )

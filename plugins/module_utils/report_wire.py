@@ -22,6 +22,7 @@ BGP = ("established", "down", "unknown", "static")
 CHARON = ("alive", "hung", "dead")
 PATHS = ("tunnel", "neighbour", "none")
 STOPPING = ("", "agent", "host")
+MOST_MS = 10**12  # an age beyond is nonsense
 
 
 class WireError(ValueError):
@@ -64,7 +65,7 @@ def to_wire(report: AgentReport) -> dict[str, Any]:
             for tunnel in report.tunnels.values()
         ],
         "paths": dict(report.paths),
-        "peers": {name: _rounded(age) for name, age in report.peers.items()},
+        "peers_ms": {name: None if age is None else round(1000 * age) for name, age in report.peers.items()},
         "counters": dict(report.counters),
     }
 
@@ -142,6 +143,12 @@ def number(value: object, what: str) -> float | None:
     return result
 
 
+def _peer_age(value: object) -> None:
+    """What is no whole number of milliseconds may only be null: that peer was never heard."""
+    if value is not None:
+        raise WireError(f"a peer's age is not a whole number from 0 to {MOST_MS}")
+
+
 def _loss_from_wire(raw: object) -> LossStats:
     reader = _Reader(raw)
     sent, lost = reader.count("sent"), reader.count("lost")
@@ -186,10 +193,10 @@ def from_wire(raw: object) -> AgentReport:
         charon=reader.one_of("charon", CHARON),
         tunnels={tunnel.name: tunnel for tunnel in tunnels},
         paths=paths,
-        # with a hundred gateways these are most of a report: what is plainly right goes by without a call
+        # with a hundred gateways these are most of a report: whole numbers, and what is plainly right needs no call
         peers={
-            name: age if isinstance(age, float) and 0 <= age < 1e9 else number(age, "a peer's age")
-            for name, age in reader.mapping("peers").items()
+            name: age / 1000 if type(age) is int and 0 <= age <= MOST_MS else _peer_age(age)
+            for name, age in reader.mapping("peers_ms").items()
         },
         stopping=reader.one_of("stopping", STOPPING, ""),
         counters={zone: count(packets, "a counter") for zone, packets in reader.mapping("counters").items()},

@@ -96,7 +96,7 @@ class Routes:
     beliefs: Mapping[RouteKey, Belief] = field(default_factory=dict)
     blackholes: Mapping[RouteKey, int] = field(default_factory=dict)  # the first read that said so
     moves: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntary ones of the last hour
-    groups: Mapping[Group, tuple[RouteKey, ...]] = field(default_factory=dict)
+    groups: Mapping[Group, tuple[RouteKey, ...]] = field(default_factory=dict)  # by zone, site, gateway, fault
     carried: Mapping[str, int] = field(default_factory=dict)  # gateway -> number of routes that lead to it
     foreign: Mapping[RouteKey, str] = field(default_factory=dict)  # a person's -> what they point at
 

@@ -134,8 +134,10 @@ def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
         if group.fault == "blackhole":
             text = f"EC2 calls {counted(keys)} of zone {group.zone} for {group.site} to {group.gateway} a blackhole."
             yield ("route-blackhole", f"{group.gateway}/{group.site}"), Matter(text)
+        if path is None or path.verdict is not Verdict.DOWN:
+            continue
         pinned = [key for key in keys if _pinned(view, key.table_id, wall)]
-        if pinned and path is not None and path.verdict is Verdict.DOWN:
+        if pinned:
             what = f"{counted(pinned)} of zone {group.zone} for {group.site}"
             text = f"{what} pinned to {group.gateway}, which does not work: {path.text}"
             yield ("pinned-to-broken", f"{group.gateway}/{group.site}"), Matter(text, PATH_DELAY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from .model import LossStats, Verdict
 
@@ -39,6 +40,12 @@ class Judgement:
     def rank(self) -> int:
         """0 for the best verdict."""
         return _BEST_FIRST.index(self.verdict)
+
+
+@lru_cache(maxsize=4096)
+def good(code: str, text: str) -> Judgement:
+    """An ``up``. Nearly all judgements are: each is made once, not in each step."""
+    return Judgement(Verdict.UP, code, text)
 
 
 @dataclass(frozen=True)
@@ -86,4 +93,5 @@ def one_way_loss(stats: LossStats) -> float:
 
 def grey(stats: LossStats, threshold: float) -> bool:
     """Loses more than the threshold over the long window."""
-    return stats.slow_full and one_way_loss(stats) >= threshold
+    # fewer packets are lost each way than probes are: where few probes are, no root need be drawn
+    return stats.slow_full and stats.slow_loss >= threshold and one_way_loss(stats) >= threshold

@@ -22,7 +22,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .ec2_model import WALL
 from .faults import Fault, draw
 from .oracle import Oracle, Violation
 from .striking import mend, strike
@@ -64,6 +63,7 @@ class Monitor:
         now = self.world.now
         self.life += 1
         self.since = self.trusted = now
+        self.oracle.coverage["promise 10"] += 1
         self.view: Ec2View | None = None
         self.view_began, self.version = now, 0
         self.heard: set[str] = set()
@@ -94,6 +94,7 @@ class Monitor:
         self.paused_at = None
         if self.lag > self.world.plan.timing.loop_lag:
             self.trusted = self.world.now
+            self.oracle.coverage["promise 3"] += 1
             self.world.restart_monitor()
 
     @property
@@ -124,16 +125,17 @@ class Monitor:
         seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
         self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
         evidence = Evidence(
-            seen, self.view, now - self.view_began if self.view else None, self.version, self.lag, WALL + now, results
+            seen, self.view, now - self.view_began if self.view else None, self.version, self.lag, world.wall, results
         )
         self.lag = 0.0
         self.oracle.on_results(results, now)
         self.state, actions = decision.step(self.state, evidence, now)
         self.steps += 1
-        sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
         for action in actions:
             self._trace(action)
-        self.oracle.on_actions(actions, self.view, sources, self.trusted)
+        if actions:
+            sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
+            self.oracle.on_actions(actions, self.view, sources, self.trusted)
         for action in actions:
             if isinstance(action, Swap):
                 self._order(action)
@@ -227,9 +229,12 @@ class _Stir:
 def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
     while world.now < end:
         fine = world.now < stir.until or monitor.busy
-        hop = TICK if fine else 2.0 if monitor.waiting else 5.0
-        # a timer in a hop is met at its time, so that what it changes is seen at once
-        world.advance(min(world.now + hop, max(world.next_timer(), world.now + TICK)))
+        following = world.now + TICK
+        if not fine:
+            # a monitor has just looked when something happens, and looks again soon after, out of step with it
+            hop = 2.0 if monitor.waiting else 5.0
+            following = max(following, min(world.now + hop, world.next_timer() - TICK * world.random.random()))
+        world.advance(following)
         if monitor.able:
             monitor.step()
 

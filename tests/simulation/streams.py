@@ -63,6 +63,7 @@ class Stream:
         self.born = self.watched = born
         self._segments = [_Segment(self._first(born), 0, 0.0, RTT, seed)]
         self._alive_again = self._segments[0].first  # the first probe after the last silence
+        self._clean_since = born  # since when every probe has been answered in time; never, if one is not
 
     @property
     def condition(self) -> tuple[float, float]:
@@ -77,6 +78,7 @@ class Stream:
         if self._segments[-1].loss >= 1.0 and (first - self._segments[-1].first) * EVERY >= SILENCE:
             self._alive_again = first
         self._segments.append(_Segment(first, self._segments[-1].lost_before(first), loss, rtt, self.seed))
+        self._clean_since = self.phase + first * EVERY if loss <= 0.0 and rtt <= DUE else math.inf
 
     def restart(self, t: float, forget: bool = True) -> None:
         """Whoever counts begins anew; with ``forget`` it does not know the last answer either."""
@@ -84,16 +86,17 @@ class Stream:
         if forget:
             self.born = t
 
+    def calm(self, now: float, seconds: float) -> bool:
+        """Whether nothing has been amiss for so long that its figures only repeat."""
+        return now - max(self._clean_since, self.watched) > seconds + EVERY
+
     def stats(self, now: float, window: float, slow_window: float) -> LossStats:
         """What a ``LossWindow`` that was fed with these probes says."""
-        segment = self._segments[-1]
-        if segment.loss <= 0.0 and segment.rtt <= DUE:
-            clean_since = max(self.phase + segment.first * EVERY, self.watched)
-            if now - clean_since > slow_window + EVERY:  # the usual case, at once
-                answered = self._last(now - segment.rtt)
-                sent = answered - self._first(now - window) + 1
-                age = now - (self.phase + answered * EVERY + segment.rtt)
-                return LossStats(sent, 0, True, age, 0.0, True)
+        if self.calm(now, slow_window):  # the usual case, at once
+            rtt = self._segments[-1].rtt
+            answered = self._last(now - rtt)
+            sent = answered - self._first(now - window) + 1
+            return LossStats(sent, 0, True, now - (self.phase + answered * EVERY + rtt), 0.0, True)
         since, last = self._first(self.watched), self._last(now)
         low = max(since, self._first(now - window))
         sent, lost = self._count(low, last, now)
@@ -127,6 +130,9 @@ class Stream:
 
     def last_answer_age(self, now: float) -> float | None:
         """Seconds since the last answer came; None if none came since the counting was born."""
+        if self.calm(now, SILENCE):
+            rtt = self._segments[-1].rtt
+            return now - (self.phase + self._last(now - rtt) * EVERY + rtt)
         k, born = self._last(now), self._first(self.born)
         while k >= born:
             segment = self._segment(k)

@@ -13,10 +13,11 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     AgentReport,
     Deployment,
     GatewayEvidence,
+    Tunnel,
     TunnelReport,
 )
 
-from .ec2_model import Ec2Model
+from .ec2_model import WALL, Ec2Model
 from .faults import Fault
 from .streams import RTT, Stream
 
@@ -63,7 +64,9 @@ class World:
         self.bgp_mode = plan.sites[0].routing == "bgp"
         self.ec2 = Ec2Model(plan, random)
         self.now = 0.0
+        self.skew = 0.0  # of the monitor's wall clock, seconds
         self.faults: list[Fault] = []  # active ones
+        self._struck: set[tuple[str, tuple[str, ...]]] = set()  # their kinds and places
         self.truth = Truth()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -86,7 +89,7 @@ class World:
         self._was_on = dict.fromkeys(self.gateways, True)
         self._was_agent = dict.fromkeys(self.gateways, True)
         self._reports: dict[str, tuple[float, AgentReport]] = {}
-        self._reported_agent = dict.fromkeys(self.gateways, 0)
+        self._calm_tunnels: dict[Pair, TunnelReport] = {}
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -94,6 +97,11 @@ class World:
         """Do something at a time."""
         self._count += 1
         heapq.heappush(self._timers, (t, self._count, do))
+
+    @property
+    def wall(self) -> float:
+        """What the monitor's wall clock shows."""
+        return WALL + self.now + self.skew
 
     def next_timer(self) -> float:
         """When the next thing is due."""
@@ -110,7 +118,7 @@ class World:
 
     def has(self, kinds: Iterable[str], where: tuple[str, ...] = ()) -> bool:
         """Whether a fault of one of the kinds strikes here now."""
-        return any(fault.kind in kinds and fault.where == where for fault in self.faults)
+        return any((kind, where) in self._struck for kind in kinds)
 
     def announced(self, gateway: str) -> bool:
         """Its agent has said that the host goes down."""
@@ -165,7 +173,8 @@ class World:
         """How the gateway's packets for the site leave."""
         gateway, site = pair
         if not self.bgp_mode:
-            return "none" if self.probes[pair].stats(self.now, 0.5, 10.0).silent else "tunnel"
+            calm = self.probes[pair].calm(self.now, 0.5)
+            return "tunnel" if calm or not self.probes[pair].stats(self.now, 0.5, 10.0).silent else "none"
         if self.session[pair]:
             return "tunnel"
         others = [o for o in self.gateways if o != gateway and self.session[o, site] and self.on(o)]
@@ -176,6 +185,7 @@ class World:
     def begin(self, fault: Fault) -> None:
         """A fault strikes."""
         self.faults.append(fault)
+        self._struck.add((fault.kind, fault.where))
         if fault.kind in ("announced stop", "stop instance"):
             self.at(fault.start + SHUTDOWN, self.settle)
         self.settle()
@@ -183,6 +193,7 @@ class World:
     def end(self, fault: Fault) -> None:
         """A fault is mended."""
         self.faults.remove(fault)
+        self._struck = {(other.kind, other.where) for other in self.faults}
         self.settle()
 
     def settle(self) -> None:
@@ -266,6 +277,8 @@ class World:
             seen = all(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             down = all(not self.tunnel((gateway, site)) for gateway in self.gateways)
             self.truth.note(("site down", site), now, seen and down)
+            lost = all(self.truth.since(("dead", (gateway, site))) is not None for gateway in self.gateways)
+            self.truth.note(("no way", site), now, lost)
         self.truth.note("isolated", now, not any(self.link(g) and self.on(g) for g in self.gateways))
 
     # --- what the monitor sees ------------------------------------------------------------------------------
@@ -298,25 +311,31 @@ class World:
         )
 
     def _report(self, gateway: str, at: float) -> AgentReport:
-        timing, window = self.plan.timing, self.plan.timing.tunnel_window
         charon = "dead" if self.has(("charon dead",), (gateway,)) else "alive"
         tunnels = {}
         for tunnel in self.plan.tunnels:
             if tunnel.gateway != gateway:
                 continue
-            pair = (gateway, tunnel.site)
-            down = self.has(("ike down",), pair)
-            bgp = "static" if not self.bgp_mode else "established" if self.session[pair] else "down"
-            tunnels[tunnel.name] = TunnelReport(
-                tunnel.name,
-                "connecting" if down else "established",
-                "installed",
-                self.probes[pair].stats(at, window, timing.grey_window),
-                self.targets[pair].stats(at, window, timing.grey_window),
-                1.0 if self.has(("tunnel mtu",), pair) else 0.0,
-                bgp,
-            )
+            tunnels[tunnel.name] = self._tunnel_report(tunnel, at)
         paths = {site: self.way((gateway, site)) for site in self.sites}
         peers = {o: self.peers[gateway, o].last_answer_age(at) for o in self.gateways if o != gateway}
         stopping = "host" if self.announced(gateway) else ""
         return AgentReport("boot", "agent", charon, tunnels, paths, peers, stopping)
+
+    def _tunnel_report(self, tunnel: Tunnel, at: float) -> TunnelReport:
+        """A tunnel's figures; while nothing is amiss, those of an earlier moment, which differ by a probe's age."""
+        pair = (tunnel.gateway, tunnel.site)
+        probe, target, slow = self.probes[pair], self.targets[pair], self.plan.timing.grey_window
+        ike = "connecting" if self.has(("ike down",), pair) else "established"
+        bgp = "static" if not self.bgp_mode else "established" if self.session[pair] else "down"
+        large_loss = 1.0 if self.has(("tunnel mtu",), pair) else 0.0
+        calm = probe.calm(at, slow) and target.calm(at, slow)
+        made = self._calm_tunnels.get(pair) if calm else None
+        if made is not None and (made.ike, made.bgp, made.large_loss) == (ike, bgp, large_loss):
+            return made
+        window = self.plan.timing.tunnel_window
+        probed, reached = probe.stats(at, window, slow), target.stats(at, window, slow)
+        made = TunnelReport(tunnel.name, ike, "installed", probed, reached, large_loss, bgp)
+        if calm:
+            self._calm_tunnels[pair] = made
+        return made

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -42,7 +42,7 @@ TICK = 0.05
 WALL = 1_700_000_000.0
 
 
-def deployment(letters: str = "ab", routing: str = "bgp", **timing: float) -> Deployment:
+def deployment(letters: Sequence[str] = "ab", routing: str = "bgp", **timing: float) -> Deployment:
     """A zone and a gateway for each letter, and the sites hq and plant with a tunnel to every gateway."""
     sites = (
         Site("hq", ("192.168.10.0/24",), ("192.168.10.10",), routing),

@@ -238,6 +238,21 @@ def test_row_40_a_route_that_a_person_pointed_elsewhere_is_told_and_left_alone_u
     assert world.told("route-foreign", str(HQ_A), resolved=True)
 
 
+def test_a_route_that_a_person_takes_soon_after_our_swap_is_theirs_at_the_first_read() -> None:
+    world = play(routing="static")
+    world.tunnel("hq-gw-a").cut()
+    world.run(5)
+    world.tunnel("hq-gw-a").mend()
+    world.run(5)
+    world.swaps.clear()
+    world.point(HQ_A, "eni-foreign")
+    world.run(0.5)
+    assert world.told("route-foreign", str(HQ_A))
+    world.tunnel("hq-gw-b").cut()
+    world.run(3)
+    assert world.moved() == {("zone-b", "hq", "gw-a")}
+
+
 def test_row_61_a_persons_failover_stays_although_the_home_gateway_is_healthy_until_the_pin_ends() -> None:
     world = play()
     expires = world.evidence().wall + 600

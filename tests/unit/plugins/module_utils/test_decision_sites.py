@@ -131,6 +131,58 @@ def test_row_23_a_site_that_is_down_moves_nothing_and_is_told_once_also_when_it_
     assert [note.code for _at, note in world.notes if not note.resolved] == ["site-down"]
 
 
+@pytest.mark.parametrize("letters", ["ab", "abc"])
+def test_a_gateway_that_breaks_while_a_site_is_down_does_not_end_the_sites_outage(letters: str) -> None:
+    world = play(letters)
+    for letter in letters:
+        world.tunnel(f"hq-gw-{letter}").cut()
+    world.run(20)
+    broken = f"gw-{letters[-1]}"
+    world.change_instance(broken, source_dest_check=True)
+    world.run(20)
+    assert world.told("site-down", "hq", resolved=True) == []
+    assert [note.subject for note in world.told("site-down")] == ["hq"]
+    world.swaps.clear()  # the other site's routes have left the broken gateway
+    world.change_instance(broken, source_dest_check=False)
+    world.tunnel(f"hq-{broken}").mend()
+    world.run(6)
+    for letter in letters[:-1]:
+        world.tunnel(f"hq-gw-{letter}").mend()
+    world.run(20)
+    assert world.moved() == set()
+    assert world.told("site-down", "hq", resolved=True)
+
+
+def test_two_witnesses_are_enough_if_the_third_gateway_was_down_before() -> None:
+    world = play("abc")
+    world.gateways["gw-c"].power_off()
+    world.run(10)
+    world.swaps.clear()
+    world.tunnel("hq-gw-a").cut()
+    world.tunnel("hq-gw-b").cut()
+    world.run(20)
+    world.tunnel("hq-gw-b").mend()
+    world.run(6)
+    world.tunnel("hq-gw-a").mend()
+    world.run(20)
+    assert world.swaps == []
+    assert world.told("site-down", "hq", resolved=True)
+
+
+def test_one_witness_alone_may_have_lost_its_own_tunnel_and_is_left_as_soon_as_there_is_another() -> None:
+    world = play(routing="static")
+    world.gateways["gw-a"].power_off()
+    world.run(10)
+    world.tunnel("hq-gw-b").cut()
+    world.run(20)
+    assert world.told("site-down") == []
+    assert world.told("tunnel-nothing-returns", "hq-gw-b")
+    world.swaps.clear()
+    world.gateways["gw-a"].power_on()
+    assert world.run_until_moved(3) < 1.0
+    assert world.moved() == {("zone-a", "hq", "gw-a"), ("zone-b", "hq", "gw-a")}
+
+
 def test_after_a_sites_outage_routes_leave_a_tunnel_that_stays_down() -> None:
     world = play()
     world.tunnel("hq-gw-a").cut()

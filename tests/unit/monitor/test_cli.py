@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -105,6 +108,20 @@ def test_bad_configuration(
     error = capsys.readouterr().err
     assert said in error and "short" not in error.replace("shorter", "")
     assert run("status", "--config", str(file), monkeypatch=monkeypatch) == 1
+
+
+def test_malformed_configuration_as_a_person_types_it(tmp_path: Path) -> None:
+    """One sentence with the place, exit code 1, and the file as it was."""
+    file = tmp_path / "monitor.yml"
+    text = "monitor: mon-a\nkeys: [abc\nlisten: 0.0.0.0:9784\n"
+    file.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "vpnha_monitor.cli", "check-config", str(file)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (1, "")
+    (sentence,) = said.stderr.splitlines()
+    assert sentence.startswith(f"{file}, line 3, column ") and sentence.endswith("; mend that line.")
+    assert file.read_text(encoding="utf-8") == text
 
 
 def test_missing_configuration(

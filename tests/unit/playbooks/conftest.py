@@ -70,12 +70,16 @@ class Person:
     def play(
         self, name: str, variables: Mapping[str, Any] | str, *options: str, collections: str | None = None
     ) -> Told:
-        """Runs ``ansible-playbook vpnha.aws.NAME -i DIRECTORY`` with the variables, or that text, as group_vars."""
+        """Runs ``ansible-playbook vpnha.aws.NAME -i DIRECTORY`` with the variables, or that text, as group_vars.
+
+        ``name`` may also be the path of a playbook. ``collections``: where collections are, else this checkout.
+        """
         (self.directory / "group_vars").mkdir(exist_ok=True)
         (self.directory / "hosts.yml").write_text(HOSTS)
         text = variables if isinstance(variables, str) else yaml.safe_dump(dict(variables))
         (self.directory / "group_vars" / "all.yml").write_text(text)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "VPNHA_"))}
+        ours = ("AWS_", "VPNHA_", "ANSIBLE_", "PYTHONPATH")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         environment |= {
             "ANSIBLE_COLLECTIONS_PATH": collections or str(ROOT / ".build" / "collections"),
             "ANSIBLE_NOCOLOR": "1",
@@ -83,8 +87,9 @@ class Person:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+        book = name if "/" in name else f"vpnha.aws.{name}"
         done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), f"vpnha.aws.{name}", "-i", self.directory, *options],
+            [Path(sys.executable).with_name("ansible-playbook"), "-i", self.directory, *options, book],
             env=environment | self.environment,
             cwd=self.directory,
             stdout=subprocess.PIPE,

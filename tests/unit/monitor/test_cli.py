@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -58,6 +59,35 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert {"failover", "failback", "pinned", "paused"} <= {event["code"] for event in listed}
     assert set(listed[0]) == {"wall", "code", "subject", "text", "evidence", "resolved"}
     assert "Monitor mon-a has started." in world.vpnha("events").stdout
+
+
+def test_person_hears_whether_packets_follow(world: World) -> None:
+    """Measured by the agents' counters; by `vpnha follow`, what the playbooks ask, as well."""
+    world.start()
+    time.sleep(1.0)
+    world.traffic(world.zone_a, "gw-a")
+
+    def follow_the_route() -> None:
+        world.until(lambda: world.target(world.zone_a) == "gw-b")
+        world.traffic(world.zone_a, "gw-b")
+
+    before = world.status()
+    packets = threading.Thread(target=follow_the_route)
+    packets.start()
+    moved = json.loads(world.vpnha("failover", "--to", "gw-b", "--zone", world.zone_a, "--json").stdout)
+    packets.join()
+    assert [row["carrying"] for row in moved["routes"]] == [True]
+    assert moved["text"].endswith(f"gw-b carries packets of {world.zone_a}.")
+    routes = [row | {"carrying": None} for row in moved["routes"]]
+    asked = world.vpnha("follow", stdin=json.dumps({"before": before, "routes": routes}))
+    assert json.loads(asked.stdout) == [
+        {"gateway": "gw-b", "zone": world.zone_a, "carrying": True, "text": f"gw-b carries packets of {world.zone_a}."}
+    ]
+    lost = json.loads(world.vpnha("failback", "--zone", world.zone_a, "--json").stdout)
+    assert [row["carrying"] for row in lost["routes"]] == [False], "the packets still go through gw-b"
+    assert "gw-a has seen no packet" in lost["text"] and not lost["failed"]
+    refused = world.vpnha("follow", stdin="nonsense")
+    assert refused.returncode == 1 and refused.stderr.startswith("Standard input is no status")
 
 
 def test_no_monitor_runs(world: World) -> None:

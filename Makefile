@@ -73,13 +73,16 @@ lab-shell: venv ## a shell on a host of the lab: make lab-shell HOST=gw-a
 # --- checks -------------------------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: venv ## ruff, mypy --strict, yamllint, ansible-lint, changelog
+lint: venv ## ruff, mypy --strict, yamllint, ansible-lint, changelog, documentation of plugins and roles
 	ruff check .
 	ruff format --check .
 	mypy -p ansible_collections.vpnha.aws.plugins.module_utils -p vpnha_monitor -p vpnha_agent -p lab
 	yamllint --strict .
 	ansible-lint --offline --profile production
 	antsibull-changelog lint
+	@# it copies what git lists of a collection: of amazon.aws in .venv, which git ignores, that would be nothing
+	GIT_CEILING_DIRECTORIES=$(realpath $(VENV)) \
+	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --skip-rstcheck .
 
 .PHONY: sanity
 sanity: venv ## ansible-test sanity

@@ -45,6 +45,7 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
                 _sweep(names)  # the state of EC2 died with its process: what is left of it has no owner
                 if not sites_only:
                     preflight.ports((names.endpoint_port, names.api_port))
+                preflight.inotify()
             golden.build(names, progress)
             _start(names, progress, sites_only=sites_only)
     except BaseException:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from lab.errors import LabError
@@ -29,6 +30,8 @@ _PROGRAMS = {
 }
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SPACE = 300_000_000  # bytes that the hosts' disks and logs need
+_WATCHES = 65  # inotify instances that the shipped deployment's hosts and the sites take: each systemd has several
+_PROC = Path("/proc")
 
 
 def root() -> None:
@@ -74,6 +77,28 @@ def kernel() -> None:
         raise LabError("There is no /dev/net/tun, which the gateways' tunnels need: load the kernel module tun.")
     if "overlay" not in Path("/proc/filesystems").read_text(encoding="ascii"):
         raise LabError("The kernel has no overlay file system, which the hosts' disks need: load the module overlay.")
+
+
+def inotify() -> None:
+    """Refuse a machine whose root has too few inotify instances left: hosts would stop in the middle of booting."""
+    limit = int((_PROC / "sys/fs/inotify/max_user_instances").read_text(encoding="ascii"))
+    used = sum(map(_inotify_instances, _PROC.glob("[0-9]*")))
+    if limit - used < _WATCHES:
+        raise LabError(
+            f"Of root's {limit} inotify instances {max(limit - used, 0)} are free, and a lab takes about {_WATCHES}: "
+            f"allow more with `sysctl fs.inotify.max_user_instances={max(512, 2 * limit)}`, or stop another lab."
+        )
+
+
+def _inotify_instances(process: Path) -> int:
+    """How many a process of ours has open; 0 for others, and for one that has just ended."""
+    found = 0
+    with suppress(OSError):
+        if process.stat().st_uid == os.geteuid():
+            for descriptor in (process / "fd").iterdir():
+                with suppress(FileNotFoundError):
+                    found += str(descriptor.readlink()) == "anon_inode:inotify"
+    return found
 
 
 def state_directory(names: Names) -> None:

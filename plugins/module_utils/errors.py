@@ -20,6 +20,14 @@ class DescriptionError(VpnhaError):
         self.sentences: tuple[str, ...] = tuple(sentences)
         super().__init__(" ".join(self.sentences))
 
+    @property
+    def message(self) -> str:
+        """All of it for a person who looks at a task that failed: a line for each sentence where there are several."""
+        if len(self.sentences) == 1:
+            return f"The deployment's description is wrong. {self.sentences[0]}"
+        lines = "\n".join(f"- {sentence}" for sentence in self.sentences)
+        return f"The deployment's description has {len(self.sentences)} problems:\n{lines}"
+
 
 class Ec2Error(VpnhaError):
     """A call to EC2 failed: ``doing`` is what was being done, ``code`` AWS's error code or ``"timeout"``.

@@ -159,10 +159,21 @@ def leads_to_internet(table: Item) -> bool:
 def problems(network: Network, found: Found) -> list[str]:
     """Every reason to refuse, one sentence each; empty if nothing forbids the work."""
     return [
+        *_elsewhere(network, found),
         *_subnet_problems(network, found),
         *_interface_problems(network, found),
         *_public_problems(network, found),
         *_app_problems(network, found),
+    ]
+
+
+def _elsewhere(network: Network, found: Found) -> list[str]:
+    return [
+        f"{tags.to_dict(eni.get('TagSet')).get('Name', 'a host')} is in another VPC: its interface "
+        f"{eni['NetworkInterfaceId']} is in {eni['VpcId']}, not in {network.vpc_id}; tear that down first, or give "
+        "this deployment another name."
+        for eni in found.interfaces
+        if eni["VpcId"] != network.vpc_id
     ]
 
 
@@ -200,11 +211,8 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
             continue
         eni_id = eni["NetworkInterfaceId"]
         if eni["VpcId"] != network.vpc_id:
-            out.append(
-                f"{wanted.name} is in another VPC: its interface {eni_id} is in {eni['VpcId']}, not in "
-                f"{network.vpc_id}; tear that down first, or give this deployment another name."
-            )
-        elif eni["SubnetId"] != wanted.subnet_id or eni["PrivateIpAddress"] != wanted.address:
+            continue
+        if eni["SubnetId"] != wanted.subnet_id or eni["PrivateIpAddress"] != wanted.address:
             out.append(
                 f"{wanted.name}'s interface {eni_id} has {eni['PrivateIpAddress']} in {eni['SubnetId']}, which cannot "
                 f"become {wanted.address} in {wanted.subnet_id}; correct the description, or delete the interface."

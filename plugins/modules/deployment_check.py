@@ -13,15 +13,21 @@ description:
   - Reads the C(vpnha_) variables that describe a deployment and returns them normalised, with defaults filled in and
     without secrets.
   - Fails with one sentence for each thing that is wrong, all of them at once, saying what, where and how to mend it.
+  - A variable that cannot be read at all, because the file or vault that it comes from cannot be, is named with its
+    place and the reason, before anything else is looked at.
   - Calls nothing and changes nothing; it is the first task of every playbook and role of this collection.
 options:
   description:
     description:
       - The variables, each under its own name, like V(vpnha_deployment), V(vpnha_zones) or V(vpnha_sites).
+      - If it is left out, the play's own variables are read.
       - Names that begin with C(vpnha_) and are not part of a description are ignored, unless they look misspelt.
       - Never logged as a whole; pre-shared keys and the heartbeat key appear in no message and no result.
     type: dict
-    required: true
+  vpc:
+    description:
+      - What EC2 says of the VPC, in the form of V(vpnha_vpc), and taken instead of it.
+    type: dict
 requirements:
   - Python 3.11 or newer
 attributes:
@@ -34,7 +40,13 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Check the deployment's description
+- name: Check the deployment that the play's variables describe
+  vpnha.aws.deployment_check:
+  delegate_to: localhost
+  run_once: true
+  register: vpnha_checked
+
+- name: Check one that is put together
   vpnha.aws.deployment_check:
     description:
       vpnha_deployment: "{{ vpnha_deployment }}"
@@ -109,12 +121,6 @@ remarks:
   type: list
   elements: str
   sample: ["Site plant has tunnels to gw-a only: if that gateway fails, it is cut off."]
-problems:
-  description: Everything that is wrong, one sentence each.
-  returned: failure
-  type: list
-  elements: str
-  sample: ["vpnha_region: this is missing; give the AWS region, like eu-central-1."]
 """
 
 from typing import Any
@@ -128,16 +134,18 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import Descriptio
 def main() -> None:
     """Check the description, and return it normalised."""
     module = AnsibleModule(
-        argument_spec={"description": {"type": "dict", "required": True, "no_log": True}},
+        argument_spec={"description": {"type": "dict", "no_log": True}, "vpc": {"type": "dict"}},
         supports_check_mode=True,
     )
-    variables = module.params["description"]
+    variables = dict(module.params["description"] or {})
+    if module.params["vpc"] is not None:
+        variables["vpnha_vpc"] = module.params["vpc"]
     # no_log on the whole would also blank every name and address in the result: hide the secrets only
     module.no_log_values = set(_secrets(variables))
     try:
         deployment = description.parse(variables)
     except DescriptionError as error:
-        module.fail_json(msg=_message(error.sentences), problems=list(error.sentences))
+        module.fail_json(msg=error.message)
     remarks = description.remarks(deployment)
     for remark in remarks:
         module.warn(remark)
@@ -155,13 +163,6 @@ def _secrets(value: Any, secret: bool = False) -> list[str]:
     if isinstance(value, list):
         return [found for member in value for found in _secrets(member, secret)]
     return [str(value)] if secret and value not in (None, "") and not isinstance(value, bool) else []
-
-
-def _message(sentences: tuple[str, ...]) -> str:
-    if len(sentences) == 1:
-        return f"The deployment's description is wrong. {sentences[0]}"
-    lines = "\n".join(f"- {sentence}" for sentence in sentences)
-    return f"The deployment's description has {len(sentences)} problems:\n{lines}"
 
 
 if __name__ == "__main__":

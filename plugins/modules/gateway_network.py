@@ -234,7 +234,8 @@ def run(module: AnsibleAWSModule) -> network_build.Outcome:
     want = wanted(module.params)
     found = network.read(client, want)
     if problems := network.problems(want, found):
-        raise VpnhaError(" ".join(problems))
+        lines = "".join(f"\n- {problem}" for problem in problems)
+        raise VpnhaError(problems[0] if len(problems) == 1 else f"{len(problems)} things stand in the way:{lines}")
     return network_build.build(client, want, found, module.check_mode, time.time())
 
 

@@ -157,8 +157,10 @@ routes:
       returned: always
     carrying:
       description:
-        - Always null here. Whether the new gateway forwards the zone's packets is counted by its agent, which only
-          monitors hear; C(vpnha status) on a monitor shows it.
+        - Whether the new gateway counts the zone's packets. Always null here, since only monitors hear the agents'
+          counters.
+        - The playbooks C(vpnha.aws.failover) and C(vpnha.aws.failback) ask a monitor after the swap, and say for each
+          zone whether its packets follow; so does C(vpnha failover) on a monitor, which fills this in.
       type: bool
       returned: always
     milliseconds:

@@ -62,8 +62,11 @@ def test_status_answers_the_question_of_the_night(deployed: Lab) -> None:
 
 def test_a_failover_is_pinned_a_deploy_leaves_it_and_failback_ends_it(deployed: Lab) -> None:
     home = app_routes(deployed)
+    deployed.shell("app-a", "systemd-run", "--unit=chatter", "ping", "-q", "-i", "0.2", "192.168.10.10")
     moved = deployed.play("failover", vpnha_zones_to_move=["eu-central-1a"], vpnha_to="gw-b", vpnha_pin_minutes=10)
+    deployed.shell("app-a", "systemctl", "stop", "chatter")
     assert moved.code == 0
+    assert "gw-b carries packets of eu-central-1a." in moved.output
     away = app_routes(deployed)
     assert away != home and len(set(away.values())) == 1
     assert deployed.play("deploy").code == 0

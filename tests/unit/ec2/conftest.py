@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +23,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Zone,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import read_view
+from tests.unit.endpoint_process import endpoint
 
-HERE = Path(__file__).parent
 REGION = "eu-central-1"
 A, B = "eu-central-1a", "eu-central-1b"
 HQ, PLANT = "192.168.10.0/24", "192.168.20.0/24"
@@ -39,17 +35,8 @@ NUMBERS = itertools.count(1)
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint's address. One for each file: it gets slower with each VPC that it holds."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[2]), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
-    with subprocess.Popen(
-        [sys.executable, str(HERE.parent / "lab_api" / "fake_endpoint.py"), str(tmp_path_factory.mktemp("lab"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.stdin.close()
+    with endpoint(tmp_path_factory.mktemp("lab")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

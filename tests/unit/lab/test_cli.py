@@ -77,6 +77,29 @@ def test_a_full_disk_is_told_before_anything_is_made(names: Names, monkeypatch: 
         preflight.state_directory(names)
 
 
+def test_too_few_inotify_instances_are_told_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_PROC", tmp_path)
+    limit = tmp_path / "sys" / "fs" / "inotify" / "max_user_instances"
+    limit.parent.mkdir(parents=True)
+    for process, instances in (("1", 40), ("22", 24)):
+        (tmp_path / process / "fd").mkdir(parents=True)
+        for number in range(instances):
+            (tmp_path / process / "fd" / str(number)).symlink_to("anon_inode:inotify")
+        (tmp_path / process / "fd" / "socket").symlink_to("socket:[1]")
+    limit.write_text("129\n")
+    preflight.inotify()
+    limit.write_text("128\n")
+    wanted = (
+        r"Of root's 128 inotify instances 64 are free.*`sysctl fs.inotify.max_user_instances=512`, or stop another lab"
+    )
+    with pytest.raises(LabError, match=wanted):
+        preflight.inotify()
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+    preflight.inotify()  # those are another user's
+
+
 def test_a_directory_that_overlayfs_cannot_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="VPNHA_LAB_DIR"):
         preflight.state_directory(Names("t1", tmp_path / "a:b", 4700))

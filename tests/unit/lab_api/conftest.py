@@ -6,20 +6,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 
-HERE = Path(__file__).parent
-REPOSITORY = HERE.parents[2]
+from tests.unit.endpoint_process import endpoint
+
 REGION = "eu-central-1"
 
 Client = Callable[..., Any]
@@ -28,17 +24,8 @@ Client = Callable[..., Any]
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint's address."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
-    with subprocess.Popen(
-        [sys.executable, str(HERE / "fake_endpoint.py"), str(tmp_path_factory.mktemp("lab"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.stdin.close()
+    with endpoint(tmp_path_factory.mktemp("lab")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -322,14 +322,14 @@ class World:
         self.process.kill()
         self.process.wait()
 
-    def vpnha(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def vpnha(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command ``vpnha``."""
         env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         env["PYTHONPATH"] = os.pathsep.join(sys.path)
         command = [sys.executable, "-m", "vpnha_monitor.cli", *arguments]
         if arguments[0] != "check-config":
             command += ["--config", str(self.config)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     def status(self) -> dict[str, Any] | None:
         """/status; None while it does not answer."""

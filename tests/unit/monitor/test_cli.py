@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -57,6 +61,35 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert "Monitor mon-a has started." in world.vpnha("events").stdout
 
 
+def test_person_hears_whether_packets_follow(world: World) -> None:
+    """Measured by the agents' counters; by `vpnha follow`, what the playbooks ask, as well."""
+    world.start()
+    time.sleep(1.0)
+    world.traffic(world.zone_a, "gw-a")
+
+    def follow_the_route() -> None:
+        world.until(lambda: world.target(world.zone_a) == "gw-b")
+        world.traffic(world.zone_a, "gw-b")
+
+    before = world.status()
+    packets = threading.Thread(target=follow_the_route)
+    packets.start()
+    moved = json.loads(world.vpnha("failover", "--to", "gw-b", "--zone", world.zone_a, "--json").stdout)
+    packets.join()
+    assert [row["carrying"] for row in moved["routes"]] == [True]
+    assert moved["text"].endswith(f"gw-b carries packets of {world.zone_a}.")
+    routes = [row | {"carrying": None} for row in moved["routes"]]
+    asked = world.vpnha("follow", stdin=json.dumps({"before": before, "routes": routes}))
+    assert json.loads(asked.stdout) == [
+        {"gateway": "gw-b", "zone": world.zone_a, "carrying": True, "text": f"gw-b carries packets of {world.zone_a}."}
+    ]
+    lost = json.loads(world.vpnha("failback", "--zone", world.zone_a, "--json").stdout)
+    assert [row["carrying"] for row in lost["routes"]] == [False], "the packets still go through gw-b"
+    assert "gw-a has seen no packet" in lost["text"] and not lost["failed"]
+    refused = world.vpnha("follow", stdin="nonsense")
+    assert refused.returncode == 1 and refused.stderr.startswith("Standard input is no status")
+
+
 def test_no_monitor_runs(world: World) -> None:
     """A sentence that says how to start it; what a person decides works all the same."""
     said = world.vpnha("status")
@@ -105,6 +138,20 @@ def test_bad_configuration(
     error = capsys.readouterr().err
     assert said in error and "short" not in error.replace("shorter", "")
     assert run("status", "--config", str(file), monkeypatch=monkeypatch) == 1
+
+
+def test_malformed_configuration_as_a_person_types_it(tmp_path: Path) -> None:
+    """One sentence with the place, exit code 1, and the file as it was."""
+    file = tmp_path / "monitor.yml"
+    text = "monitor: mon-a\nkeys: [abc\nlisten: 0.0.0.0:9784\n"
+    file.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "vpnha_monitor.cli", "check-config", str(file)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (1, "")
+    (sentence,) = said.stderr.splitlines()
+    assert sentence.startswith(f"{file}, line 3, column ") and sentence.endswith("; mend that line.")
+    assert file.read_text(encoding="utf-8") == text
 
 
 def test_missing_configuration(

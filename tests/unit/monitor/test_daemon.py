@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 
 import yaml
@@ -150,6 +151,28 @@ def test_failover_without_a_journal(world: World) -> None:
     assert "journal-failed" in [event["code"] for event in status["events"]]
     world.agents["gw-a"].die()
     world.until(lambda: world.target(world.zone_a) == "gw-b")
+
+
+def test_full_disk_under_the_journal(world: World) -> None:
+    """`vpnha status` says it in one sentence, and routes move all the same."""
+    small = world.directory / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "vpnha-test", small], check=True)
+    try:
+        (small / "ballast").write_bytes(bytes(12 * 1024))
+        world.configure(journal=str(small / "journal.sqlite"))
+        running(world)
+        world.until(lambda: world.status()["journal"]["failing"])
+        said = world.vpnha("status")
+        assert said.returncode == 0
+        assert said.stdout.count(f"The journal {small / 'journal.sqlite'} cannot be written") == 1, said
+        assert "full" in said.stdout and "failover works without it" in said.stdout, said
+        assert "Traceback" not in said.stdout + said.stderr + world.log.read_text()
+        world.agents["gw-a"].die()
+        world.until(lambda: world.target(world.zone_a) == "gw-b")
+    finally:
+        world.kill()
+        subprocess.run(["umount", small], check=True)
 
 
 def test_corrupt_journal_is_put_aside(world: World) -> None:

@@ -15,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,7 +23,7 @@ import typer
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
 
-from . import cli_output, config, journal, orders
+from . import cli_output, config, followed, journal, orders
 from .cli_time import since as parse_since
 
 app = typer.Typer(
@@ -123,8 +124,9 @@ def failover(
     """Move routes to a gateway, and pin them there."""
     loaded = config.load(path)
     which = orders.Which(zone, table, site)
-    done = orders.failover(loaded, _verdicts(loaded), which, to=to, minutes=minutes, force=force)
-    _done(done, as_json)
+    before = _verdicts(loaded)
+    done = orders.failover(loaded, before, which, to=to, minutes=minutes, force=force)
+    _done(_followed(loaded, before, done), as_json)
 
 
 @app.command()
@@ -141,8 +143,24 @@ def failback(
     """Move routes back to their home gateways, and clear their pins."""
     loaded = config.load(path)
     which = orders.Which(zone, table, site)
-    done = orders.failback(loaded, _verdicts(loaded), which, take_over=take_over, force=force)
-    _done(done, as_json)
+    before = _verdicts(loaded)
+    done = orders.failback(loaded, before, which, take_over=take_over, force=force)
+    _done(_followed(loaded, before, done), as_json)
+
+
+@app.command(hidden=True)
+def follow(path: ConfigPath = config.DEFAULT_PATH) -> None:
+    """For the playbooks: say of routes that were swapped elsewhere whether the zones' packets follow.
+
+    Standard input is JSON: ``before``, what `vpnha status --json` printed then, and ``routes`` of route_swap.
+    """
+    loaded = config.load(path)
+    try:
+        given = json.load(sys.stdin)
+        found = followed.follow(given["before"], given["routes"], lambda: ask(loaded))
+    except (ValueError, KeyError, TypeError) as error:
+        raise VpnhaError(f"Standard input is no status from before with the routes of a swap: {error}.") from error
+    _print_json([asdict(one) for one in found])
 
 
 @app.command("check-config")
@@ -189,6 +207,23 @@ def _verdicts(loaded: config.MonitorConfig) -> dict[str, Any] | None:
         return ask(loaded)
     except VpnhaError:
         return None
+
+
+def _followed(loaded: config.MonitorConfig, before: dict[str, Any] | None, done: orders.Done) -> orders.Done:
+    """The same with what the monitor says of each moved zone's packets; without a monitor nothing is known of them."""
+    if before is None:
+        return done
+    try:
+        found = followed.follow(before, done.details["routes"], lambda: ask(loaded))
+    except VpnhaError:
+        return done
+    known = {(one.gateway, one.zone): one.carrying for one in found}
+    rows = [
+        row if row["action"] == "none" else row | {"carrying": known.get((row["after"], row["zone"]))}
+        for row in done.details["routes"]
+    ]
+    text = " ".join([done.text, *(one.text for one in found)])
+    return replace(done, text=text, details={**done.details, "routes": rows})
 
 
 def _scope(gateway: str, table: str, deployment: bool) -> str:

@@ -106,6 +106,10 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"Paused: {pause['name'] or 'the deployment'} until {_when(pause['until'])}")
     if found["drill"]:
         out.print(f"A drill is running: {found['drill']}")
+    if found["config"]["error"]:
+        out.print(f"The configuration that was read last is not in force: {found['config']['error']}")
+    if found["journal"]["error"]:
+        out.print(found["journal"]["error"])
 
 
 def events(found: Sequence[Event]) -> None:

@@ -84,6 +84,7 @@ class House:
             journal={
                 "path": str(monitor.journal.path),
                 "failing": monitor.journal.failing,
+                "error": monitor.journal.error,
                 "dropped": monitor.journal.dropped + self._lines.dropped,
             },
             refused=monitor.observer.refused,

@@ -73,6 +73,7 @@ class Journal:
         self.path = path
         self.dropped = 0
         self.failing = False
+        self.error = ""  # why it cannot be written, one sentence
         self._tell = tell
         self._queue: queue.Queue[Event] = queue.Queue(capacity)
         self._stop = threading.Event()
@@ -140,6 +141,7 @@ class Journal:
         self._written += len(batch)
         if self.failing:
             self.failing = False
+            self.error = ""
             self._tell(Trouble("recovered", f"The journal {self.path} can be written again."))
 
     def _connect(self) -> sqlite3.Connection:
@@ -166,14 +168,12 @@ class Journal:
         except (sqlite3.Error, OSError):
             self._database = None
         if not self.failing:
-            self.failing = True
-            self._tell(
-                Trouble(
-                    "failed",
-                    f"The journal {self.path} cannot be written ({error}); failover works without it, "
-                    f"events are kept in memory up to {self._queue.maxsize}.",
-                )
+            self.error = (
+                f"The journal {self.path} cannot be written ({error}); failover works without it, "
+                f"events are kept in memory up to {self._queue.maxsize}."
             )
+            self.failing = True
+            self._tell(Trouble("failed", self.error))
 
     def _move_aside(self, error: Exception) -> None:
         aside = self.path.with_name(f"{self.path.name}.corrupt-{int(time.time())}")

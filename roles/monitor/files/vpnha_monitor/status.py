@@ -227,6 +227,7 @@ def _gateway(
         "rtt_ms": None if rtt is None else round(rtt * 1000, 2),
         "report_age": _rounded(figures.report_age),
         "charon": figures.report.charon if figures.report else None,
+        "counters": dict(figures.report.counters) if figures.report else None,
         "instance": None if instance is None else asdict(instance),
     }
 

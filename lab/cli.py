@@ -101,13 +101,20 @@ def steps() -> Iterator[Callable[[str], None]]:
 @app.command()
 def up(
     sites_only: Annotated[bool, typer.Option("--sites-only", help="Only the sites, without the EC2 endpoint.")] = False,
+    deployment: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VPNHA_LAB_DEPLOYMENT",
+            help="A file of variables that differ from the shipped ones; ansible-playbook needs it as well.",
+        ),
+    ] = None,
 ) -> None:
     """Build the images if needed, start EC2, boot the sites. What runs already stays as it is."""
     from lab import lifecycle
 
     names = Names.from_env()
     with steps() as step:
-        lifecycle.up(names, step, sites_only=sites_only)
+        lifecycle.up(names, step, sites_only=sites_only, deployment=deployment)
     if not sites_only:
         console.print(f'EC2 is at {endpoint.controller_url(names)}: [bold]eval "$(python -m lab env)"[/]')
 

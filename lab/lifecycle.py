@@ -31,12 +31,16 @@ _NSPAWN = Path("/run/systemd/nspawn")
 _UP = "up"  # the cgroup of a running ``up`` and all that it starts
 
 
-def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
+def up(names: Names, progress: Progress, *, sites_only: bool = False, deployment: Path | None = None) -> None:
     """Build the images if needed, start the endpoint and boot the sites; what runs already stays as it is.
 
-    ``sites_only``: without the EC2 endpoint. Raises LabError; what this call has started is then gone again.
+    ``sites_only``: without the EC2 endpoint. ``deployment``: a file of variables that differ from the shipped ones.
+    Raises LabError; what this call has started is then gone again.
     """
+    from lab import siteboot  # it needs the engine, which a lab that only goes down does not
+
     _preflight(names)
+    variables = siteboot.read_variables(deployment) if deployment is not None else None
     fresh = True
     try:
         with _alone(names, progress):
@@ -45,6 +49,7 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
                 _sweep(names)  # the state of EC2 died with its process: what is left of it has no owner
                 if not sites_only:
                     preflight.ports((names.endpoint_port, names.api_port))
+            siteboot.choose(names, variables, fresh=fresh)
             golden.build(names, progress)
             _start(names, progress, sites_only=sites_only)
     except BaseException:

@@ -24,7 +24,7 @@ from rich.table import Table
 from lab import endpoint, preflight, registry
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.image import Images
+from lab.image import RELEASES, USUAL, Images
 from lab.names import REPOSITORY, Names
 
 app = typer.Typer(
@@ -150,7 +150,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         ],
         "faults": [{"id": fault.id, "kind": fault.kind, "since": fault.since} for fault in faults.in_force(names)],
         "captures": capture.running(names),
-        "images": {which: _image(names, which) for which in ("base", "golden")},
+        "images": {which: _image(names, which) for each in RELEASES.values() for which in (each.base, each.golden)},
     }
     if as_json:
         print(json.dumps(found, indent=2))
@@ -208,12 +208,16 @@ def env() -> None:
 
 
 @app.command()
-def image() -> None:
+def image(
+    release: Annotated[str, typer.Option(help=f"Of Debian: {' or '.join(RELEASES)}.")] = USUAL.suite,
+) -> None:
     """Build the hosts' images, unless they are up to date."""
     from lab import lifecycle
 
+    if release not in RELEASES:
+        raise LabError(f"--release is {release!r}: give one of {', '.join(RELEASES)}.")
     with steps() as step:
-        lifecycle.build_images(Names.from_env(), step)
+        lifecycle.build_images(Names.from_env(), step, RELEASES[release])
 
 
 @app.command()

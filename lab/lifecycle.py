@@ -21,7 +21,7 @@ from pathlib import Path
 from lab import cgroups, endpoint, golden, preflight, procs
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.image import Images
+from lab.image import USUAL, Images, Release
 from lab.names import Names
 
 Progress = Callable[[str], None]
@@ -58,11 +58,11 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False, deployment
         raise
 
 
-def build_images(names: Names, progress: Progress) -> str:
-    """Build both images; returns the golden one's hash."""
+def build_images(names: Names, progress: Progress, release: Release = USUAL) -> str:
+    """Build a release's two images; returns the golden one's hash."""
     _preflight(names)
     with _alone(names, progress):
-        return golden.build(names, progress)
+        return golden.build(names, progress, release)
 
 
 def down(names: Names, progress: Progress) -> bool:

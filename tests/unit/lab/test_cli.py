@@ -117,6 +117,13 @@ def test_a_wrong_command_line_says_what_is_wrong(
     assert "explode" in said.err and "Traceback" not in said.err
 
 
+def test_an_unknown_release_is_one_sentence(
+    names: Names, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "image", "--release", "potato") == 1
+    assert "'potato': give one of trixie, bookworm" in sentence(capsys)
+
+
 def test_a_deployment_that_is_not_there_is_told_before_anything_is_made(
     names: Names, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,8 +76,10 @@ class Lab:
 
 
 def lab_env() -> dict[str, str]:
-    """The environment that names the tests' own lab."""
-    return {**os.environ, "VPNHA_LAB_NAME": "vpnhatest", "VPNHA_LAB_PORT": "4866"}
+    """The environment that names the tests' own lab; another one where two checkouts are tested at once."""
+    name = os.environ.get("VPNHA_TEST_LAB_NAME", "vpnhatest")
+    port = os.environ.get("VPNHA_TEST_LAB_PORT", "4866")
+    return {**os.environ, "VPNHA_LAB_NAME": name, "VPNHA_LAB_PORT": port}
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Variant:
 
     up: tuple[str, ...] = ()  # options of ``lab up``
     play: tuple[str, ...] = ()  # options of every playbook
+    release: str = ""  # of Debian, whose images are needed besides the usual ones
 
 
 SHIPPED = Variant()
@@ -115,6 +118,9 @@ class Labs:
     def _start(variant: Variant) -> Lab:
         env = lab_env()
         starter = Lab(env)
+        if variant.release:
+            built = starter.command("image", "--release", variant.release, timeout=1500)
+            assert built.returncode == 0, built.stdout + built.stderr
         up = starter.command("up", *variant.up, timeout=1500)
         assert up.returncode == 0, up.stdout + up.stderr
         for line in starter.command("env").stdout.splitlines():

@@ -88,7 +88,7 @@ def _place(names: Names, where: str) -> tuple[str, str, str]:
 
     At an instance packets of a site may come in clear from its own VPC; it must not send them out towards the site.
     """
-    prefixes = siteboot.prefixes(siteboot.deployment_variables())
+    prefixes = siteboot.prefixes(siteboot.deployment_variables(names))
     either = " or ".join(f"net {prefix}" for prefix in prefixes)
     if where == INTERNET:
         return underlay.name(names), underlay.BRIDGE, either

@@ -24,7 +24,7 @@ from rich.table import Table
 from lab import endpoint, preflight, registry
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.image import Images
+from lab.image import RELEASES, USUAL, Images
 from lab.names import REPOSITORY, Names
 
 app = typer.Typer(
@@ -101,13 +101,20 @@ def steps() -> Iterator[Callable[[str], None]]:
 @app.command()
 def up(
     sites_only: Annotated[bool, typer.Option("--sites-only", help="Only the sites, without the EC2 endpoint.")] = False,
+    deployment: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="VPNHA_LAB_DEPLOYMENT",
+            help="A file of variables that differ from the shipped ones; ansible-playbook needs it as well.",
+        ),
+    ] = None,
 ) -> None:
     """Build the images if needed, start EC2, boot the sites. What runs already stays as it is."""
     from lab import lifecycle
 
     names = Names.from_env()
     with steps() as step:
-        lifecycle.up(names, step, sites_only=sites_only)
+        lifecycle.up(names, step, sites_only=sites_only, deployment=deployment)
     if not sites_only:
         console.print(f'EC2 is at {endpoint.controller_url(names)}: [bold]eval "$(python -m lab env)"[/]')
 
@@ -143,7 +150,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         ],
         "faults": [{"id": fault.id, "kind": fault.kind, "since": fault.since} for fault in faults.in_force(names)],
         "captures": capture.running(names),
-        "images": {which: _image(names, which) for which in ("base", "golden")},
+        "images": {which: _image(names, which) for each in RELEASES.values() for which in (each.base, each.golden)},
     }
     if as_json:
         print(json.dumps(found, indent=2))
@@ -201,12 +208,16 @@ def env() -> None:
 
 
 @app.command()
-def image() -> None:
+def image(
+    release: Annotated[str, typer.Option(help=f"Of Debian: {' or '.join(RELEASES)}.")] = USUAL.suite,
+) -> None:
     """Build the hosts' images, unless they are up to date."""
     from lab import lifecycle
 
+    if release not in RELEASES:
+        raise LabError(f"--release is {release!r}: give one of {', '.join(RELEASES)}.")
     with steps() as step:
-        lifecycle.build_images(Names.from_env(), step)
+        lifecycle.build_images(Names.from_env(), step, RELEASES[release])
 
 
 @app.command()

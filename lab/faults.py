@@ -229,7 +229,7 @@ def _address(names: Names, peer: str, *, public: bool) -> str:
     except ValueError:
         host_id, entry = registry.find(names, peer)
     if entry["kind"] == "site":
-        return siteboot.addresses(siteboot.deployment_variables())[entry["name"]]
+        return siteboot.addresses(siteboot.deployment_variables(names))[entry["name"]]
     for instance in endpoint.instances(names):
         if instance["id"] == host_id and (found := instance["public" if public else "addresses"]):
             return str(found[0])

@@ -18,7 +18,7 @@ from pathlib import Path
 from lab import registry
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.image import Images, Progress, digest, run_logged, texts
+from lab.image import USUAL, Images, Progress, Release, digest, run_logged, texts
 from lab.names import REPOSITORY, Names
 
 ROLES = ("runtime", "gateway", "monitor")
@@ -36,19 +36,19 @@ def golden_digest(base: str) -> str:
     return digest({"base": base, **texts([Path(__file__), _PLAYBOOK, *_install_files()])})
 
 
-def build(names: Names, progress: Progress) -> str:
-    """Build both images unless they are up to date; returns the golden one's hash. Takes a few minutes."""
+def build(names: Names, progress: Progress, release: Release = USUAL) -> str:
+    """Build a release's two images unless they are up to date; returns the golden one's hash. Takes a few minutes."""
     images = Images(names)
     images.ensure_key()
-    base = images.build_base(progress)
+    base = images.build_base(progress, release)
     wanted = golden_digest(base)
     with images.locked(progress):
-        if not images.publish_existing("golden", wanted):
+        if not images.publish_existing(release.golden, wanted):
             with images.building(wanted) as new:
                 progress("The roles install their packages on a host of the base image, a minute or two")
-                _bake(names, new / "rootfs")
+                _bake(names, release, new / "rootfs")
                 (new / "lower.json").write_text(f'["{base}"]', encoding="ascii")
-            images.publish_existing("golden", wanted)
+            images.publish_existing(release.golden, wanted)
     return wanted
 
 
@@ -61,7 +61,7 @@ def _install_files() -> Iterable[Path]:
             yield from sorted(root.glob(pattern))
 
 
-def _bake(names: Names, rootfs: Path) -> None:
+def _bake(names: Names, release: Release, rootfs: Path) -> None:
     hosts = Hosts(names)
     netns = names.netns(_HOST)
 
@@ -73,7 +73,7 @@ def _bake(names: Names, rootfs: Path) -> None:
 
     hosts.destroy(_HOST)
     try:
-        hosts.start(_HOST, image="base", hostname="golden", prepare=prepare)
+        hosts.start(_HOST, image=release.base, hostname="golden", prepare=prepare)
         registry.write(names, _HOST, name="golden", netns=netns, kind="site")
         hosts.wait(_HOST)
         run_logged(

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disks that hosts are cloned from: ``base`` (plain Debian 13) and ``golden`` (with what the roles install).
+"""The disks that hosts are cloned from: ``base`` (plain Debian) and ``golden`` (with what the roles install).
 
 An image is ``<images>/<hash>/rootfs`` with ``lower.json`` (the hashes of the images below it); the links ``base`` and
-``golden`` point to those in use. The hash covers everything that goes into the image, so an image is never changed.
+``golden`` point to those in use, ``base-bookworm`` and ``golden-bookworm`` to those of an older Debian. The hash covers
+everything that goes into the image, so an image is never changed.
 Packages come from an apt repository and a wheelhouse inside the image: a host needs no network to install them.
 """
 
@@ -21,13 +22,28 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.names import REPOSITORY, Names
 
-SUITE = "trixie"
-PYTHON = "3.13"
+
+@dataclass(frozen=True)
+class Release:
+    """A release of Debian, and what its images are called."""
+
+    suite: str
+    version: str
+    python: str
+    base: str
+    golden: str
+
+
+USUAL = Release("trixie", "13", "3.13", "base", "golden")
+RELEASES = {
+    release.suite: release for release in (USUAL, Release("bookworm", "12", "3.11", "base-bookworm", "golden-bookworm"))
+}
 _ROOM = 1_500_000_000  # bytes free for an image and what building it needs
 _PUBLIC_MIRROR = "http://deb.debian.org/debian"
 
@@ -39,7 +55,8 @@ _BASE = (
 # In the image's apt repository only, with all they need: the roles install them.
 _PACKAGES = (
     "charon-systemd strongswan-swanctl strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins "
-    "libcharon-extra-plugins libcharon-extauth-plugins frr frr-pythontools tcpdump nftables python3-venv python3-pip"
+    "libcharon-extra-plugins libcharon-extauth-plugins frr frr-pythontools tcpdump nftables python3-venv "
+    "python3-packaging python3-pip"
 )
 _DEBS = "/var/cache/vpnha/debs"
 _WHEELS = "/var/cache/vpnha/wheels"
@@ -80,10 +97,11 @@ class Images:
         self.names = names
 
     def layers(self, which: str) -> list[Path]:
-        """The root file systems that make up ``base`` or ``golden``, uppermost first."""
+        """The root file systems that make up an image such as ``golden``, uppermost first."""
         link = self.dir / which
         if not (link / "lower.json").exists():
-            raise LabError(f"There is no image {which!r} in {self.dir}: run `python -m lab image`.")
+            suite = next((each.suite for each in RELEASES.values() if which in (each.base, each.golden)), USUAL.suite)
+            raise LabError(f"There is no image {which!r} in {self.dir}: run `python -m lab image --release {suite}`.")
         image = link.resolve()
         below = json.loads((image / "lower.json").read_text(encoding="utf-8"))
         return [image / "rootfs", *(self.dir / each / "rootfs" for each in below)]
@@ -92,25 +110,26 @@ class Images:
         """Whether that image is there and was made from just this content."""
         return (self.dir / which / "lower.json").exists() and (self.dir / which).resolve().name == digest
 
-    def base_digest(self) -> str:
+    def base_digest(self, release: Release = USUAL) -> str:
         """The content hash that the base image has when it is up to date."""
-        return digest({"arch": platform.machine(), **texts([Path(__file__), *requirements_files()])})
+        made_of = texts([Path(__file__), *requirements_files()])
+        return digest({"arch": platform.machine(), "suite": release.suite, **made_of})
 
-    def build_base(self, progress: Progress) -> str:
+    def build_base(self, progress: Progress, release: Release = USUAL) -> str:
         """Build the base image unless it is there; returns its hash. Takes about a minute."""
-        wanted = self.base_digest()
+        wanted = self.base_digest(release)
         with self.locked(progress):
-            if not self.publish_existing("base", wanted):
+            if not self.publish_existing(release.base, wanted):
                 with self.building(wanted) as new:
                     log = self.names.logs / "image.log"
                     log.parent.mkdir(parents=True, exist_ok=True)
                     log.write_bytes(b"")
-                    _bootstrap(new, log, progress)
+                    _bootstrap(new, release, log, progress)
                     progress("Python packages for the hosts")
-                    _wheelhouse(new / "rootfs", log)
+                    _wheelhouse(new / "rootfs", release, log)
                     _configure(new / "rootfs", log)
                     (new / "lower.json").write_text("[]", encoding="ascii")
-                self.publish_existing("base", wanted)
+                self.publish_existing(release.base, wanted)
         return wanted
 
     def ensure_key(self) -> None:
@@ -178,7 +197,7 @@ class Images:
 
     def _drop_unused(self) -> None:
         used: set[str] = set()
-        for link in (self.dir / "base", self.dir / "golden"):
+        for link in (self.dir / which for each in RELEASES.values() for which in (each.base, each.golden)):
             if (link / "lower.json").exists():
                 used |= {link.resolve().name, *json.loads((link / "lower.json").read_text(encoding="utf-8"))}
         for lowers in self.names.dir.glob("*/machines/*/lowers.json"):
@@ -235,8 +254,8 @@ def mirror() -> str:
     return _PUBLIC_MIRROR
 
 
-def _bootstrap(new: Path, log: Path, progress: Progress) -> None:
-    progress(f"Debian 13 ({SUITE}) and the packages that the roles install, about a minute")
+def _bootstrap(new: Path, release: Release, log: Path, progress: Progress) -> None:
+    progress(f"Debian {release.version} ({release.suite}) and the packages that the roles install, about a minute")
     hook = new / "download.sh"
     hook.write_text(
         "#!/bin/sh\n# apt of this machine with the image's settings: the image needs no network of its own.\nset -eu\n"
@@ -251,13 +270,14 @@ def _bootstrap(new: Path, log: Path, progress: Progress) -> None:
         ["unshare", "--mount", "--propagation", "private",
          "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", f"--include={','.join(_BASE.split())}",
          '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Check-Valid-Until "false"',
-         '--aptopt=Acquire::Check-Date "false"', f"--customize-hook={hook}", SUITE, str(new / "rootfs"), mirror()],
+         '--aptopt=Acquire::Check-Date "false"', f"--customize-hook={hook}",
+         release.suite, str(new / "rootfs"), mirror()],
         log, "Installing Debian with mmdebstrap",
     )  # fmt: skip
     hook.unlink()
 
 
-def _wheelhouse(rootfs: Path, log: Path) -> None:
+def _wheelhouse(rootfs: Path, release: Release, log: Path) -> None:
     wheels = rootfs / _WHEELS.lstrip("/")
     wheels.mkdir(parents=True)
     files = requirements_files()
@@ -265,7 +285,7 @@ def _wheelhouse(rootfs: Path, log: Path) -> None:
         platforms = [f"manylinux{version}_{platform.machine()}" for version in ("2014", "_2_17", "_2_28")]
         run_logged(
             [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(wheels), "--only-binary=:all:",
-             "--implementation", "cp", "--python-version", PYTHON,
+             "--implementation", "cp", "--python-version", release.python,
              *(f"--platform={each}" for each in platforms), *(f"--requirement={path}" for path in files)],
             log, "Downloading the roles' Python packages",
         )  # fmt: skip

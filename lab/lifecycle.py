@@ -21,7 +21,7 @@ from pathlib import Path
 from lab import cgroups, endpoint, golden, preflight, procs
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.image import Images
+from lab.image import USUAL, Images, Release
 from lab.names import Names
 
 Progress = Callable[[str], None]
@@ -31,12 +31,16 @@ _NSPAWN = Path("/run/systemd/nspawn")
 _UP = "up"  # the cgroup of a running ``up`` and all that it starts
 
 
-def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
+def up(names: Names, progress: Progress, *, sites_only: bool = False, deployment: Path | None = None) -> None:
     """Build the images if needed, start the endpoint and boot the sites; what runs already stays as it is.
 
-    ``sites_only``: without the EC2 endpoint. Raises LabError; what this call has started is then gone again.
+    ``sites_only``: without the EC2 endpoint. ``deployment``: a file of variables that differ from the shipped ones.
+    Raises LabError; what this call has started is then gone again.
     """
+    from lab import siteboot  # it needs the engine, which a lab that only goes down does not
+
     _preflight(names)
+    variables = siteboot.read_variables(deployment) if deployment is not None else None
     fresh = True
     try:
         with _alone(names, progress):
@@ -46,6 +50,7 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
                 if not sites_only:
                     preflight.ports((names.endpoint_port, names.api_port))
                 preflight.inotify()
+            siteboot.choose(names, variables, fresh=fresh)
             golden.build(names, progress)
             _start(names, progress, sites_only=sites_only)
     except BaseException:
@@ -54,11 +59,11 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
         raise
 
 
-def build_images(names: Names, progress: Progress) -> str:
-    """Build both images; returns the golden one's hash."""
+def build_images(names: Names, progress: Progress, release: Release = USUAL) -> str:
+    """Build a release's two images; returns the golden one's hash."""
     _preflight(names)
     with _alone(names, progress):
-        return golden.build(names, progress)
+        return golden.build(names, progress, release)
 
 
 def down(names: Names, progress: Progress) -> bool:

@@ -76,6 +76,11 @@ class Names:
         return self.state / "run"
 
     @property
+    def deployment(self) -> Path:
+        """What this lab's deployment has otherwise than the shipped one; there only if ``up`` was told so."""
+        return self.state / "deployment.yml"
+
+    @property
     def logs(self) -> Path:
         """Logs of daemons and hosts; outlive ``down``, so that a failure can be looked at."""
         return self.dir / "logs" / self.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,16 +20,42 @@ from lab.names import REPOSITORY, Names
 from lab.net import netns, underlay
 from lab.sites import INTERNET, SiteHost, site_files, site_hosts
 
-DEPLOYMENT = REPOSITORY / "lab" / "inventory" / "group_vars" / "all.yml"
+SHIPPED = REPOSITORY / "lab" / "inventory" / "group_vars" / "all.yml"
 
 
-def deployment_variables() -> dict[str, Any]:
-    """The shipped deployment, from which the sites are made. Raises LabError when the file is not readable."""
+def deployment_variables(names: Names) -> dict[str, Any]:
+    """The deployment from which the sites are made: the shipped one, and over it what ``choose`` has noted.
+
+    Raises LabError when a file is not readable.
+    """
+    noted = read_variables(names.deployment) if names.deployment.exists() else {}
+    return {**read_variables(SHIPPED), **noted}
+
+
+def read_variables(file: Path) -> dict[str, Any]:
+    """The variables of a deployment file. Raises LabError when it is not readable, or no mapping."""
     try:
-        found = yaml.safe_load(DEPLOYMENT.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise LabError(f"The lab's deployment cannot be read: {' '.join(str(error).split())}") from error
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise LabError(f"The lab's deployment {file} cannot be read: {reason}") from error
+    if not isinstance(found, dict):
+        raise LabError(f"The lab's deployment {file} cannot be read: it has no variables of Ansible.")
     return dict(found)
+
+
+def choose(names: Names, variables: Mapping[str, Any] | None, *, fresh: bool) -> None:
+    """Note for all later commands what the lab's deployment has otherwise than the shipped one; None: no word on it.
+
+    A lab that runs already keeps its own. Raises LabError when another one is asked for.
+    """
+    if fresh:
+        names.deployment.unlink(missing_ok=True)
+        if variables:
+            names.state.mkdir(parents=True, exist_ok=True)
+            names.deployment.write_text(yaml.safe_dump(dict(variables)), encoding="utf-8")
+    elif variables is not None and {**read_variables(SHIPPED), **variables} != deployment_variables(names):
+        raise LabError(f"The lab {names.name} runs with another deployment: take it down first.")
 
 
 def host_id(host: SiteHost) -> str:
@@ -41,7 +68,7 @@ def boot(names: Names, only: str | None = None, *, timeout: float = 180.0) -> li
 
     The internet must exist. Raises LabError when a host does not boot.
     """
-    variables = deployment_variables()
+    variables = deployment_variables(names)
     hosts, files = Hosts(names), site_files(variables)
     wanted = [each for each in site_hosts(variables) if only in (None, each.name)]
     if not wanted:

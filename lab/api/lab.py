@@ -88,7 +88,7 @@ def _register(backend: Any, ami_id: str, image: str) -> None:
         backend,
         ami_id=ami_id,
         name=f"vpnha-{image}",
-        description=f"The lab's {image} image: Debian 13",
+        description=f"The lab's {image} image",
         virtualization_type="hvm",
         architecture="x86_64",
         public=True,

@@ -20,7 +20,8 @@ from lab.names import Names
 
 _LOG = logging.getLogger(__name__)
 
-AMIS = {"ami-vpnha0base": "base", "ami-vpnha0golden": "golden"}  # AMI id -> image of the lab
+# AMI id -> image of the lab. That of Debian 12 has to be built first: `python -m lab image --release bookworm`
+AMIS = {"ami-vpnha0base": "base", "ami-vpnha0golden": "golden", "ami-vpnha0bookworm": "golden-bookworm"}
 
 Status = Literal["ok", "initializing", "impaired"]
 

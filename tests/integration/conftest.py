@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One lab for the whole run, beside any that a person has up: its own name, its own ports, the same images."""
+"""One lab at a time, beside any that a person has up: its own name, its own ports, the same images.
+
+It stays up from module to module until one asks for another variant of it: each variant is deployed once.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +39,7 @@ class Lab:
     """A running lab, driven by the commands that a person would type."""
 
     env: Mapping[str, str]
+    options: tuple[str, ...] = ()  # of every playbook
 
     def command(self, *argv: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Runs ``python -m lab …``; the caller looks at the exit code."""
@@ -54,7 +60,7 @@ class Lab:
 
     def play(self, name: str, *options: str, timeout: float = 1200, **variables: object) -> Played:
         """Runs a playbook of the collection; its output goes to the test's log as well."""
-        argv = ["ansible-playbook", f"vpnha.aws.{name}", "-i", str(INVENTORY), *options]
+        argv = ["ansible-playbook", f"vpnha.aws.{name}", "-i", str(INVENTORY), *self.options, *options]
         if variables:
             argv += ["-e", json.dumps(variables)]
         env = {**self.env, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
@@ -70,32 +76,136 @@ class Lab:
 
 
 def lab_env() -> dict[str, str]:
-    """The environment that names the tests' own lab."""
-    return {**os.environ, "VPNHA_LAB_NAME": "vpnhatest", "VPNHA_LAB_PORT": "4866"}
+    """The environment that names the tests' own lab; another one where two checkouts are tested at once."""
+    name = os.environ.get("VPNHA_TEST_LAB_NAME", "vpnhatest")
+    port = os.environ.get("VPNHA_TEST_LAB_PORT", "4866")
+    return {**os.environ, "VPNHA_LAB_NAME": name, "VPNHA_LAB_PORT": port}
 
 
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """A lab that is up; taken down at the end, whatever happened."""
-    assert os.geteuid() == 0, "the lab needs root: run `make integration`"
-    env = lab_env()
-    starter = Lab(env)
-    up = starter.command("up", timeout=1500)
-    try:
+@dataclass(frozen=True)
+class Variant:
+    """What a lab has otherwise than the shipped one."""
+
+    up: tuple[str, ...] = ()  # options of ``lab up``
+    play: tuple[str, ...] = ()  # options of every playbook
+    release: str = ""  # of Debian, whose images are needed besides the usual ones
+
+
+SHIPPED = Variant()
+
+
+class Labs:
+    """The one lab that is up, and how it was asked for."""
+
+    def __init__(self) -> None:
+        self._variant: Variant | None = None
+        self._lab = Lab(lab_env())
+        self._deployed = False
+
+    def up(self, variant: Variant) -> Lab:
+        """A lab of that variant, which may be up already."""
+        if variant != self._variant:
+            self.down()
+            self._variant = variant
+            try:
+                self._lab = self._start(variant)
+            except BaseException:
+                self.down()
+                raise
+        return self._lab
+
+    @staticmethod
+    def _start(variant: Variant) -> Lab:
+        env = lab_env()
+        starter = Lab(env)
+        if variant.release:
+            built = starter.command("image", "--release", variant.release, timeout=1500)
+            assert built.returncode == 0, built.stdout + built.stderr
+        up = starter.command("up", *variant.up, timeout=1500)
         assert up.returncode == 0, up.stdout + up.stderr
         for line in starter.command("env").stdout.splitlines():
             key, equals, value = line.removeprefix("export ").partition("=")
             if equals:
                 env[key] = value.strip("'\"")
-        yield Lab(env)
-    finally:
-        down = starter.command("down")
-        assert down.returncode == 0, down.stdout + down.stderr
+        return Lab(env, variant.play)
+
+    def deployed(self, variant: Variant) -> Lab:
+        """The same after one deploy."""
+        lab = self.up(variant)
+        if not self._deployed:
+            played = lab.play("deploy")
+            assert played.code == 0, "deploy failed; its output stands above"
+            self._deployed = True
+        return lab
+
+    def down(self) -> None:
+        """Take the lab down, whatever has become of it."""
+        if self._variant is not None:
+            self._variant, self._deployed = None, False
+            down = Lab(lab_env()).command("down")
+            assert down.returncode == 0, down.stdout + down.stderr
 
 
 @pytest.fixture(scope="session")
-def deployed(lab: Lab) -> Lab:
+def labs() -> Iterator[Labs]:
+    """Taken down at the end, whatever happened."""
+    assert os.geteuid() == 0, "the lab needs root: run `make integration`"
+    found = Labs()
+    try:
+        yield found
+    finally:
+        found.down()
+
+
+@pytest.fixture(scope="module")
+def lab(labs: Labs) -> Lab:
+    """The shipped lab."""
+    return labs.up(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def deployed(labs: Labs) -> Lab:
     """The shipped deployment, built by the playbook that users run."""
-    played = lab.play("deploy")
-    assert played.code == 0, "deploy failed; its output stands above"
-    return lab
+    return labs.deployed(SHIPPED)
+
+
+# --- What tests of a deployment look at ---------------------------------------------------------------------
+
+
+def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
+    """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
+    client = boto3.client(
+        "ec2",
+        endpoint_url=lab.env["AWS_ENDPOINT_URL"],
+        region_name="eu-central-1",
+        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
+    )
+    tables = client.describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
+    return {
+        (table["RouteTableId"], route["DestinationCidrBlock"]): route["NetworkInterfaceId"]
+        for table in tables
+        for route in table["Routes"]
+        if "NetworkInterfaceId" in route
+    }
+
+
+def reaches(lab: Lab, host: str, target: str) -> bool:
+    """Whether 5 of 5 echo requests of an application host are answered."""
+    return lab.command("shell", host, "ping", "-c", "5", "-i", "0.2", "-W", "2", target).returncode == 0
+
+
+def drill(lab: Lab, folder: Path, *scenarios: str, **variables: Any) -> dict[str, Any]:
+    """Runs the drill without limits and returns its scenarios by name; no packet of a site may have left in clear."""
+    played = lab.play(
+        "failover_drill",
+        vpnha_drill_scenarios=list(scenarios),
+        vpnha_drill_output=str(folder),
+        vpnha_drill_limits=dict.fromkeys(scenarios, 60_000),
+        **variables,
+    )
+    report = json.loads((folder / "report.json").read_text())
+    assert played.code == 0
+    assert (folder / "report.html").stat().st_size > 0 and (folder / "junit.xml").stat().st_size > 0
+    assert [one["plaintext_packets"] for one in report["scenarios"]] == [0] * len(scenarios)
+    return {one["name"]: one for one in report["scenarios"]}

@@ -5,39 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
-from tests.integration.conftest import Lab
+from tests.integration.conftest import Lab, app_routes, drill, reaches
 
 pytestmark = pytest.mark.integration
-
-
-def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
-    """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
-    client = boto3.client(
-        "ec2",
-        endpoint_url=lab.env["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
-    )
-    tables = client.describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
-    return {
-        (table["RouteTableId"], route["DestinationCidrBlock"]): route["NetworkInterfaceId"]
-        for table in tables
-        for route in table["Routes"]
-        if "NetworkInterfaceId" in route
-    }
-
-
-def reaches(lab: Lab, host: str, target: str) -> bool:
-    """Whether 5 of 5 echo requests of an application host are answered."""
-    return lab.command("shell", host, "ping", "-c", "5", "-i", "0.2", "-W", "2", target).returncode == 0
 
 
 @pytest.mark.parametrize("host", ["app-a", "app-b"])
@@ -74,20 +48,6 @@ def test_a_failover_is_pinned_a_deploy_leaves_it_and_failback_ends_it(deployed: 
     assert reaches(deployed, "app-a", "192.168.10.10")
     assert deployed.play("failback").code == 0
     assert app_routes(deployed) == home
-
-
-def drill(lab: Lab, folder: Path, *scenarios: str) -> dict[str, Any]:
-    """Runs the drill and returns its scenarios by name."""
-    played = lab.play(
-        "failover_drill",
-        vpnha_drill_scenarios=list(scenarios),
-        vpnha_drill_output=str(folder),
-        vpnha_drill_limits=dict.fromkeys(scenarios, 60_000),
-    )
-    report = json.loads((folder / "report.json").read_text())
-    assert played.code == 0
-    assert (folder / "report.html").stat().st_size > 0 and (folder / "junit.xml").stat().st_size > 0
-    return {one["name"]: one for one in report["scenarios"]}
 
 
 def test_a_powered_off_gateway_is_left_and_used_again_after_it_is_back(deployed: Lab, tmp_path: Path) -> None:

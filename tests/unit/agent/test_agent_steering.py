@@ -151,7 +151,17 @@ def test_a_dead_static_tunnels_route_steps_behind_the_neighbours(config: AgentCo
     update(steering, 0.0)
     vtysh.told()
     update(steering, 1.0, plant_silent=True)
-    assert any("ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in line for line in vtysh.told())
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in vtysh.told()[0]  # at once: nobody else sees to it
+
+
+def test_a_static_route_does_not_wait_for_a_lossy_tunnel_of_bgp(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    lossy_since(steering, 20.0 - GREY_SECONDS)
+    vtysh.told()
+    update(steering, 20.5, loss=0.5, plant_silent=True)
+    told = vtysh.told()
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told[0]
+    assert any(f"{frr.AWAY_OUT}TO-SITES out" in line for line in told[1:])
 
 
 def test_draining_sends_everything_another_way_and_steers_no_more(config: AgentConfig, vtysh: Vtysh) -> None:

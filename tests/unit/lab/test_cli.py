@@ -140,6 +140,23 @@ def test_a_wrong_command_line_says_what_is_wrong(
     assert "explode" in said.err and "Traceback" not in said.err
 
 
+def test_an_unknown_release_is_one_sentence(
+    names: Names, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "image", "--release", "potato") == 1
+    assert "'potato': give one of trixie, bookworm" in sentence(capsys)
+
+
+def test_a_deployment_that_is_not_there_is_told_before_anything_is_made(
+    names: Names, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lifecycle, "_preflight", lambda _: None)
+    monkeypatch.setenv("VPNHA_LAB_DEPLOYMENT", "/nonexistent/other.yml")
+    assert run(monkeypatch, "up") == 1
+    assert "/nonexistent/other.yml" in sentence(capsys)
+    assert not names.dir.exists()
+
+
 def test_env_leads_to_the_lab_and_nowhere_else(
     names: Names, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,22 @@ def test_a_missing_image_says_how_to_make_it(images: Images) -> None:
         images.layers("golden")
 
 
+def test_a_missing_image_of_another_release_names_the_release(images: Images) -> None:
+    with pytest.raises(LabError, match=r"no image 'golden-bookworm'.*python -m lab image --release bookworm"):
+        images.layers("golden-bookworm")
+
+
+def test_releases_have_images_of_their_own_that_live_side_by_side(images: Images) -> None:
+    digests = {release.base: images.base_digest(release) for release in image.RELEASES.values()}
+    assert len(set(digests.values())) == len(image.RELEASES) == 2
+    for which, wanted in digests.items():
+        make(images, wanted)
+        images.publish_existing(which, wanted)
+    assert {which: images.layers(which) for which in digests} == {
+        which: [images.dir / wanted / "rootfs"] for which, wanted in digests.items()
+    }
+
+
 def test_layers_are_uppermost_first(images: Images) -> None:
     make(images, "b1")
     assert images.publish_existing("base", "b1")

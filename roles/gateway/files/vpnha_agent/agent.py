@@ -33,7 +33,7 @@ from .steering import Steering
 
 ASK_SECONDS = 0.1
 FRR_SECONDS = 1.0
-STEER_SECONDS = 0.25
+STEER_SECONDS = 0.1
 COUNTER_SECONDS = 0.5
 PATH_SECONDS = 1.0  # routes are looked up so often even if nothing was heard to change
 SETTLE_SECONDS = 0.02  # changes of routes come in showers

@@ -117,10 +117,10 @@ class Steering:
         self._next = now + RETRY_SECONDS
         wanted = self.away
         try:
-            await self._set_bgp(wanted)
-            for away in (True, False):
+            for away in (True, False):  # first, since nobody else sees to a static tunnel that is dead
                 tunnels = [tunnel for name, tunnel in self._static.items() if (name in wanted) is away]
                 await self._set_static(tunnels, away)
+            await self._set_bgp(wanted)
         except frr.FrrError as exc:
             self._log.say("steering", f"FRR cannot be told which tunnels to prefer: {exc}")
             return

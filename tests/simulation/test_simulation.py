@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 
 from . import __main__ as command
 from . import mutants, schedule
@@ -54,7 +54,7 @@ def test_every_promise_has_a_planted_bug_or_a_place_where_it_is_kept() -> None:
 def test_a_bug_that_survives_is_told_by_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    harmless = replace(MUTANTS[0], name="no bug at all", instead=decision.wanted)
+    harmless = replace(MUTANTS[0], name="no bug at all", instead=wanted)
     monkeypatch.setattr(mutants, "MUTANTS", (MUTANTS[0], harmless))
     monkeypatch.setattr(mutants, "PATIENCE", 2)
     monkeypatch.setattr(mutants, "REPORT", tmp_path / "mutants.json")

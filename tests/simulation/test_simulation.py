@@ -19,6 +19,7 @@ from . import __main__ as command
 from . import mutants, schedule
 from .faults import KINDS
 from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt
+from .world import Truth
 
 SCHEDULES = 2000
 
@@ -33,6 +34,14 @@ def test_the_promises_hold_in_many_schedules() -> None:
     assert broken == []
     assert set(KINDS) <= set(coverage), "every kind of fault was met"
     assert min(*command.met(coverage).values(), coverage["must leave"]) > 100
+
+
+def test_two_blackouts_with_no_probe_between_them_are_one() -> None:
+    for gap, one in ((0.04, True), (0.06, False)):
+        truth = Truth()
+        for at, dark in ((10.0, True), (10.3, False), (10.3 + gap, True), (10.6, False)):
+            truth.note("dark", at, dark)
+        assert truth.within("dark", 10.5, 11.0, 0.44) is one
 
 
 def test_the_same_seed_gives_the_same_schedule_and_the_same_decisions() -> None:

@@ -108,9 +108,11 @@ class Steering:
         """The gateway is going down: everything may go another way. Raises FrrError."""
         self._draining = True
         asn = self._config.deployment.asn
+        # First what needs no answer to a question: on a host that shuts down everything is slow.
+        await frr.vtysh(*frr.drain_commands(asn, True), daemon="bgpd")
         running = frr.read_running(await frr.vtysh("show running-config", daemon="bgpd"))
         commands = frr.away_commands(asn, running, [tunnel.peer_inside_address for tunnel in self._bgp.values()])
-        await frr.vtysh(*commands, *frr.drain_commands(asn, True)[1:], daemon="bgpd")
+        await frr.vtysh(*commands, daemon="bgpd")
         await self._set_static(self._static.values(), True)
 
     async def _apply(self, now: float) -> None:

@@ -53,6 +53,22 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False) -> None:
         raise
 
 
+@contextlib.contextmanager
+def borrowed(names: Names, progress: Progress, *, keep: bool = False) -> Iterator[None]:
+    """A lab of this name with nothing in it, for hosts of another kind; all that the block made is removed at its end.
+
+    ``keep``: leave it there until ``down``.
+    """
+    _preflight(names)
+    try:
+        with _alone(names, progress):
+            _sweep(names)
+            yield
+    finally:
+        if not keep:
+            down(names, progress)
+
+
 def build_images(names: Names, progress: Progress) -> str:
     """Build both images; returns the golden one's hash."""
     _preflight(names)

@@ -65,6 +65,11 @@ lab-down: venv ## stop the lab and remove all that it made
 lab-shell: venv ## a shell on a host of the lab: make lab-shell HOST=gw-a
 	@$(AS_ROOT) $(PY) -m lab shell $(HOST)
 
+.PHONY: vm-smoke
+vm-smoke: deps ## one tunnel through a stock kernel's ESP, in virtual machines under QEMU
+	@$(AS_ROOT) $(PY) -m lab.vm deps
+	@$(AS_ROOT) $(PY) -m lab.vm smoke
+
 # --- checks -------------------------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -91,6 +96,11 @@ sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration
+
+.PHONY: integration-vm
+integration-vm: deps ## tests in virtual machines: the smoke run, and what is left when it is killed
+	@$(AS_ROOT) $(PY) -m lab.vm deps
+	@$(AS_ROOT) $(VENV)/bin/pytest tests/vm
 
 .PHONY: test
 test: deps lint sanity ## everything that CI checks

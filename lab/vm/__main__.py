@@ -9,6 +9,7 @@ They are a lab of their own, called ``vpnhavm`` unless VPNHA_LAB_NAME says other
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -79,6 +80,24 @@ def smoke(
         console.print(f"report: {file}")
     if not report.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def shell(
+    name: Annotated[str, typer.Argument(help="gw-a or cgw-hq.")],
+    command: Annotated[list[str] | None, typer.Argument(help="A command instead of a shell.")] = None,
+) -> None:
+    """A shell, or one command, as root on a machine that `smoke --keep` has left running."""
+    from lab.vm.pair import Pair
+
+    preflight.root()
+    pair = Pair(Names.from_env())
+    machines = {machine.name: machine for machine in (pair.gateway, pair.peer)}
+    if name not in machines:
+        raise LabError(f"There is no machine called {name}: they are {', '.join(machines)}.")
+    argv = machines[name].ssh() + ([shlex.join(command)] if command else [])
+    sys.stdout.flush()
+    os.execvp(argv[0], argv)
 
 
 @app.command()

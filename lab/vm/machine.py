@@ -30,7 +30,7 @@ from lab.vm.network import Cable
 PROGRAMS = {"mke2fs": "e2fsprogs", "setpriv": "util-linux"}
 MEMORY_MB = 768
 _DISK_MB = 2048
-_BOOT_SECONDS = 300.0
+_BOOT_SECONDS = 900.0  # half a minute on an idle machine
 
 File = tuple[int, str]  # mode, content
 
@@ -128,10 +128,7 @@ class Machine:
 
     def run(self, *argv: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on it as root. LabError when it fails (with ``check``)."""
-        done = subprocess.run(
-            [*self._ssh(), shlex.join(argv)], input=stdin, capture_output=True, text=True, check=False,
-            env=self._environment(),
-        )  # fmt: skip
+        done = subprocess.run([*self.ssh(), shlex.join(argv)], input=stdin, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit code {done.returncode}"]
             raise LabError(f"`{shlex.join(argv)}` failed on {self.name}: {said[-1]}")
@@ -150,8 +147,11 @@ class Machine:
         user, system = stat[stat.rindex(")") + 2 :].split()[11:13]
         return round((int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), 1)
 
-    def _ssh(self) -> list[str]:
-        connect = f"{sys.executable} -m lab connect %h"
+    def ssh(self) -> list[str]:
+        """The command line of ssh to it, without a command."""
+        variables = {**self.names.environment(), "PYTHONPATH": str(REPOSITORY)}
+        connect = shlex.join(["env", *(f"{name}={value}" for name, value in variables.items()), sys.executable])
+        connect += " -m lab connect %h"
         control = self.names.run / "ssh"
         control.mkdir(parents=True, exist_ok=True)
         return [
@@ -160,9 +160,6 @@ class Machine:
             "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6", "-o", "ControlMaster=auto",
             "-o", f"ControlPath={control}/%C", "-o", "ControlPersist=30", f"root@{self.name}{registry.DOMAIN}",
         ]  # fmt: skip
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, **self.names.environment(), "PYTHONPATH": str(REPOSITORY)}
 
     def _own_files(self) -> dict[str, File]:
         network = (

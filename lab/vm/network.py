@@ -99,6 +99,11 @@ def make(names: Names) -> None:
     netns.nft(here, _TABLE)
 
 
+def switch_nat_off(names: Names) -> None:
+    """From now on the machines see each other's own addresses."""
+    netns.nft(underlay(names), "table ip plain { chain all { type filter hook prerouting priority raw; notrack; }; }\n")
+
+
 @contextlib.contextmanager
 def blocked(names: Names) -> Iterator[None]:
     """Between the machines neither ESP nor IKE passes, in either direction."""

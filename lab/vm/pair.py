@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +59,11 @@ class Pair:
         """Plug both in and switch them on; returns when both have booted."""
         network.make(self.names)
         files = peer.files(self.variables, network.PEER_ADDRESS)
-        # from this thread: a machine ends with the thread that has started it
+        # by the main thread: a machine ends with the thread that has started it
         self.peer.start(files, stay=stay)
         self.gateway.start({}, stay=stay)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(Machine.wait, (self.gateway, self.peer)))
+        for machine in (self.gateway, self.peer):
+            machine.wait()
 
     def configure(self, log: Path) -> Played:
         """Run the playbook with the real role. LabError when it fails; its output is in ``log``."""

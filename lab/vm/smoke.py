@@ -12,22 +12,24 @@ from __future__ import annotations
 import re
 import resource
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport
 from lab.errors import LabError
 from lab.names import Names
 from lab.vm import image, network
 from lab.vm.image import architecture
 from lab.vm.pair import Pair
 from lab.vm.report import Report
-from lab.vm.traffic import Echoes, fetch, until
+from lab.vm.traffic import INTERVAL, Echoes, fetch, until
 
 Progress = Callable[[str], None]
 
-_WAIT = 180.0  # for what comes by itself: an emulated machine on a busy one is slow
-_HOLD = 300  # seconds that systemd is told to wait before it starts a charon that was killed
+_WAIT = 300.0  # for what comes by itself: an emulated machine on a busy one is slow
+_HOLD = 900  # seconds that systemd is told to wait before it starts a charon that was killed
 _BLOB_BYTES = 1 << 20
-_HOLD_FILE = "/run/systemd/system/strongswan.service.d/zz-smoke.conf"
+_HOLD_FILE = PurePosixPath("/run/systemd/system/strongswan.service.d/zz-smoke.conf")
 
 
 def run(names: Names, progress: Progress, report: Report, output: Path, *, stay: bool = False) -> None:
@@ -46,6 +48,7 @@ def run(names: Names, progress: Progress, report: Report, output: Path, *, stay:
     about(pair, report)
     data_plane(pair, report)
     routing(pair, report)
+    networkd(pair, report)
     progress("packets between an application host and the site")
     carries(pair, report)
     progress("the role a second time")
@@ -56,6 +59,8 @@ def run(names: Names, progress: Progress, report: Report, output: Path, *, stay:
     charon_killed(pair, report)
     progress("the tunnel blocked on its way")
     blocked(pair, report)
+    progress("charon killed where nobody translates addresses")
+    charon_killed_without_nat(pair, report)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     report.about["seconds of processor"] = {"smoke": round(usage.ru_utime + usage.ru_stime, 1), **pair.processor()}
 
@@ -105,6 +110,22 @@ def routing(pair: Pair, report: Report) -> None:
     report.check("the site's route leads into the tunnel", took is not None, pair.way())
 
 
+def networkd(pair: Pair, report: Report) -> None:
+    """systemd-networkd, which has the uplink, leaves the role's rules, routes and addresses alone at its start."""
+    commands = ("rule show", "route show table all type blackhole", f"address show dev {pair.tunnel.interface}")
+
+    def state() -> str:
+        return "\n".join(pair.gateway.say("ip", "-4", *command.split()) for command in commands)
+
+    before = state()
+    pair.gateway.run("systemctl", "restart", "systemd-networkd.service")
+    online = "/usr/lib/systemd/systemd-networkd-wait-online"
+    pair.gateway.run(online, f"--interface={network.GATEWAY_IFNAME}", f"--timeout={_WAIT:.0f}")
+    after = state()
+    report.check("systemd-networkd takes nothing away", after == before, "the same" if after == before else after)
+    report.check("the route is still in the tunnel", pair.way() == pair.tunnel.interface, pair.way())
+
+
 def carries(pair: Pair, report: Report) -> None:
     """Packets go both ways, TCP too, and none of it in clear."""
     names = pair.names
@@ -112,7 +133,7 @@ def carries(pair: Pair, report: Report) -> None:
     with network.captured(names) as captures, Echoes(network.app(names), network.SITE_ADDRESS) as echoes:
         got = fetch(network.app(names), network.SITE_ADDRESS, "/blob")
         until(lambda: echoes.sent >= 100, _WAIT)
-    report.check("echo requests to the site are answered", echoes.lost == 0, f"{echoes.lost} of {echoes.sent} lost")
+    report.check("echo requests to the site are answered", echoes.lost == 0, _lost(echoes))
     report.check("TCP carries a mebibyte", got == _BLOB_BYTES, got)
     now = _packets(pair)
     report.check(
@@ -134,55 +155,75 @@ def carries(pair: Pair, report: Report) -> None:
         health["healthy"] and one["verdict"] == "up" and one["reasons"] == ["tunnel-up"],
         {key: one[key] for key in ("verdict", "reasons", "ike", "child")} | {"rtt_ms": one["probe"]["rtt_ms"]},
     )
-    agent = pair.agent()
-    tunnel = agent.tunnels[pair.tunnel.name]
-    seen_by_agent = {"charon": agent.charon, "ike": tunnel.ike, "child": tunnel.child, "bgp": tunnel.bgp, **agent.paths}
-    report.check(
-        "the agent reports it to a monitor",
-        seen_by_agent == {"charon": "alive", "ike": "established", "child": "installed", "bgp": "up", "hq": "tunnel"},
-        seen_by_agent,
-    )
+    wanted = {"charon": "alive", "ike": "established", "child": "installed", "hq": "tunnel"}
+    heard: dict[str, str] = {}
+
+    def said() -> bool:
+        agent = pair.agent()
+        tunnel = agent.tunnels[pair.tunnel.name]
+        heard.update(charon=agent.charon, ike=tunnel.ike, child=tunnel.child, **agent.paths)
+        return heard == wanted
+
+    until(said, _WAIT)  # an agent that is held up begins to observe afresh
+    report.check("the agent reports it to a monitor", heard == wanted, heard)
 
 
 def charon_killed(pair: Pair, report: Report) -> None:
-    """The kernel's ESP goes on without charon; nothing is lost when charon comes back."""
-    gateway, names = pair.gateway, pair.names
-    gateway.run("sh", "-c", f"mkdir -p $(dirname {_HOLD_FILE}); cat > {_HOLD_FILE}; systemctl daemon-reload",
-                stdin=f"[Service]\nRestartSec={_HOLD}\n")  # fmt: skip
-    old = pair.charon()
-    with Echoes(network.app(names), network.SITE_ADDRESS) as echoes:
-        gateway.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "strongswan.service")
-        dead = until(lambda: pair.charon() == "", 30)
-        report.check("charon is dead", dead is not None, pair.charon() or "no process")
-        agent = pair.agent()
-        health = pair.health()
-        still_dead = pair.charon() == ""
-        while_dead = echoes.sent
+    """Behind an Elastic IP the tunnel stops with charon, whose socket unpacks ESP from UDP, and comes back with it."""
+    echoes, health, agent = _without_charon(pair, report, "behind NAT")
     one = health["tunnels"][0]
+    said = {"charon": health["charon"]["state"], "verdict": one["verdict"], "reasons": one["reasons"]}
     report.check(
-        "the kernel carries on without charon",
-        still_dead and echoes.lost == 0 and while_dead > 0,
-        f"{echoes.lost} of {echoes.sent} lost, longest gap {echoes.longest_gap:.2f} s; charon dead: {still_dead}",
+        "behind NAT, vpn_health_info says that it is down, and why",
+        said == {"charon": "dead", "verdict": "down", "reasons": ["charon-dead"]},
+        said,
     )
+    report.check("behind NAT, the agent says so", agent.charon == "dead", {"charon": agent.charon, **agent.paths})
+    report.check("behind NAT, nothing comes back without charon", echoes.lost > 0, _lost(echoes))
+
+
+def charon_killed_without_nat(pair: Pair, report: Report) -> None:
+    """Where nobody translates addresses the kernel's ESP needs no charon, and goes on."""
+    network.switch_nat_off(pair.names)
+    pair.gateway.run("swanctl", "--terminate", "--ike", pair.tunnel.name, "--force", "--timeout", "5", check=False)
+    plain = until(lambda: _well(pair) and "espinudp" not in pair.gateway.say("ip", "xfrm", "state"), _WAIT)
+    report.check("without NAT, ESP goes without UDP", plain is not None, pair.bgp())
+    echoes, health, agent = _without_charon(pair, report, "without NAT")
+    one = health["tunnels"][0]
+    said = {"charon": health["charon"]["state"], "verdict": one["verdict"], "reasons": one["reasons"]}
     report.check(
-        "vpn_health_info says what it is",
-        (health["charon"]["state"], one["verdict"], one["reasons"]) == ("dead", "up", ["charon-silent-esp-passes"]),
-        {"charon": health["charon"]["state"], "verdict": one["verdict"], "reasons": one["reasons"]},
+        "without NAT, vpn_health_info says what it is",
+        said == {"charon": "dead", "verdict": "up", "reasons": ["charon-silent-esp-passes"]},
+        said,
     )
-    report.check("the agent says so too", agent.charon == "dead" and agent.paths == {"hq": "tunnel"},
-                 {"charon": agent.charon, **agent.paths})  # fmt: skip
-    with Echoes(network.app(names), network.SITE_ADDRESS) as echoes:
-        gateway.run("sh", "-c", f"rm {_HOLD_FILE}; systemctl daemon-reload; systemctl start strongswan.service")
-        back = until(lambda: _established(pair), _WAIT)
-        until(lambda: False, 5)  # what the change of SAs would lose is lost now
-    report.check(
-        "charon comes back and takes over",
-        back is not None and pair.charon() not in ("", old) and echoes.lost == 0,
-        f"{echoes.lost} of {echoes.sent} lost, longest gap {echoes.longest_gap:.2f} s",
-    )
-    states, policies = pair.esp()
-    report.check("BGP stayed or came back", until(lambda: pair.bgp() == "Established", _WAIT) is not None,
-                 {"bgp": pair.bgp(), "ESP states": states, "policies": policies})  # fmt: skip
+    heard = {"charon": agent.charon, **agent.paths}
+    report.check("without NAT, the agent says so", heard == {"charon": "dead", "hq": "tunnel"}, heard)
+    report.check("without NAT, the kernel carries without charon", echoes.lost == 0 < echoes.sent, _lost(echoes))
+
+
+def _without_charon(pair: Pair, report: Report, where: str) -> tuple[Echoes, dict[str, Any], AgentReport]:
+    """Kill charon, ask for packets, health and the agent's word without it, start it, wait until all is well again.
+
+    systemd, which would start it after a second, is told to wait.
+    """
+    gateway, old = pair.gateway, pair.charon()
+    hold = f"mkdir -p {_HOLD_FILE.parent} && cat > {_HOLD_FILE} && systemctl daemon-reload"
+    gateway.run("sh", "-c", hold, stdin=f"[Service]\nRestartSec={_HOLD}\n")
+    gateway.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "strongswan.service")
+    dead = until(lambda: pair.charon() == "", _WAIT)
+    with Echoes(network.app(pair.names), network.SITE_ADDRESS) as echoes:
+        heard = pair.agent()
+        while heard.charon == "alive" and echoes.sent < _WAIT / INTERVAL:  # it looks each 100 ms
+            heard = pair.agent()
+        health = pair.health()
+        until(lambda: echoes.sent >= 100, _WAIT)
+        still = pair.charon() == ""
+    report.check(f"{where}, charon is dead", dead is not None and still, pair.charon() or "no process")
+    gateway.run("sh", "-c", f"rm {_HOLD_FILE} && systemctl daemon-reload && systemctl start strongswan.service")
+    back = until(lambda: _well(pair), _WAIT)
+    came = back is not None and pair.charon() not in ("", old)
+    report.check(f"{where}, the tunnel comes back with charon", came, {"bgp": pair.bgp(), "way": pair.way()})
+    return echoes, health, heard
 
 
 def blocked(pair: Pair, report: Report) -> None:
@@ -194,14 +235,14 @@ def blocked(pair: Pair, report: Report) -> None:
             way = pair.way()
             health = pair.health()
             itself = pair.gateway.run("ping", "-n", "-c", "5", "-W", "1", network.SITE_ADDRESS, check=False).returncode
-        healed = until(lambda: pair.way() == device and pair.bgp() == "Established", _WAIT)
+        healed = until(lambda: _well(pair), _WAIT)
     one = health["tunnels"][0]
     report.check("the route leaves the dead tunnel", left is not None and way != device,
                  {"way": way, "seconds until seen": left and round(left, 1)})  # fmt: skip
     said = {key: one[key] for key in ("verdict", "reasons")}
     report.check("vpn_health_info says down", one["verdict"] == "down", said)
     seen = captures.count()
-    report.check("nothing passes", echoes.lost > 0 and itself != 0, f"{echoes.lost} of {echoes.sent} lost")
+    report.check("nothing passes", echoes.lost > 0 and itself != 0, _lost(echoes))
     report.check(
         "nothing leaves in clear, though it comes",
         _in_clear(seen) == 0 and seen["in clear into the gateway"] >= echoes.lost,
@@ -221,9 +262,14 @@ def _packets(pair: Pair) -> tuple[int, int]:
     )
 
 
-def _established(pair: Pair) -> bool:
-    said = pair.gateway.run("swanctl", "--list-sas", check=False).stdout
-    return "ESTABLISHED" in said and "INSTALLED" in said
+def _well(pair: Pair) -> bool:
+    """Whether there is a CHILD SA, and BGP's route leads into the tunnel."""
+    installed = "INSTALLED" in pair.gateway.run("swanctl", "--list-sas", check=False).stdout
+    return installed and pair.bgp() == "Established" and pair.way() == pair.tunnel.interface
+
+
+def _lost(echoes: Echoes) -> str:
+    return f"{echoes.lost} of {echoes.sent} lost"
 
 
 def _in_clear(seen: Mapping[str, int]) -> int:

@@ -70,6 +70,11 @@ lab-down: venv ## stop the lab and remove all that it made
 lab-shell: venv ## a shell on a host of the lab: make lab-shell HOST=gw-a
 	@$(AS_ROOT) $(PY) -m lab shell $(HOST)
 
+.PHONY: vm-smoke
+vm-smoke: deps ## one tunnel through a stock kernel's ESP, in virtual machines under QEMU
+	@$(AS_ROOT) $(PY) -m lab.vm deps
+	@$(AS_ROOT) $(PY) -m lab.vm smoke
+
 # --- checks -------------------------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -108,6 +113,11 @@ bench: venv ## CPU time of the decision with 2, 20 and 100 gateways
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration
+
+.PHONY: integration-vm
+integration-vm: deps ## tests in virtual machines: the smoke run, and what is left when it is killed
+	@$(AS_ROOT) $(PY) -m lab.vm deps
+	@$(AS_ROOT) $(VENV)/bin/pytest tests/vm
 
 .PHONY: test
 test: deps lint sanity ## everything that CI checks

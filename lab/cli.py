@@ -43,10 +43,15 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main() -> int:
+    """Run the lab's command."""
+    return run_app(app)
+
+
+def run_app(commands: typer.Typer) -> int:
     """Run the command; what a person can mend is said in one sentence, with exit code 1."""
     sys.path.append(str(REPOSITORY / ".build" / "collections"))  # the engine, for those who did not come by make
     try:
-        code = app(standalone_mode=False)  # what typer.Exit was given, or None
+        code = commands(standalone_mode=False)  # what typer.Exit was given, or None
     except LabError as error:
         errors.print(escape(str(error)), style="red")
         return 1

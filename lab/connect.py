@@ -24,7 +24,7 @@ def main(name: str) -> int:
     try:
         names = Names.from_env()
         host_id, entry = registry.find(names, name)
-        connection = _connect(host_id, entry["netns"])
+        connection = _connect(host_id, entry["netns"], entry["address"])
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
@@ -33,10 +33,10 @@ def main(name: str) -> int:
     return 0
 
 
-def _connect(host_id: str, netns: str) -> socket.socket:
+def _connect(host_id: str, netns: str, address: str) -> socket.socket:
     try:
         setns.enter(netns)
-        connection = socket.create_connection(("127.0.0.1", 22), timeout=10)
+        connection = socket.create_connection((address, 22), timeout=10)
     except PermissionError:
         raise LabError("The lab needs root: run this as root or with sudo.") from None
     except OSError as error:

@@ -197,8 +197,8 @@ class Images:
 
     def _drop_unused(self) -> None:
         used: set[str] = set()
-        for link in (self.dir / which for each in RELEASES.values() for which in (each.base, each.golden)):
-            if (link / "lower.json").exists():
+        for link in self.dir.iterdir():
+            if link.is_symlink() and (link / "lower.json").exists():
                 used |= {link.resolve().name, *json.loads((link / "lower.json").read_text(encoding="utf-8"))}
         for lowers in self.names.dir.glob("*/machines/*/lowers.json"):
             used |= {Path(each).parent.name for each in json.loads(lowers.read_text(encoding="utf-8"))}

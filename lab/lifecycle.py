@@ -59,6 +59,22 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False, deployment
         raise
 
 
+@contextlib.contextmanager
+def borrowed(names: Names, progress: Progress, *, keep: bool = False) -> Iterator[None]:
+    """A lab of this name with nothing in it, for hosts of another kind; all that the block made is removed at its end.
+
+    ``keep``: leave it there until ``down``.
+    """
+    _preflight(names)
+    try:
+        with _alone(names, progress):
+            _sweep(names)
+            yield
+    finally:
+        if not keep:
+            down(names, progress)
+
+
 def build_images(names: Names, progress: Progress, release: Release = USUAL) -> str:
     """Build a release's two images; returns the golden one's hash."""
     _preflight(names)

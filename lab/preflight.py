@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,10 +40,11 @@ def root() -> None:
         raise LabError("The lab boots hosts and makes network namespaces, which needs root: run it with sudo.")
 
 
-def missing_packages() -> list[str]:
-    """Debian packages that have to be installed before the lab runs."""
+def missing_packages(more: Mapping[str, str] | None = None) -> list[str]:
+    """Debian packages that have to be installed before the lab runs; ``more``: further programs and their packages."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = {package for program, package in _PROGRAMS.items() if shutil.which(program, path=path) is None}
+    wanted = {**_PROGRAMS, **(more or {})}
+    missing = {package for program, package in wanted.items() if shutil.which(program, path=path) is None}
     if not _KEYRING.exists():
         missing.add("debian-archive-keyring")
     return sorted(missing)
@@ -55,9 +56,9 @@ def packages() -> None:
         raise LabError(f"This machine lacks {', '.join(missing)}: run `python -m lab deps` to install them with apt.")
 
 
-def install() -> list[str]:
+def install(more: Mapping[str, str] | None = None) -> list[str]:
     """Install what is missing with apt-get; returns the packages. Raises LabError with apt's reason."""
-    missing = missing_packages()
+    missing = missing_packages(more)
     if not missing:
         return []
     if shutil.which("apt-get") is None:

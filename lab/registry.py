@@ -20,17 +20,21 @@ DOMAIN = ".lab.invalid"
 
 
 class Entry(TypedDict):
-    """One host: ``netns`` is a name under /run/netns, ``kind`` is ``ec2`` or ``site``."""
+    """One host: ``netns`` is a name under /run/netns, ``kind`` is ``ec2``, ``site`` or ``vm``.
+
+    ``address`` is where its sshd answers inside the namespace: its loopback, or the address of a virtual machine.
+    """
 
     name: str
     netns: str
     kind: str
+    address: str
 
 
-def write(names: Names, host_id: str, *, name: str, netns: str, kind: str) -> None:
+def write(names: Names, host_id: str, *, name: str, netns: str, kind: str, address: str = "127.0.0.1") -> None:
     """Put a host's entry there, or replace it, in one step."""
     names.registry.mkdir(parents=True, exist_ok=True)
-    entry: Entry = {"name": name, "netns": netns, "kind": kind}
+    entry: Entry = {"name": name, "netns": netns, "kind": kind, "address": address}
     new = names.registry / f".{host_id}.{os.getpid()}"
     new.write_text(json.dumps(entry), encoding="utf-8")
     new.replace(_path(names, host_id))

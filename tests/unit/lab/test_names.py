@@ -57,7 +57,7 @@ def test_defaults_and_environment_are_each_others_inverse(monkeypatch: pytest.Mo
 
 def test_a_host_is_found_by_name_domain_and_id(names: Names) -> None:
     registry.write(names, "i-1", name="gw-a", netns="t1-i-1", kind="ec2")
-    found = ("i-1", {"name": "gw-a", "netns": "t1-i-1", "kind": "ec2"})
+    found = ("i-1", {"name": "gw-a", "netns": "t1-i-1", "kind": "ec2", "address": "127.0.0.1"})
     assert registry.find(names, "gw-a") == registry.find(names, "gw-a.lab.invalid") == found
     assert registry.find(names, "i-1") == found
 

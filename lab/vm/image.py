@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lab import golden
 from lab.errors import LabError
-from lab.image import SUITE, Images, Progress, digest, mirror, run_logged, texts
+from lab.image import USUAL, Images, Progress, digest, mirror, run_logged, texts
 from lab.names import Names
 
 # machine -> Debian's name for it, the program of QEMU and its package, machine, processor (cheap to emulate), console
@@ -94,7 +94,7 @@ def build(names: Names, progress: Progress) -> str:
                     names.logs / "image.log", "Installing a kernel into the virtual machines' image",
                     env={
                         "new": str(new), "lower": ":".join(str(path) for path in lower), "mirror": mirror(),
-                        "suite": SUITE, "initrd": _INITRD,
+                        "suite": USUAL.suite, "initrd": _INITRD,
                         "packages": f"linux-image-cloud-{architecture().debian} {_PACKAGES}",
                     },
                 )  # fmt: skip

@@ -196,7 +196,8 @@ def from_wire(raw: object) -> AgentReport:
         paths=paths,
         # with a hundred gateways these are most of a report: whole numbers, and what is plainly right needs no call
         peers={
-            name: age / 1000 if type(age) is int and 0 <= age <= MOST_MS else _never(age)
+            # type(): a bool is no age
+            name: age / 1000 if type(age) is int and 0 <= age <= MOST_MS else _never(age)  # pylint: disable=unidiomatic-typecheck
             for name, age in reader.mapping("peers_ms").items()
         },
         stopping=reader.one_of("stopping", STOPPING, ""),

@@ -88,6 +88,14 @@ unit: venv ## unit tests
 sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1
 	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
 
+.PHONY: mutants
+mutants: venv ## plant bugs into the decision; the simulation must find each
+	@$(PY) -m tests.simulation.mutants
+
+.PHONY: bench
+bench: venv ## CPU time of the decision with 2, 20 and 100 gateways
+	@$(PY) -m benchmarks.decision
+
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration

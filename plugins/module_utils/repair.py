@@ -12,6 +12,7 @@ on where it was, and no restart refills the budget. Reads may be stale: what thi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -320,7 +321,7 @@ def _repair(state: State, evidence: Evidence, instance: Instance, rung: str, pas
     """The call. With ``past`` it begins a step, which the tag must tell beforehand."""
     name, mark = instance.gateway, None
     if past is not None:
-        walls = sorted([*past.walls, float(int(evidence.wall))])
+        walls = sorted([*past.walls, float(math.ceil(evidence.wall))])  # the tag has whole seconds: rather too late
         mark = RepairMark(tuple(walls[-state.deployment.timing.repairs_per_day :]), rung)
     reason = state.verdicts.gateways[name].code
     return Repair(name, rung, reason, instance.instance_id or "", instance.eni_id or "", mark)

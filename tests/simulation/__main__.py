@@ -19,6 +19,7 @@ from pathlib import Path
 from .schedule import Outcome, run
 
 REPORT = Path("artifacts/sim/report.json")
+PROMISES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19)  # of the design that the decision keeps
 SHOWN = 5  # failing seeds that are printed in full
 
 
@@ -56,9 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds": round(seconds, 1),
         "steps": steps,
         "swaps": swaps,
+        "promises": met(coverage),
         "coverage": dict(sorted(coverage.items())),
         "commit": _commit(),
     }
+    print("how often each promise was put to the test:", *(f"{n}: {times}" for n, times in met(coverage).items()))
     chosen.report.parent.mkdir(parents=True, exist_ok=True)
     chosen.report.write_text(json.dumps(report, indent=2) + "\n")
     print(
@@ -66,6 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
         f"in {seconds:.1f} s; report: {chosen.report}"
     )
     return 1 if failures else 0
+
+
+def met(coverage: Counter[str]) -> dict[str, int]:
+    """How often the condition of each promise was really met."""
+    return {str(number): coverage[f"promise {number}"] for number in PROMISES}
 
 
 def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:

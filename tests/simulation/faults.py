@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
     "monitor isolated": (4, "monitor", (SHORT, LONG)),
     "monitor paused": (4, "monitor", ((0.3, 20.0),)),
     "monitor restarted": (3, "monitor", ((1.0, 30.0),)),
+    "wall clock set": (2, "monitor", (SHORT, LONG)),
     "blackout of everything": (4, "monitor", (BRIEF, (1.0, 3.0))),
     "tunnel cut": (6, "tunnel", (SHORT, LONG)),
     "tunnel blackout": (2, "tunnel", (BRIEF,)),

@@ -1,25 +1,53 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bugs planted in the engine, each of which the simulation must find, with the engine's own checks switched off."""
+"""``python -m tests.simulation.mutants``: bugs planted in the engine, each of which the simulation must find.
+
+The engine's own checks are switched off meanwhile. Exit code 1 if a bug survives.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import (
     decision,
+    invariants,
     judge,
     judge_gateway,
+    judge_paths,
     moves,
     places,
+    repair,
+    repair_promises,
+    told,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
 from ansible_collections.vpnha.aws.plugins.module_utils.state import Interface
 from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement
+
+from . import schedule
+from .ec2_model import WALL
+
+REPORT = Path("artifacts/sim/mutants.json")
+PATIENCE = 60  # schedules within which a planted bug must be found
+
+# Promises of the design that no planted bug stands for, and where they are kept.
+ELSEWHERE = {
+    16: "one monitor per deployment so far; its veto: tests/unit/plugins/module_utils/test_decision_gateways.py",
+    18: "the daemon's: tests/unit/monitor/test_daemon.py",
+    20: "the data plane's: tests/unit/agent/test_agent_rules.py, the lab",
+    21: "playbooks and modules: tests/unit/ec2/test_manual_swap.py, tests/integration/test_main_job.py",
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +55,23 @@ class Mutant:
     """A planted bug, and the faults under which it shows."""
 
     name: str
-    promises: tuple[int, ...]  # those that it breaks
+    invariants: tuple[int, ...]  # of the design, that it breaks; 0: routes must leave what is dead
     where: Any  # a module or class of the engine
     what: str
     instead: Any
     faults: tuple[str, ...]
-    also: tuple[tuple[Any, str, Any], ...] = ()  # further places, for what is guarded twice
+    also_found_as: tuple[int, ...] = ()  # what it breaks as well, by the time it is noticed
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a mutant."""
+
+    mutant: str
+    invariants: tuple[int, ...]
+    killed: bool
+    seed: int | None  # of the schedule that showed it
+    found: str  # what was seen there
 
 
 def _agent_is_gateway(name: str, *_rest: object) -> Judgement:
@@ -44,15 +83,120 @@ def _everyone(self: Any, group: Any, leave: Any, verdict: Verdict) -> list[str]:
     return [name for name in names if leave.only_to in (None, name)]
 
 
+def _someone(self: Any, group: Any, leave: Any) -> list[str]:
+    return _emergency(self, group, leave) or _everyone(self, group, leave, Verdict.UP)
+
+
 def _no_backoff(last: Any, key: Any, error: str, now: float, seed: int) -> Any:
     return replace(_next_retry(last, key, error, now, seed), next_at=now)
 
 
+def _every_read(belief: Any, shown: Any, _version: Any, _began: Any, _now: Any) -> Any:
+    return belief if shown == belief.eni_id else None
+
+
+def _without_pauses(view: Any, key: Any, gateway: Any, wall: float) -> bool:
+    view = replace(view, paused_deployment_until_wall=None, paused_gateways={}, paused_tables={})
+    return _movable(view, key, gateway, wall)
+
+
+def _without_pins(view: Any, key: Any, gateway: Any, wall: float) -> bool:
+    return _movable(replace(view, table_pins={}), key, gateway, wall)
+
+
+def _all_is_ours(routes: Any, plan: Any, view: Any) -> Any:
+    def ours(route: Any) -> Any:
+        return route if route.gateway else replace(route, gateway=plan.home(route.zone).name)
+
+    return _grouped(routes, plan, replace(view, routes={key: ours(route) for key, route in view.routes.items()}))
+
+
+def _only_if_all_can_tell(self: Any, _before: str) -> str:
+    works = [self._gateways[name].verdict in (Verdict.UP, Verdict.GREY) for name in self._own]
+    return _down_everywhere(self, "") if all(works) else ""
+
+
+def _without_tags(state: Any, view: Any, gateway: str, wall: float, now: float) -> Any:
+    return _history(state, replace(view, repairs={}), gateway, wall, now)
+
+
+def _in_haste(state: Any, evidence: Any, now: float, swapping: bool) -> Any:
+    timing = replace(state.deployment.timing, repair_after=1.0)
+    return _plan(replace(state, deployment=replace(state.deployment, timing=timing)), evidence, now, swapping)
+
+
+def _by_the_wall_clock(state: Any, evidence: Any, _now: float) -> Any:
+    return _step(state, evidence, evidence.wall - WALL)
+
+
+_emergency: Callable[..., Any] = moves._Planner._emergency
 _next_retry: Callable[..., Any] = places._next_retry
-_ALL_DARK = ("blackout of everything", "monitor isolated")
+_movable: Callable[..., bool] = moves.movable
+_grouped: Callable[..., Any] = places._grouped
+_down_everywhere: Callable[..., str] = judge_paths._SiteView.down_everywhere
+_step: Callable[..., Any] = decision.step
+_history: Callable[..., Any] = repair.history
+_plan: Callable[..., Any] = repair.plan
 
 MUTANTS = (
     Mutant("no one leaves a dead gateway", (0,), decision, "wanted", lambda *_: ([], []), ("power off",)),
+    Mutant(
+        "any gateway is good enough", (1,), moves._Planner, "_candidates", _everyone,
+        ("power off", "tunnel cut"), (2,),
+    ),
+    Mutant(
+        "an old interface is believed again", (1,), places, "_interface", lambda _known, shown, _now: Interface(shown),
+        ("new interface", "reads stale"),
+    ),
+    Mutant(
+        "a dead gateway is better than none", (2,), moves._Planner, "_emergency", _someone,
+        ("power off", "tunnel cut", "charon dead"),
+    ),
+    Mutant(
+        "acts when it hears nobody", (3,), judge, "hears_nobody", lambda *_: False,
+        ("monitor isolated", "blackout of everything", "power off", "gateway cut off"),
+    ),
+    Mutant(
+        "trusts what it saw before isolation", (3,), decision, "_distrust", lambda state, _now: state,
+        ("blackout of everything", "monitor isolated"), (12, 13),
+    ),
+    Mutant("a site's return is an emergency", (4,), moves, "RECOVERY_GRACE", 0.0, ("site down",)),
+    Mutant(
+        "a gateway that breaks ends a site's outage", (4,), judge_paths._SiteView, "down_everywhere",
+        _only_if_all_can_tell, ("site down", "site down", "source/dest check"),
+    ),
+    Mutant(
+        "routes on it do not matter", (5,), repair, "held_back", lambda *_: [],
+        ("host hangs", "person fails over with a pin", "person fails over with a pin", "pause of table"),
+    ),
+    Mutant(
+        "steps are not counted", (6,), repair, "history", lambda *_: repair.History(frozenset(), "", False),
+        ("host hangs hard",),
+    ),
+    Mutant("all are repaired at once", (6,), repair, "under_way", lambda *_: iter(()), ("host hangs hard",)),
+    Mutant(
+        "a restart refills the budget", (6,), repair, "history", _without_tags,
+        ("host hangs hard", "monitor restarted", "monitor restarted"),
+    ),
+    Mutant(
+        "a moment of silence is enough for a repair", (7,), repair, "plan", _in_haste,
+        ("host hangs", "power off", "tunnel cut"),
+    ),
+    Mutant(
+        "every read is believed", (8,), places, "_weigh", _every_read, ("power off", "reads stale", "tunnel cut"),
+    ),
+    Mutant(
+        "orders a swap again while it is in flight", (9,), places, "free", lambda *_: True, ("power off",),
+    ),
+    Mutant(
+        "acts before it has observed", (10,), decision, "observing", lambda *_: False,
+        ("stop instance", "monitor restarted", "monitor restarted"), (3,),
+    ),
+    Mutant(
+        "tries again without a pause", (11,), places, "_next_retry", _no_backoff,
+        ("power off", "writes throttled", "writes fail"),
+    ),
+    Mutant("no hold-down", (12,), moves, "held", lambda *_: True, ("power off", "tunnel cut")),
     Mutant(
         "a gateway that others hear is down", (13,), judge_gateway, "heard_by", lambda *_: "",
         ("monitor cut from gateway",),
@@ -60,45 +204,98 @@ MUTANTS = (
     Mutant(
         "a silent agent is a dead gateway", (13,), judge_gateway, "_silent", _agent_is_gateway, ("agent dead",),
     ),
-    Mutant("no hold-down", (12,), moves, "held", lambda *_: True, ("power off", "tunnel cut")),
     Mutant(
-        "acts when it hears nobody", (3,), judge, "hears_nobody", lambda *_: False,
-        ("monitor isolated", "blackout of everything", "power off", "gateway cut off"),
+        "pauses do not count", (14,), moves, "movable", _without_pauses,
+        ("pause of table", "pause of deployment", "power off", "power off", "tunnel cut"),
     ),
     Mutant(
-        "trusts what it saw before isolation", (3, 12, 13), decision, "_distrust", lambda state, _now: state, _ALL_DARK,
+        "pins do not count", (15,), moves, "movable", _without_pins,
+        ("person fails over with a pin", "power off", "power off"),
     ),
     Mutant(
-        "acts before it has observed", (3, 10), decision, "observing", lambda *_: False,
-        ("stop instance", "monitor restarted", "monitor restarted"),
-    ),
-    Mutant("a site's return is an emergency", (4,), moves, "RECOVERY_GRACE", 0.0, ("site down",)),
-    Mutant(
-        "pins and pauses do not count", (14, 15), moves, "movable", lambda *_: True,
-        ("person fails over with a pin", "pause of table", "pause of gateway", "power off", "power off"),
+        "a person's route is taken back", (15,), places, "_grouped", _all_is_ours,
+        ("person points route elsewhere", "power off"),
     ),
     Mutant(
-        "orders a swap again while it is in flight", (9,), places, "free", lambda *_: True, ("power off",),
+        "the wall clock decides", (17,), decision, "step", _by_the_wall_clock,
+        ("wall clock set", "wall clock set", "power off", "tunnel cut"), (3, 9, 10, 12, 13),
     ),
-    Mutant(
-        "tries again without a pause", (11,), places, "_next_retry", _no_backoff,
-        ("power off", "writes throttled", "writes fail"),
-    ),
-    Mutant("any gateway is good enough", (1, 2), moves._Planner, "_candidates", _everyone, ("power off", "tunnel cut")),
-    Mutant(
-        "an old interface is believed again", (1,), places, "_interface", lambda _known, shown, _now: Interface(shown),
-        ("new interface", "reads stale"),
-    ),
+    Mutant("what is done is not told", (19,), decision, "_first", lambda *_: False, ("power off",)),
 )  # fmt: skip
 
 
 def patches(mutant: Mutant) -> list[tuple[Any, str, Any]]:
     """(where, what, instead) for every place where the engine looks the name up: some import it by itself."""
-    found: list[tuple[Any, str, Any]] = []
-    for where, what, instead in ((mutant.where, mutant.what, mutant.instead), *mutant.also):
-        original = getattr(where, what)
-        found.append((where, what, instead))
-        if isinstance(where, ModuleType):
-            others = (module for module in (decision, judge, judge_gateway, moves, places) if module is not where)
-            found += [(module, what, instead) for module in others if getattr(module, what, None) is original]
+    original = getattr(mutant.where, mutant.what)
+    found: list[tuple[Any, str, Any]] = [(mutant.where, mutant.what, mutant.instead)]
+    if isinstance(mutant.where, ModuleType):
+        engine = (decision, judge, judge_gateway, moves, places, repair, told)
+        others = (one for one in engine if one is not mutant.where)
+        found += [(module, mutant.what, mutant.instead) for module in others if _has(module, mutant.what, original)]
     return found
+
+
+def _has(module: ModuleType, what: str, original: object) -> bool:
+    return getattr(module, what, None) is original
+
+
+@contextmanager
+def planted(mutant: Mutant) -> Iterator[None]:
+    """The engine with the bug in it, and without its own checks: the simulation must find it without their help."""
+    checks = [(module, "check", lambda *_: None) for module in (invariants, repair_promises)]
+    changes = [*patches(mutant), *checks]
+    before = [getattr(where, what) for where, what, _instead in changes]
+    for where, what, instead in changes:
+        setattr(where, what, instead)
+    try:
+        yield
+    finally:
+        for (where, what, _instead), original in zip(changes, before, strict=True):
+            setattr(where, what, original)
+
+
+def hunt(mutant: Mutant) -> Fate:
+    """Look for the bug, in schedules of the faults under which it shows."""
+    expected = (*mutant.invariants, *mutant.also_found_as)
+    with planted(mutant):
+        for seed in range(1, PATIENCE + 1):
+            outcome = schedule.run(seed, mutant.faults)
+            if outcome.violation:
+                killed = outcome.promise in expected
+                return Fate(mutant.name, mutant.invariants, killed, seed, outcome.violation)
+    return Fate(mutant.name, mutant.invariants, False, None, f"nothing in {PATIENCE} schedules")
+
+
+def hunt_number(number: int) -> Fate:
+    """The same by its place in the list: a planted bug cannot be sent to another process."""
+    return hunt(MUTANTS[number])
+
+
+def hunt_all(jobs: int) -> list[Fate]:
+    """What becomes of every mutant."""
+    if jobs <= 1:
+        return list(map(hunt, MUTANTS))
+    with ProcessPoolExecutor(jobs) as pool:
+        return list(pool.map(hunt_number, range(len(MUTANTS))))
+
+
+def main(jobs: int = os.cpu_count() or 1) -> int:
+    """Print the table and write it as JSON."""
+    fates = hunt_all(jobs)
+    print(f"{'invariant':10} {'mutant':44} {'':9} {'seed':>4}  found as")
+    for fate in fates:
+        numbers = ", ".join(map(str, fate.invariants))
+        state = "killed" if fate.killed else "SURVIVED"
+        print(f"{numbers:10} {fate.mutant:44} {state:9} {fate.seed or '-':>4}  {fate.found}")
+    for number, place in sorted(ELSEWHERE.items()):
+        print(f"{number:<10} no mutant: {place}")
+    survived = [fate.mutant for fate in fates if not fate.killed]
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    document = {"mutants": [vars(fate) for fate in fates], "survived": survived, "elsewhere": ELSEWHERE}
+    REPORT.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"{len(fates) - len(survived)} of {len(fates)} planted bugs found; report: {REPORT}")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,10 @@ The numbers are those of the promises in the design; 0 stands for ``routes must 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import cast
 
+from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Action,
     Ec2View,
@@ -20,7 +23,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     SwapResult,
 )
 
-from .ec2_model import WALL
 from .faults import LASTING, Fault
 from .repair_oracle import RepairOracle
 from .violation import Violation
@@ -28,6 +30,7 @@ from .world import SHUTDOWN, STOPS, World
 
 TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
 NOTICED = 0.06  # seconds before somebody is heard in which the last look at nobody was taken
+BELIEVED = 2.0  # seconds for which a swap that was accepted is believed whatever reads show
 WORD_LASTS = 15.0  # seconds that EC2's word on an instance is believed after it has changed: a stale read, and its wait
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
@@ -43,6 +46,8 @@ class Oracle:
         self._ordered: dict[RouteKey, float] = {}
         self._times: dict[RouteKey, list[float]] = {}
         self._moves: dict[RouteKey, list[float]] = {}
+        self._accepted: dict[RouteKey, tuple[float, str]] = {}  # when, and to which gateway
+        self._told: set[str] = set()  # routes whose move was told, and has not ended yet
         self._interfaces: dict[str, list[str]] = {}  # as the monitor came to know them
         self._superseded: set[str | None] = set()
         self.repairs = RepairOracle(world, self.coverage)
@@ -50,13 +55,23 @@ class Oracle:
     def on_results(self, results: tuple[SwapResult, ...], now: float) -> None:
         """What became of swaps reaches the monitor."""
         for result in results:
-            self._ordered.pop(result.swap.key, None)
-            if result.accepted and result.swap.voluntary:
-                self._moves.setdefault(result.swap.key, []).append(now)
+            key = result.swap.key
+            self._ordered.pop(key, None)
+            self.coverage["promise 8"] += result.accepted is None
+            self.coverage["promise 11"] += not result.accepted
+            if not result.accepted:
+                continue
+            self._accepted[key] = now, result.swap.gateway
+            self._told.discard(str(key))
+            if result.swap.voluntary:
+                self._moves.setdefault(key, []).append(now)
 
     def forget_flights(self) -> None:
         """A monitor that was restarted knows of no swap in flight."""
+        self.coverage["promise 9"] += len(self._ordered)
         self._ordered.clear()
+        self._accepted.clear()
+        self._told.clear()
 
     def on_actions(
         self, actions: tuple[Action, ...], view: Ec2View | None, sources: dict[RouteKey, str | None], trusted: float
@@ -66,8 +81,9 @@ class Oracle:
         ``sources``: where the monitor thinks that each route leads; ``trusted``: since when it has been able to see.
         """
         for action in actions:
-            if isinstance(action, Note) and action.code == "invariant-violated":
-                raise Violation(int(str(action.evidence["invariant"])), f"found by the engine itself: {action.text}")
+            if isinstance(action, Note):
+                self._check_note(action)
+        for action in actions:
             if isinstance(action, Repair):
                 self.repairs.on_order(action, view, sources, trusted)
             if isinstance(action, Swap):
@@ -75,13 +91,20 @@ class Oracle:
                     raise Violation(10, f"{action.key} swapped before EC2 was read")
                 self._check(action, view, sources.get(action.key), trusted)
 
+    def _check_note(self, note: Note) -> None:
+        if note.code == "invariant-violated":
+            raise Violation(int(str(note.evidence["invariant"])), f"found by the engine itself: {note.text}")
+        if note.code not in DIAGNOSES or not note.text:
+            raise Violation(19, f"a note whose code {note.code!r} nobody knows")
+        if note.code in ("failover", "failback", "voluntary-move") and note.evidence.get("reason") in DIAGNOSES:
+            self._told.update(str(key) for key in cast(Iterable[object], note.evidence["routes"]))
+
     def _check(self, swap: Swap, view: Ec2View, source: str | None, trusted: float) -> None:
-        now, world, truth = self.world.now, self.world, self.world.truth
+        now, world = self.world.now, self.world
         site = next(s.name for s in world.plan.sites if swap.key.destination in s.prefixes)
-        self.coverage["voluntary" if swap.voluntary else "emergency"] += 1
-        dead_since = truth.since(("dead", (swap.gateway, site)))
-        if dead_since is not None and now - dead_since > TRUTH_LAG:
-            raise Violation(1, f"{swap.key} to {swap.gateway}, dead for {site} for {now - dead_since:.2f} s")
+        self.coverage["promise 12" if swap.voluntary else "promise 13"] += 1
+        self._check_target(swap, site, now)
+        self._check_word(swap, source, now)
         self._check_sight(swap, trusted, now)
         self._check_interface(swap)
         self._check_people(swap, view, source)
@@ -90,6 +113,25 @@ class Oracle:
             self._check_voluntary(swap, site, now)
         elif source is not None:
             self._check_emergency(swap, view, source, site, now)
+
+    def _check_target(self, swap: Swap, site: str, now: float) -> None:
+        since = {gateway: self.world.truth.since(("dead", (gateway, site))) for gateway in self.world.gateways}
+        dead = [gateway for gateway, begin in since.items() if begin is not None and now - begin > TRUTH_LAG]
+        self.coverage["promise 1"] += bool(dead)
+        if swap.gateway in dead:
+            # the first promise where another would have been the right one, else the second
+            number = 1 if None in since.values() else 2
+            raise Violation(number, f"{swap.key} to {swap.gateway}, dead for {site}")
+
+    def _check_word(self, swap: Swap, source: str | None, now: float) -> None:
+        """EC2 has accepted a swap: a stale read alone does not take that back. And whatever is done is told."""
+        at, gateway = self._accepted.get(swap.key, (-1e9, ""))
+        self.coverage["promise 19"] += 1
+        self.coverage["promise 17"] += self.world.skew != 0.0
+        if now - at < BELIEVED and source != gateway:
+            raise Violation(8, f"{swap.key} thought to lead to {source}, {now - at:.2f} s after its swap to {gateway}")
+        if str(swap.key) not in self._told:
+            raise Violation(19, f"{swap.key} moved to {swap.gateway} and nobody told")
 
     def _check_sight(self, swap: Swap, trusted: float, now: float) -> None:
         """A monitor that hears nobody, or was late, does nothing until it has seen enough again."""
@@ -160,7 +202,7 @@ class Oracle:
             raise Violation(12, f"{swap.key} moved {len(recent)} times this hour already")
 
     def _check_people(self, swap: Swap, view: Ec2View, source: str | None) -> None:
-        wall, table = WALL + self.world.now, swap.key.table_id
+        wall, table = self.world.wall, swap.key.table_id
         pin = view.table_pins.get(table)
         if pin is not None and pin.expires_wall > wall:
             raise Violation(15, f"{swap.key} is pinned")
@@ -185,6 +227,8 @@ class Oracle:
         """Routes must leave what is dead, wherever nothing stands in the way."""
         now, world = self.world.now, self.world
         for fault in world.faults:
+            if fault.kind.startswith("pause ") or fault.kind == "person fails over with a pin":
+                self.coverage["promise 15" if "pin" in fault.kind else "promise 14"] += self._restless()
             if fault.kind not in ("power off", "announced stop", "gateway cut off", *LASTING):
                 continue
             dead_since = fault.start + (SHUTDOWN if fault.kind in STOPS else 0.0)
@@ -197,8 +241,23 @@ class Oracle:
                 if world.ec2.gateway_of(key) == fault.where[0]:
                     raise Violation(0, f"{key} still leads to {fault.where[0]}, dead for {now - dead_since:.1f} s")
 
+    def _restless(self) -> bool:
+        """Whether a route leads to a gateway that is dead for its site, so that only a person's word keeps it."""
+        return any(
+            self.world.truth.since(("dead", (route.gateway, site.name))) is not None
+            for key, route in self.world.ec2.truth.routes.items()
+            for site in self.world.plan.sites
+            if key.destination in site.prefixes
+        )
+
     def at_end(self) -> None:
         """After everything has been mended for long enough, every route leads home."""
+        truth, now, window = self.world.truth, self.world.now, self.world.plan.timing.window
+        self.coverage["promise 3"] += sum(end - begin > window + 0.1 for begin, end in truth.stretches("isolated", now))
+        for promise, what in (("promise 2", "no way"), ("promise 4", "site down")):
+            for site in self.world.sites:
+                lasted = [end - begin for begin, end in truth.stretches((what, site), now)]
+                self.coverage[promise] += sum(seconds > TRUTH_LAG for seconds in lasted)
         home = {zone: gateway.name for gateway in self.world.plan.gateways for zone in gateway.home_zones}
         renewed = {fault.where[0]: fault for fault in self.faults if fault.kind == "new interface"}
         for key, route in self.world.ec2.truth.routes.items():

@@ -9,7 +9,6 @@ from collections import Counter
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Ec2View, Repair, RouteKey
 
-from .ec2_model import WALL
 from .violation import Violation
 from .world import World
 
@@ -27,15 +26,15 @@ class RepairOracle:
 
     def on_order(self, one: Repair, view: Ec2View | None, sources: dict[RouteKey, str | None], trusted: float) -> None:
         """A repair is ordered by a monitor that has been able to see since ``trusted``."""
-        self.coverage["repair"] += 1
+        self.coverage["promise 5"] += 1
+        self.coverage["promise 7"] += one.mark is not None
         self.coverage[f"repair: {one.rung}"] += 1
         world, now, name = self.world, self.world.now, one.gateway
         if view is None:
             raise Violation(10, f"{name} repaired before EC2 was read")
         if now - trusted < world.plan.timing.window - 0.01 or world.truth.since("isolated") is not None:
             self._check_all_stopped(name, view)
-        wall = WALL + now
-        if max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(name, 0.0)) > wall:
+        if max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(name, 0.0)) > world.wall:
             raise Violation(14, f"{name} is paused")
         for site in world.sites:
             since = world.truth.since(("site dark", site))
@@ -81,6 +80,7 @@ class RepairOracle:
 
     def on_tag(self, one: Repair) -> None:
         """A step's tag has been written."""
+        self.coverage["promise 6"] += 1
         now, timing = self.world.now, self.world.plan.timing
         steps = self._steps.setdefault(one.gateway, [])
         if steps and now - steps[-1] < timing.repair_interval - 0.5:

@@ -24,7 +24,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .ec2_model import WALL
 from .faults import LASTING, Fault, draw, draw_lasting
 from .oracle import Oracle
 from .striking import mend, strike
@@ -71,6 +70,7 @@ class Monitor:
         now = self.world.now
         self.life += 1
         self.since = self.trusted = now
+        self.oracle.coverage["promise 10"] += 1
         self.view: Ec2View | None = None
         self.view_began, self.version = now, 0
         self.heard: set[str] = set()
@@ -102,6 +102,7 @@ class Monitor:
         self.paused_at = None
         if self.lag > self.world.plan.timing.loop_lag:
             self.trusted = self.world.now
+            self.oracle.coverage["promise 3"] += 1
             self.world.restart_monitor()
 
     @property
@@ -139,9 +140,10 @@ class Monitor:
             now - self.view_began if self.view else None,
             self.version,
             self.lag,
-            WALL + now,
+            world.wall,
             results,
             repair_results=repaired,
+            clock_skew=-world.skew,
         )
         self.lag = 0.0
         self.oracle.on_results(results, now)

@@ -68,6 +68,14 @@ def _reads(stale: float, fail: bool) -> Doing:
     return do
 
 
+def _set_wall_clock(world: World, _fault: Fault) -> None:
+    world.skew = world.random.choice((-1.0, 1.0)) * world.random.uniform(60.0, 7200.0)
+
+
+def _set_wall_clock_right(world: World, _fault: Fault) -> None:
+    world.skew = 0.0
+
+
 def _instance(**changes: object) -> Doing:
     def do(world: World, fault: Fault) -> None:
         world.ec2.change_instance(world.now, fault.where[0], **changes)
@@ -162,6 +170,7 @@ _STRIKES: dict[str, Doing] = {
     "source/dest check": _instance(source_dest_check=True),
     "status impaired": _instance(system_status="impaired"),
     "new interface": _renew,
+    "wall clock set": _set_wall_clock,
     "writes throttled": _writes("throttle"),
     "writes fail": _writes("error"),
     "writes time out, applied": _writes("timeout, applied"),
@@ -181,6 +190,7 @@ _MENDS: dict[str, Doing] = {
     **dict.fromkeys(("stop instance", *LASTING), _start),
     "source/dest check": _instance(source_dest_check=False),
     "status impaired": _instance(system_status="ok"),
+    "wall clock set": _set_wall_clock_right,
     "person points route elsewhere": _point_back,
     **dict.fromkeys([kind for kind in _STRIKES if kind.startswith("writes")], _writes("")),
     **dict.fromkeys([kind for kind in _STRIKES if kind.startswith("reads")], _reads(0.0, False)),

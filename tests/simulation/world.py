@@ -17,7 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     TunnelReport,
 )
 
-from .ec2_model import Ec2Model
+from .ec2_model import WALL, Ec2Model
 from .faults import Fault
 from .streams import RTT, Stream
 
@@ -65,6 +65,7 @@ class World:
         self.bgp_mode = plan.sites[0].routing == "bgp"
         self.ec2 = Ec2Model(plan, random)
         self.now = 0.0
+        self.skew = 0.0  # of the monitor's wall clock, seconds
         self.faults: list[Fault] = []  # active ones
         self._struck: set[tuple[str, tuple[str, ...]]] = set()  # their kinds and places
         self.truth = Truth()
@@ -98,6 +99,11 @@ class World:
         """Do something at a time."""
         self._count += 1
         heapq.heappush(self._timers, (t, self._count, do))
+
+    @property
+    def wall(self) -> float:
+        """What the monitor's wall clock shows."""
+        return WALL + self.now + self.skew
 
     def next_timer(self) -> float:
         """When the next thing is due."""
@@ -271,6 +277,8 @@ class World:
             seen = all(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             down = all(not self.tunnel((gateway, site)) for gateway in self.gateways)
             self.truth.note(("site down", site), now, seen and down)
+            lost = all(self.truth.since(("dead", (gateway, site))) is not None for gateway in self.gateways)
+            self.truth.note(("no way", site), now, lost)
             eyes = sum(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             self.truth.note(("site dark", site), now, eyes >= 2 and down)
         self.truth.note("isolated", now, not any(self.link(g) and self.on(g) for g in self.gateways))

@@ -14,6 +14,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, power
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
 
+_TOKEN_SECONDS = 1.0  # for a token of EC2's limit; what takes longer is needed for swaps
+
 
 def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callable[[], bool]) -> RepairResult:
     """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
@@ -21,7 +23,7 @@ def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callab
     A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
     VpnhaError where botocore cannot make the call.
     """
-    if not bucket.acquire(time.monotonic()):
+    if not bucket.acquire(time.monotonic() + _TOKEN_SECONDS):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
     marked: bool | None = one.mark is None
     if one.mark is not None:

@@ -350,7 +350,7 @@ class Play:
                 self.results.append(result)
 
     def _take_repair(self, repair: Repair) -> RepairResult:
-        """An EC2 that takes the tag and the call, and shows the tag in the next read. What comes of it is the test's."""
+        """An EC2 that takes tag and call, and shows the tag in the next read. What comes of it is the test's."""
         if repair.mark is not None:
             self.view = replace(self.view, repairs={**self.view.repairs, repair.gateway: repair.mark})
         return RepairResult(repair, marked=True, accepted=True, milliseconds=150.0)

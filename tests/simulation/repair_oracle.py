@@ -32,8 +32,7 @@ class RepairOracle:
         world, now, name = self.world, self.world.now, one.gateway
         if view is None:
             raise Violation(10, f"{name} repaired before EC2 was read")
-        if now - trusted < world.plan.timing.window - 0.01 or world.truth.since("isolated") is not None:
-            self._check_all_stopped(name, view)
+        self._check_sight(name, view, trusted)
         if max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(name, 0.0)) > world.wall:
             raise Violation(14, f"{name} is paused")
         for site in world.sites:
@@ -43,9 +42,16 @@ class RepairOracle:
         self._check_worth(one, view, sources)
         self._check_patience(name, view)
 
-    def _check_all_stopped(self, name: str, view: Ec2View) -> None:
-        if any(instance.state not in ("stopping", "stopped") for instance in view.instances.values()):
-            raise Violation(3, f"{name} repaired by a monitor that hears nobody or has just begun to")
+    def _check_sight(self, name: str, view: Ec2View, trusted: float) -> None:
+        """A monitor that heard nobody, was late or was started counts the time from then on."""
+        now, timing = self.world.now, self.world.plan.timing
+        if now - trusted < timing.repair_after - 0.01:
+            raise Violation(3, f"{name} repaired {now - trusted:.1f} s after the monitor had been paused or started")
+        if all(instance.state in ("stopping", "stopped") for instance in view.instances.values()):
+            return  # hearing nobody is no isolation then
+        for begin, end in self.world.truth.stretches("isolated", now):
+            if end - begin > timing.window + 0.1 and now - end < timing.repair_after - LAG:
+                raise Violation(3, f"{name} repaired {now - end:.1f} s after nobody was heard")
 
     def _check_worth(self, one: Repair, view: Ec2View, sources: dict[RouteKey, str | None]) -> None:
         world, now, name = self.world, self.world.now, one.gateway

@@ -249,6 +249,7 @@ def test_stopped_gateway_is_started_and_gets_its_routes_back(world: World) -> No
     world.stop_instance("gw-a")
     world.until(lambda: world.target(world.zone_a) == "gw-b")
     world.until(lambda: world.state("gw-a") == "running")
+    world.until(lambda: world.events("repair-accepted"))
     issued, accepted = world.events("repair-issued", "repair-accepted")
     assert (issued.code, issued.subject, issued.evidence["rung"]) == ("repair-issued", "gw-a", "start")
     assert accepted.mono > issued.mono > world.events("swap-accepted")[0].mono

@@ -71,7 +71,8 @@ lab-shell: venv ## a shell on a host of the lab: make lab-shell HOST=gw-a
 lint: venv ## ruff, mypy --strict, yamllint, ansible-lint, changelog
 	ruff check .
 	ruff format --check .
-	mypy -p ansible_collections.vpnha.aws.plugins.module_utils -p vpnha_monitor -p vpnha_agent -p lab
+	mypy plugins/module_utils
+	mypy -p vpnha_monitor -p vpnha_agent -p lab
 	yamllint --strict .
 	ansible-lint --offline --profile production
 	antsibull-changelog lint

@@ -12,7 +12,7 @@ from .model import Evidence, GatewayEvidence, Instance, LossStats, Timing, Verdi
 from .verdicts import Judgement, Remark, fresh, good, grey, one_way_loss, silent
 
 NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
-VETO_SHARE = 0.6  # of the window: who heard a gateway this recently vetoes its being down
+VETO_SHARE = 0.9  # of the window, all but a heartbeat: who heard a gateway this recently vetoes its being down
 APART_SHARE = 0.4  # of the window: if the monitor lost it this much earlier, its own way there is at fault...
 WITNESS_WINDOWS = 2.0  # ...and the witness, then the only one who could know, must have lost it for this many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts

@@ -131,8 +131,8 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) ->
     for key, doubt in routes.doubts.items():
         if began <= doubt.since:
             continue
-        shown = view.routes.get(key)
-        if shown is not None and shown.eni_id == doubt.swap.eni_id:
+        now_there = view.routes.get(key)
+        if now_there is not None and now_there.eni_id == doubt.swap.eni_id:
             belief = Belief(doubt.swap.gateway, doubt.swap.eni_id, doubt.since, confirmed=True)
             routes = _accepted(routes, key, belief, now if doubt.swap.voluntary else None)
         else:

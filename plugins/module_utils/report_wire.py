@@ -143,10 +143,11 @@ def number(value: object, what: str) -> float | None:
     return result
 
 
-def _peer_age(value: object) -> None:
-    """What is no whole number of milliseconds may only be null: that peer was never heard."""
-    if value is not None:
+def _never(age: object) -> float | None:
+    """The age of a peer that was never heard, which is null; WireError for anything else."""
+    if age is not None:
         raise WireError(f"a peer's age is not a whole number from 0 to {MOST_MS}")
+    return None
 
 
 def _loss_from_wire(raw: object) -> LossStats:
@@ -195,7 +196,7 @@ def from_wire(raw: object) -> AgentReport:
         paths=paths,
         # with a hundred gateways these are most of a report: whole numbers, and what is plainly right needs no call
         peers={
-            name: age / 1000 if type(age) is int and 0 <= age <= MOST_MS else _peer_age(age)
+            name: age / 1000 if type(age) is int and 0 <= age <= MOST_MS else _never(age)
             for name, age in reader.mapping("peers_ms").items()
         },
         stopping=reader.one_of("stopping", STOPPING, ""),

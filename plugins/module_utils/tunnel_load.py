@@ -14,7 +14,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,11 +142,12 @@ def _share(charon: Charon, tunnel: Wanted, psk: bytes) -> None:
 
 def _remove(charon: Charon, name: str) -> None:
     # a step that finds nothing to take away is refused, and no reason to stop
-    for step in (
+    steps: tuple[Callable[[], object], ...] = (
         lambda: charon.unload_conn({"name": name}),
         lambda: list(charon.terminate({"ike": name, "force": "yes", "timeout": "1000"})),
         lambda: charon.unload_shared({"id": secret_id(name)}),
-    ):
+    )
+    for step in steps:
         try:
             step()
         except OSError:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 
 from . import __main__ as command
 from . import mutants, schedule
 from .faults import KINDS
 from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt
+from .world import Truth
 
 SCHEDULES = 2000
 
@@ -32,7 +33,15 @@ def test_the_promises_hold_in_many_schedules() -> None:
             broken.append(f"seed {outcome.seed}: {outcome.violation}")
     assert broken == []
     assert set(KINDS) <= set(coverage), "every kind of fault was met"
-    assert min(*command.met(coverage).values(), coverage["must leave"]) > 100
+    assert min(*command.met(coverage).values(), coverage["must leave"]) > 50
+
+
+def test_two_blackouts_with_no_probe_between_them_are_one() -> None:
+    for gap, one in ((0.04, True), (0.06, False)):
+        truth = Truth()
+        for at, dark in ((10.0, True), (10.3, False), (10.3 + gap, True), (10.6, False)):
+            truth.note("dark", at, dark)
+        assert truth.within("dark", 10.5, 11.0, 0.44) is one
 
 
 def test_the_same_seed_gives_the_same_schedule_and_the_same_decisions() -> None:
@@ -54,7 +63,7 @@ def test_every_promise_has_a_planted_bug_or_a_place_where_it_is_kept() -> None:
 def test_a_bug_that_survives_is_told_by_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    harmless = replace(MUTANTS[0], name="no bug at all", instead=decision.wanted)
+    harmless = replace(MUTANTS[0], name="no bug at all", instead=wanted)
     monkeypatch.setattr(mutants, "MUTANTS", (MUTANTS[0], harmless))
     monkeypatch.setattr(mutants, "PATIENCE", 2)
     monkeypatch.setattr(mutants, "REPORT", tmp_path / "mutants.json")

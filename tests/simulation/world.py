@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -19,7 +20,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 
 from .ec2_model import WALL, Ec2Model
 from .faults import Fault
-from .streams import RTT, Stream
+from .streams import EVERY, RTT, Stream
 
 Pair = tuple[str, str]
 SHUTDOWN = 3.0  # seconds from the announcement of a shutdown to silence
@@ -53,8 +54,18 @@ class Truth:
             yield self._open[what], now
 
     def within(self, what: object, begin: float, now: float, least: float) -> bool:
-        """Whether it was so for at least so long, in a stretch that reaches into the time since ``begin``."""
-        return any(end >= begin and end - start >= least for start, end in self.stretches(what, now))
+        """Whether it was so for at least so long, in a stretch that reaches into the time since ``begin``.
+
+        A break in which no probe need have been sent is none: nobody can know of it.
+        """
+        since = ended = -math.inf
+        for start, end in self.stretches(what, now):
+            if start - ended >= EVERY:
+                since = start
+            ended = end
+            if end >= begin and end - since >= least:
+                return True
+        return False
 
 
 class World:

@@ -106,6 +106,18 @@ def test_row_14_the_veto_ends_when_the_witness_loses_the_gateway_too() -> None:
     assert 0.9 < world.run_until_moved(2) < 1.2
 
 
+def test_row_14_a_short_blackout_of_a_gateway_that_the_monitor_cannot_hear_moves_nothing() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.works = gateway.icmp.works = False  # the monitor's own way there
+    world.run(0.15)
+    gateway.peers_hear = False
+    world.run(0.35)
+    gateway.peers_hear = True
+    world.run(10)
+    assert world.swaps == []
+
+
 def test_row_14_the_veto_outlasts_a_blackout_of_the_witness() -> None:
     world = play()
     world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].icmp.works = False

@@ -88,7 +88,10 @@ def reconfigured(state: State, deployment: Deployment) -> State:
     names = {gateway.name for gateway in deployment.gateways}
     sites = {site.name for site in deployment.sites}
     healths = {pair: health for pair, health in state.healths.items() if pair[0] in names and pair[1] in sites}
-    return replace(state, deployment=deployment, healths=healths, routes=replace(state.routes, version=-1))
+    routes, repairs = replace(state.routes, version=-1), state.repairs
+    if deployment.repair != state.deployment.repair:
+        repairs = repair.rested(repairs)  # nobody has watched for them
+    return replace(state, deployment=deployment, healths=healths, routes=routes, repairs=repairs)
 
 
 def reload_problems(state: State, deployment: Deployment) -> list[str]:

@@ -61,6 +61,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
+    _check_repair(top, deployment)
     if problems.sentences:
         raise DescriptionError(problems.sentences)
     return deployment
@@ -109,6 +110,15 @@ def _repair(top: Section) -> str:
     elif policy and policy not in REPAIR_POLICIES:
         top.problem("vpnha_repair", f"{shown(policy)} is unknown; write none, reboot or restart.")
     return policy
+
+
+def _check_repair(top: Section, deployment: Deployment) -> None:
+    if deployment.repair != "none" and len(deployment.monitors) > 1:
+        top.problem(
+            "vpnha_repair",
+            f"{len(deployment.monitors)} monitors would repair without knowing of each other; "
+            "leave one in vpnha_monitors, or write none.",
+        )
 
 
 def _zones(top: Section) -> tuple[Zone, ...]:

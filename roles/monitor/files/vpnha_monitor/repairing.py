@@ -14,7 +14,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, power
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
 
-_TOKEN_SECONDS = 1.0  # for a token of EC2's limit; what takes longer is needed for swaps
+_TOKEN_SECONDS = 0.05  # to wait for a token of EC2's limit: where there is none at hand, swaps need them
 
 
 def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callable[[], bool]) -> RepairResult:

@@ -103,6 +103,14 @@ def test_it_survives_the_way_through_a_configuration_file_without_secrets() -> N
     assert description.from_dict(json.loads(text)) == deployment
 
 
+def test_two_monitors_do_not_repair() -> None:
+    second = {"name": "mon-b", "zone": "eu-central-1b", "address": "10.20.1.21"}
+    variables = {**good(), "vpnha_monitors": [*good()["vpnha_monitors"], second]}
+    assert len(description.parse(variables).monitors) == 2
+    with pytest.raises(DescriptionError, match="vpnha_repair: 2 monitors would repair without knowing of each other"):
+        description.parse({**variables, "vpnha_repair": "reboot"})
+
+
 @pytest.mark.parametrize("policy", ["none", "reboot", "restart"])
 def test_the_policy_of_repairs_is_part_of_it(policy: str) -> None:
     assert description.parse(good()).repair == "none"

@@ -114,7 +114,7 @@ class Oracle:
         if swap.voluntary:
             self._check_voluntary(swap, site, now)
         elif source is not None:
-            self._check_emergency(swap, view, source, site, now)
+            self._check_emergency(swap, view, source, site, trusted)
 
     def _check_target(self, swap: Swap, site: str, now: float) -> None:
         since = {gateway: self.world.truth.since(("dead", (gateway, site))) for gateway in self.world.gateways}
@@ -173,8 +173,8 @@ class Oracle:
         if swap.eni_id in self._superseded or swap.eni_id not in self._interfaces[swap.gateway]:
             raise Violation(1, f"{swap.key} to {swap.eni_id}, which {swap.gateway} has no longer")
 
-    def _check_emergency(self, swap: Swap, view: Ec2View, source: str, site: str, now: float) -> None:
-        truth = self.world.truth
+    def _check_emergency(self, swap: Swap, view: Ec2View, source: str, site: str, trusted: float) -> None:
+        truth, now = self.world.truth, self.world.now
         by_ec2 = (
             view.instances[source].source_dest_check
             or view.routes[swap.key].blackhole
@@ -190,7 +190,9 @@ class Oracle:
             raise Violation(13, f"{swap.key} left {source}, which works for {site} ({swap.reason})")
         host = truth.within(("bad host", source), now - TRUTH_LAG, now, least) or announced
         if not host:
-            down = [end for begin, end in truth.stretches(("site down", site), now) if end - begin >= TRUTH_LAG]
+            # a monitor knows of no outage that was over before it could see
+            outages = truth.stretches(("site down", site), now)
+            down = [end for begin, end in outages if end - max(begin, trusted) >= TRUTH_LAG]
             if down and now - down[-1] < 8.0:
                 raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")
 

@@ -93,7 +93,7 @@ def _check_budget(state: State, evidence: Evidence, view: Ec2View, repair: Repai
         judgement = state.verdicts.gateways.get(name)
         works = judgement is not None and judgement.verdict in (Verdict.UP, Verdict.GREY)
         if name != repair.gateway:
-            if recent and not works:
+            if repair.mark is not None and recent and not works:
                 raise InvariantViolation(6, f"The repair of {name} has not had its time yet.")
         elif repair.mark is None and not recent:
             raise InvariantViolation(6, f"There is no step that the {repair.rung} of {name} could be part of.")

@@ -17,6 +17,7 @@ from .repair import under_way
 from .state import State, Subject, Told
 
 PATH_DELAY = 0.3  # seconds that a tunnel's trouble must last: several gateways losing one site are one matter
+REPAIR_DELAY = 2.0  # seconds in which it is known whether a step was begun at all
 LINGER = 3.0  # seconds that a matter must be gone before it counts as over
 ROUTES_NAMED = 20  # in a note's evidence
 _OF_MONITOR = ("monitor-isolated", "monitor-sick")
@@ -163,7 +164,7 @@ def _repair_matters(state: State, view: Ec2View, wall: float, now: float) -> Ite
         text = (
             f"{gateway} is being repaired: {past.rung}, step {past.used} of {state.deployment.timing.repairs_per_day}."
         )
-        yield ("repair-under-way", gateway), Matter(text)
+        yield ("repair-under-way", gateway), Matter(text, REPAIR_DELAY)
     for gateway, text in state.repairs.lost.items():
         yield ("repair-needs-person", gateway), Matter(text, PATH_DELAY)
     for gateway, text in state.repairs.failed.items():

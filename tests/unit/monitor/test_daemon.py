@@ -263,6 +263,7 @@ def test_stopped_gateway_is_started_and_gets_its_routes_back(world: World) -> No
     metrics = (world.get("/metrics") or (0, ""))[1]
     assert 'vpnha_repair_under_way{gateway="gw-a"} 1.0' in metrics
     assert 'vpnha_repairs_total{result="accepted",rung="start"} 1.0' in metrics
+    world.until(lambda: world.events("repair-under-way"))
     world.agents["gw-a"].start()
     world.until(lambda: world.target(world.zone_a) == "gw-a")
     world.until(lambda: [event for event in world.events("repair-under-way") if event.resolved])

@@ -64,6 +64,7 @@ def test_row_10_a_gateway_that_somebody_stopped_is_started_after_two_minutes() -
     one = world.repairs[0][1]
     assert (one.instance_id, one.eni_id, one.reason) == ("i-a", "eni-a", "gateway-stopped")
     assert one.mark is not None and one.mark.steps_wall == (float(ceil(WALL + world.repairs[0][0])),)
+    world.rest(3)
     assert world.told("repair-under-way", "gw-a") and world.told("repair-accepted", "gw-a")
     world.change_instance("gw-a", state="running")
     world.gateways["gw-a"].power_on()
@@ -215,6 +216,21 @@ def test_6_the_second_gateway_is_repaired_at_once_when_the_first_works_again() -
     assert [one.gateway for _at, one in world.repairs] == ["gw-a", "gw-b"]
 
 
+def test_6_a_step_goes_on_although_another_gateway_fails_again_soon_after_its_repair() -> None:
+    world = broken(letters="abc").rest(125)
+    assert rungs(world) == ["reboot+"]
+    world.gateways["gw-a"].power_on()
+    world.run(2)
+    fail(world, "gw-b", "stopping")
+    world.run(2).rest(125)
+    assert rungs(world, "gw-b") == ["power-cut+"]
+    fail(world, "gw-a")
+    world.change_instance("gw-b", state="stopped")
+    world.run(2).rest(65)
+    assert rungs(world, "gw-b") == ["power-cut+", "start"]
+    assert rungs(world, "gw-a") == ["reboot+"]
+
+
 # --- How, and how often -------------------------------------------------------------------------------------
 
 
@@ -358,6 +374,7 @@ def test_a_step_whose_tag_was_not_written_does_not_count_and_is_tried_again() ->
     assert 2 <= len(rungs(world)) <= 4
     assert set(rungs(world)) == {"start+"}
     assert "tag could not be written (UnauthorizedOperation)" in world.told("repair-failed", "gw-a")[0].text
+    assert world.told("repair-under-way") == []
     world.obey_repair = world._take_repair
     assert len(world.view.repairs) == 0
     world.rest(61)

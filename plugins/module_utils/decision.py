@@ -9,6 +9,7 @@ amiss; each call gives the actions of that moment:
 
 - ``Swap``: order it once. Its ``SwapResult`` comes back in the ``Evidence`` of a later step; until then, or until it is
   overdue, the route is left alone.
+- ``Repair``: the same for a gateway's instance; its ``RepairResult`` comes back likewise.
 - ``ReadEc2``: read routes and instances now, out of turn.
 - ``Note``: tell it. A note with ``resolved`` takes an earlier one with the same code and subject back.
 """
@@ -18,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from . import invariants, told
+from . import invariants, repair, repair_promises, told
 from .errors import InvariantViolation
 from .holds import remember, rested
 from .judge import judge
-from .model import Action, Deployment, Evidence, Note, ReadEc2, RouteKey, Swap, Verdict
+from .model import Action, Deployment, Evidence, Note, ReadEc2, Repair, RouteKey, Swap, Verdict
 from .moves import Move, wanted
 from .places import take_in
 from .state import Flight, Health, State
@@ -53,24 +54,28 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
         verdicts=verdicts,
         pingable=pingable,
         routes=take_in(state.routes, state.deployment, evidence, now, state.seed),
+        repairs=repair.take_in(state.repairs, evidence.repair_results, now),
     )
-    notes = told.result_notes(evidence.results)
+    notes = told.result_notes(evidence.results) + repair.result_notes(evidence.repair_results)
     state, jumped = _wall_jumped(state, evidence, now)
     if verdicts.isolated or verdicts.sick or jumped:
         state = _distrust(state, now)
         state, more = told.tell(state, told.blind_matters(state), now)
         return state, (*notes, *more)
-    state = _remember(state, verdicts, now, drill=evidence.ec2 is not None and evidence.ec2.drill is not None)
+    drill = evidence.ec2 is not None and evidence.ec2.drill is not None
+    state = repair.watch(_remember(state, verdicts, now, drill=drill), evidence, now)
     moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
     ordered = {swap.key for swap in swaps}
     news = [move for move in moves if move.swaps[0].key in ordered and _first(state, move)]
+    state, repairs, unfit = _repairs(state, evidence, now, bool(moves))
+    dropped += unfit
     state, reads = _reads(state, evidence, now)
     state, more = told.tell(state, told.matters(state, evidence, stuck, now), now)
     if swaps:
         state = replace(state, routes=replace(state.routes, flights=_in_flight(state, swaps, now)))
     notes += [*more, *(told.move_note(move, evidence) for move in news), *dropped]
-    return state, (*swaps, *reads, *notes)
+    return state, (*swaps, *repairs, *reads, *notes)
 
 
 def observing(state: State, now: float) -> bool:
@@ -84,7 +89,10 @@ def reconfigured(state: State, deployment: Deployment) -> State:
     names = {gateway.name for gateway in deployment.gateways}
     sites = {site.name for site in deployment.sites}
     healths = {pair: health for pair, health in state.healths.items() if pair[0] in names and pair[1] in sites}
-    return replace(state, deployment=deployment, healths=healths, routes=replace(state.routes, version=-1))
+    routes, repairs = replace(state.routes, version=-1), state.repairs
+    if deployment.repair != state.deployment.repair:
+        repairs = repair.rested(repairs)  # nobody has watched for them
+    return replace(state, deployment=deployment, healths=healths, routes=routes, repairs=repairs)
 
 
 def reload_problems(state: State, deployment: Deployment) -> list[str]:
@@ -117,7 +125,7 @@ def _wall_jumped(state: State, evidence: Evidence, now: float) -> tuple[State, b
 def _distrust(state: State, now: float) -> State:
     """Throw away what was seen: all timers start afresh."""
     healths = {pair: rested(health) for pair, health in state.healths.items()}
-    return replace(state, trusted_from=now, healths=healths)
+    return replace(state, trusted_from=now, healths=healths, repairs=repair.rested(state.repairs))
 
 
 def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> State:
@@ -154,6 +162,21 @@ def _hold_to_promises(
             else:
                 swaps.append(swap)
     return swaps, notes
+
+
+def _repairs(state: State, evidence: Evidence, now: float, swapping: bool) -> tuple[State, list[Repair], list[Note]]:
+    """The repair of this moment, if there is one: after the swaps, which it never delays."""
+    plan = repair.Plan() if observing(state, now) else repair.plan(state, evidence, now, swapping)
+    if (plan.waiting, plan.lost) != (state.repairs.waiting, state.repairs.lost):
+        state = replace(state, repairs=replace(state.repairs, waiting=plan.waiting, lost=plan.lost))
+    if plan.repair is None:
+        return state, [], []
+    try:
+        repair_promises.check(state, evidence, plan.repair, now, swapping)
+    except InvariantViolation as violation:
+        facts = {"invariant": violation.number, "rung": plan.repair.rung}
+        return state, [], [Note("invariant-violated", plan.repair.gateway, str(violation), facts)]
+    return replace(state, repairs=repair.ordered(state.repairs, plan.repair, now)), [plan.repair], []
 
 
 def _first(state: State, move: Move) -> bool:

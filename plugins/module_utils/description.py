@@ -15,14 +15,14 @@ from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
 from .description_timing import timing
 from .errors import DescriptionError
-from .model import Deployment, Gateway, Monitor, Site, Tunnel, Zone
+from .model import REPAIR_POLICIES, Deployment, Gateway, Monitor, Site, Tunnel, Zone
 
 __all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
 
 VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
-    "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key",
+    "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -54,12 +54,14 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         tunnels=tuple(tunnel for _where, tunnel in tunnels),
         monitors=_monitors(top),
         timing=timing(_mapping(top, "vpnha_timing")),
+        repair=_repair(top),
     )
     if not any(deployment.vpc_cidrs):
         # an existing VPC given without its CIDR: at least the subnets that the user named
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
+    _check_repair(top, deployment)
     if problems.sentences:
         raise DescriptionError(problems.sentences)
     return deployment
@@ -99,6 +101,24 @@ def _vpc(top: Section) -> tuple[str, ...]:
         return section.nets("cidr")  # an existing VPC may have several
     net = section.net("cidr")
     return (str(net or ""),)
+
+
+def _repair(top: Section) -> str:
+    policy = top.text("vpnha_repair", "none")
+    if policy == "replace":
+        top.problem("vpnha_repair", "replacing a gateway's instance is not built yet; write none, reboot or restart.")
+    elif policy and policy not in REPAIR_POLICIES:
+        top.problem("vpnha_repair", f"{shown(policy)} is unknown; write none, reboot or restart.")
+    return policy
+
+
+def _check_repair(top: Section, deployment: Deployment) -> None:
+    if deployment.repair != "none" and len(deployment.monitors) > 1:
+        top.problem(
+            "vpnha_repair",
+            f"{len(deployment.monitors)} monitors would repair without knowing of each other; "
+            "leave one in vpnha_monitors, or write none.",
+        )
 
 
 def _zones(top: Section) -> tuple[Zone, ...]:

@@ -28,8 +28,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "loop_lag": (0.05, 5.0),
     "ec2_interval": (1.0, 300.0),
     "agent_silence_warning": (1.0, 3600.0),
+    "repair_after": (5.0, 3600.0),
+    "repair_interval": (30.0, 86400.0),
+    "repairs_per_day": (1, 10),  # their times must fit into a tag
 }
-_WHOLE = ("voluntary_moves_per_hour",)
+_WHOLE = ("voluntary_moves_per_hour", "repairs_per_day")
 _PROBES_LEAST = 5  # in a window; fewer make false alarms likely (see the documentation's arithmetic)
 
 

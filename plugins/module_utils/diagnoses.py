@@ -280,6 +280,38 @@ _ALL = (
         "Routes lead to a gateway that does not work, and no other works better: they are left alone.",
         "Mend any gateway of the deployment; routes follow by themselves.",
     ),
+    # Repairs, where `vpnha_repair` allows them
+    Diagnosis(
+        "repair-under-way",
+        "Gateway is being repaired",
+        "told",
+        "It was down for long and no route hangs on it, so the monitor reboots, restarts or starts its instance.",
+        "Nothing yet: a step has 10 minutes to help. `vpnha pause --gateway` keeps the monitor from it.",
+    ),
+    Diagnosis(
+        "repair-issued",
+        "Repair handed to EC2",
+        "none",
+        "The tag of the gateway's interface is written, then EC2 is called for its instance.",
+        "",
+    ),
+    Diagnosis(
+        "repair-accepted", "EC2 has taken a repair", "none", "The call went through; what it brings is seen.", ""
+    ),
+    Diagnosis(
+        "repair-failed",
+        "EC2 refuses a repair",
+        "told",
+        "The call or the tag before it failed; the next step comes in its time.",
+        "See the error: a lack of capacity passes, a lack of rights does not (deploy with `vpnha_repair` set).",
+    ),
+    Diagnosis(
+        "repair-needs-person",
+        "Repair by the monitor ends here",
+        "told",
+        "The gateway stays down, and the monitor has used up its steps or may not do what would help.",
+        "Look at the instance's console output and mend it (playbook `repair`, or `deploy` where it is gone).",
+    ),
     # Routes and people
     Diagnosis("failover", "Routes leave a gateway", "swap", "Routes move to a working gateway.", ""),
     Diagnosis(

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from . import ec2, tags
-from .model import Deployment, Ec2View, Instance, Pin, Route, RouteKey
+from .model import Deployment, Ec2View, Instance, Pin, RepairMark, Route, RouteKey
 
 Item = Mapping[str, Any]  # one thing as boto3 gives it
 
@@ -44,6 +44,7 @@ class _Reading:
     pins: dict[str, Pin] = field(default_factory=dict)
     tables: dict[str, float] = field(default_factory=dict)
     gateways: dict[str, float] = field(default_factory=dict)
+    repairs: dict[str, RepairMark] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
     def pause(self, where: str, key: str, value: str) -> float:
@@ -245,11 +246,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
     vpc_ids = set(vpcs.values()) | {str(eni["VpcId"]) for eni in snapshot.interfaces}
     paused, drill = _vpc_marks(snapshot, deployment.name, vpc_ids, marks, wall)
     for eni in snapshot.interfaces:
-        value = tags.to_dict(eni.get("TagSet")).get(tags.PAUSE)
-        if value is not None:
-            until = marks.pause(eni["NetworkInterfaceId"], tags.PAUSE, value)
-            gateway = gateway_of_interface(eni)
-            marks.gateways[gateway] = max(until, marks.gateways.get(gateway, 0.0))
+        _read_interface_marks(eni, marks)
     return Ec2View(
         routes=routes,
         instances={gateway.name: _instance(gateway.name, gateway.address, snapshot) for gateway in deployment.gateways},
@@ -260,6 +257,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         missing_routes=frozenset(missing),
         refused_tables=refused,
         drill=drill,
+        repairs=marks.repairs,
         table_zones=zones,
         table_vpcs=vpcs,
         vpc_id=vpc_ids.pop() if len(vpc_ids) == 1 else None,
@@ -278,6 +276,21 @@ def _read_table_marks(table: Item, marks: _Reading) -> None:
             )
     if tags.PAUSE in tag:
         marks.tables[table_id] = marks.pause(table_id, tags.PAUSE, tag[tags.PAUSE])
+
+
+def _read_interface_marks(eni: Item, marks: _Reading) -> None:
+    eni_id, gateway, tag = eni["NetworkInterfaceId"], gateway_of_interface(eni), tags.to_dict(eni.get("TagSet"))
+    if tags.PAUSE in tag:
+        until = marks.pause(eni_id, tags.PAUSE, tag[tags.PAUSE])
+        marks.gateways[gateway] = max(until, marks.gateways.get(gateway, 0.0))
+    if tags.REPAIR in tag:
+        mark = tags.parse_repair(tag[tags.REPAIR])
+        if not mark.readable:
+            marks.unreadable.append(
+                f'{eni_id}: {tags.REPAIR} should read like "rung=reboot steps=2026-01-01T00:00:00Z", '
+                f'not "{tag[tags.REPAIR]}"; {gateway} is not repaired until it is mended or removed.'
+            )
+        marks.repairs[gateway] = mark
 
 
 def _vpc_marks(

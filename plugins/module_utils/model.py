@@ -98,6 +98,12 @@ class Timing:
     loop_lag: float = 0.25  # a monitor whose loop is later than this does not trust what it saw
     ec2_interval: float = 5.0  # between two reads of routes and instances when nothing happens
     agent_silence_warning: float = 30.0
+    repair_after: float = 120.0  # a gateway must be down so long without a break before it is repaired
+    repair_interval: float = 600.0  # between two steps of a repair; a step has so long to help
+    repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
+
+
+REPAIR_POLICIES = ("none", "reboot", "restart")
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ class Deployment:
     tunnels: tuple[Tunnel, ...]
     monitors: tuple[Monitor, ...]
     timing: Timing = field(default_factory=Timing)
+    repair: str = "none"  # what the monitor may do to a gateway that stays down, one of REPAIR_POLICIES
 
     def gateway(self, name: str) -> Gateway:
         """The gateway of that name; KeyError if there is none."""
@@ -199,6 +206,15 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class RepairMark:
+    """What a gateway's tag says of its repairs."""
+
+    steps_wall: tuple[float, ...] = ()  # when its steps began, the oldest first
+    rung: str = ""  # of the last step
+    readable: bool = True
+
+
+@dataclass(frozen=True)
 class Ec2View:
     """One consistent read of everything of the deployment in EC2."""
 
@@ -211,6 +227,7 @@ class Ec2View:
     missing_routes: frozenset[RouteKey] = frozenset()  # ours by table and destination, but not there
     refused_tables: Mapping[str, str] = field(default_factory=dict)  # table id -> why it is not looked after
     drill: str | None = None  # a running drill's id
+    repairs: Mapping[str, RepairMark] = field(default_factory=dict)  # by gateway name
     table_zones: Mapping[str, str] = field(default_factory=dict)  # table id -> zone, of the tables looked after
     table_vpcs: Mapping[str, str] = field(default_factory=dict)  # table id -> VPC id
     vpc_id: str | None = None  # of the deployment, where its tables or interfaces tell
@@ -299,6 +316,8 @@ class Evidence:
     wall: float = 0.0  # wall clock, for budgets and expiries only
     results: tuple[SwapResult, ...] = ()  # of swaps that ended since the last step
     vetoes: Mapping[str, float] = field(default_factory=dict)  # gateway -> age of another monitor's "healthy", s
+    repair_results: tuple[RepairResult, ...] = ()  # of repairs likewise
+    clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
 
 
 # --- What is done ---------------------------------------------------------------------------------------------
@@ -328,6 +347,30 @@ class SwapResult:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """One call that shall bring a gateway's instance back."""
+
+    gateway: str
+    rung: str  # "reboot", "stop", "power-cut" or "start"
+    reason: str  # code of a diagnosis
+    instance_id: str
+    eni_id: str  # what carries the gateway's tag
+    mark: RepairMark | None = None  # what the tag must say before the call; None: the step that it tells of goes on
+
+
+@dataclass(frozen=True)
+class RepairResult:
+    """What became of a repair's call."""
+
+    repair: Repair
+    marked: bool | None  # the tag says so now; None: not known
+    accepted: bool | None  # EC2 has taken the call; None: not known
+    error: str = ""  # a code as in `SwapResult`
+    detail: str = ""
+    milliseconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Note:
     """Something told to people: in the log, the journal, metrics, and by notification where it matters."""
 
@@ -345,4 +388,4 @@ class ReadEc2:
     reason: str
 
 
-Action = Union[Swap, Note, ReadEc2]  # noqa: UP007  (ansible-test's pylint knows no | between classes)
+Action = Union[Swap, Repair, Note, ReadEc2]  # noqa: UP007  (ansible-test's pylint knows no | between classes)

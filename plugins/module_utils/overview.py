@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import tags
-from .model import Deployment, Ec2View, Instance, Route
+from .model import Deployment, Ec2View, Instance, RepairMark, Route
+from .repair import DAY
 from .routes import preflight
 
 
@@ -44,7 +45,7 @@ def _times(marks: Any, wall: float) -> dict[str, str]:
 def _gateway(view: Ec2View, deployment: Deployment, instance: Instance) -> dict[str, Any]:
     described = deployment.gateway(instance.gateway)
     carries = sorted(str(key) for key, route in view.routes.items() if route.gateway == instance.gateway)
-    retirement = instance.retirement_wall
+    retirement, mark = instance.retirement_wall, view.repairs.get(instance.gateway, RepairMark())
     return {
         "name": instance.gateway,
         "zone": described.zone,
@@ -57,6 +58,8 @@ def _gateway(view: Ec2View, deployment: Deployment, instance: Instance) -> dict[
         "system_status": instance.system_status,
         "instance_status": instance.instance_status,
         "retirement": tags.format_time(retirement) if retirement is not None else None,
+        "repairs": [tags.format_time(at) for at in mark.steps_wall],
+        "last_repair": mark.rung or None,
         "usable": not preflight(view, instance.gateway, view.table_zones),
         "carries": carries,
     }
@@ -118,6 +121,16 @@ def _differences(view: Ec2View, deployment: Deployment) -> list[dict[str, Any]]:
     return out
 
 
+def _repairs(view: Ec2View, wall: float) -> list[str]:
+    lines = []
+    for name, mark in sorted(view.repairs.items()):
+        recent = [at for at in mark.steps_wall if wall - at < DAY]
+        if recent:
+            steps = f"{len(recent)} step{'s' if len(recent) > 1 else ''}"
+            lines.append(f"{name} has had {steps} of repair within 24 hours, the last {tags.format_time(max(recent))}.")
+    return lines
+
+
 def _summary(view: Ec2View, deployment: Deployment, differences: list[dict[str, Any]], wall: float) -> list[str]:
     """The same for people, one sentence each."""
     lines = []
@@ -147,6 +160,7 @@ def _summary(view: Ec2View, deployment: Deployment, differences: list[dict[str, 
         lines.append(f"The monitors are paused until {until}.")
     for scope, until in {**_times(view.paused_gateways, wall), **_times(view.paused_tables, wall)}.items():
         lines.append(f"{scope} is paused until {until}.")
+    lines += _repairs(view, wall)
     if view.drill:
         lines.append(f"The drill {view.drill} is running.")
     return lines + list(view.refused_tables.values()) + list(view.unreadable_marks)

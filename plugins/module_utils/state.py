@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .model import Deployment, RouteKey, Swap
+from .model import Deployment, Repair, RouteKey, Swap
 from .verdicts import Pair, Verdicts
 
 
@@ -107,6 +107,38 @@ class Routes:
 
 
 @dataclass(frozen=True)
+class RepairStep:
+    """A step of a repair that this monitor has begun. A tag has it too, in wall time."""
+
+    at: float
+    wall: float  # whole seconds, as the tag has it
+    rung: str
+
+
+@dataclass(frozen=True)
+class RepairFlight:
+    """A repair handed to the actuator whose result has not come."""
+
+    repair: Repair
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """What is remembered of gateways that are down for long, by gateway."""
+
+    down_since: Mapping[str, float] = field(default_factory=dict)  # without a break
+    stopping_since: Mapping[str, float] = field(default_factory=dict)  # EC2's word
+    steps: Mapping[str, tuple[RepairStep, ...]] = field(default_factory=dict)  # of the last day
+    called: Mapping[str, float] = field(default_factory=dict)  # when its last call was ordered
+    flight: RepairFlight | None = None
+    taken: Mapping[str, str] = field(default_factory=dict)  # the last call that EC2 has taken
+    failed: Mapping[str, str] = field(default_factory=dict)  # why it has not taken the last one, one sentence
+    waiting: Mapping[str, str] = field(default_factory=dict)  # why nothing is done to it now
+    lost: Mapping[str, str] = field(default_factory=dict)  # why nothing will be done: a person's work
+
+
+@dataclass(frozen=True)
 class Told:
     """Something that people have been told and that has not been taken back."""
 
@@ -131,6 +163,7 @@ class State:
     pingable: frozenset[str] = frozenset()  # gateways that have answered ICMP since the start
     sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down everywhere
     routes: Routes = field(default_factory=Routes)
+    repairs: Repairs = field(default_factory=Repairs)
     told: Mapping[Subject, Told] = field(default_factory=dict)
     untold: Mapping[Subject, float] = field(default_factory=dict)  # seen since, not told yet
     reads_asked: Mapping[str, float] = field(default_factory=dict)  # reason -> when

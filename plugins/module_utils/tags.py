@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .model import Pin
+from .model import Pin, RepairMark
 
 DEPLOYMENT = "vpnha:deployment"
 MADE = "vpnha:made"  # on what the collection made itself, and so may delete
@@ -28,6 +28,7 @@ TABLE = "vpnha:table"
 PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
+REPAIR = "vpnha:repair"
 
 NO_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -134,3 +135,18 @@ def parse_drill(text: str) -> Drill:
     fields = parse_mark(text)
     until, readable = _expiry(fields, "until")
     return Drill(fields.get("id", "unnamed"), until, readable and "id" in fields)
+
+
+def format_repair(mark: RepairMark) -> str:
+    """The value of the tag `REPAIR`."""
+    return format_mark(rung=mark.rung, steps="/".join(format_time(wall) for wall in mark.steps_wall))
+
+
+def parse_repair(text: str) -> RepairMark:
+    """The repairs that a value of the tag `REPAIR` says. What cannot be read in full is no reason for another one."""
+    fields = parse_mark(text)
+    try:
+        steps = tuple(sorted(parse_time(step) for step in fields["steps"].split("/")))
+    except (KeyError, ValueError):
+        return RepairMark((), fields.get("rung", ""), readable=False)
+    return RepairMark(steps, fields.get("rung", ""), "rung" in fields)

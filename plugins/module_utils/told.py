@@ -13,9 +13,11 @@ from .holds import hold_down
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
 from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
 from .places import FORBIDDEN, THROTTLED
+from .repair import under_way
 from .state import State, Subject, Told
 
 PATH_DELAY = 0.3  # seconds that a tunnel's trouble must last: several gateways losing one site are one matter
+REPAIR_DELAY = 2.0  # seconds in which it is known whether a step was begun at all
 LINGER = 3.0  # seconds that a matter must be gone before it counts as over
 ROUTES_NAMED = 20  # in a note's evidence
 _OF_MONITOR = ("monitor-isolated", "monitor-sick")
@@ -89,6 +91,7 @@ def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float
     if evidence.ec2 is not None:
         found.update(_route_matters(state, evidence.ec2, evidence.wall))
         found.update(_pause_matters(state, evidence.ec2, evidence.wall))
+        found.update(_repair_matters(state, evidence.ec2, evidence.wall, now))
     found.update(_ec2_matters(state, evidence, now))
     return found
 
@@ -152,6 +155,20 @@ def _pause_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
     for table, until in view.paused_tables.items():
         if until > wall:
             yield ("paused", table), Matter(f"Actions on {table} are paused.")
+
+
+def _repair_matters(state: State, view: Ec2View, wall: float, now: float) -> Iterator[tuple[Subject, Matter]]:
+    if state.deployment.repair == "none":
+        return
+    for gateway, past in under_way(state, view, wall, now):
+        text = (
+            f"{gateway} is being repaired: {past.rung}, step {past.used} of {state.deployment.timing.repairs_per_day}."
+        )
+        yield ("repair-under-way", gateway), Matter(text, REPAIR_DELAY)
+    for gateway, text in state.repairs.lost.items():
+        yield ("repair-needs-person", gateway), Matter(text, PATH_DELAY)
+    for gateway, text in state.repairs.failed.items():
+        yield ("repair-failed", gateway), Matter(text)
 
 
 def _pinned(view: Ec2View, table: str, wall: float) -> bool:

@@ -115,6 +115,9 @@ deployment:
     timing:
       description: Every delay in seconds, with the defaults filled in.
       type: dict
+    repair:
+      description: What the monitor may do to a gateway that stays down, V(none), V(reboot) or V(restart).
+      type: str
 remarks:
   description: What is allowed but probably not meant, one sentence each; also shown as warnings.
   returned: success

@@ -105,6 +105,17 @@ gateways:
       type: str
       returned: always
       sample: "2026-01-01T00:00:00Z"
+    repairs:
+      description: When the monitor's last steps of repair began, the oldest first; from the tag C(vpnha:repair).
+      type: list
+      elements: str
+      returned: always
+      sample: ["2026-01-01T00:00:00Z"]
+    last_repair:
+      description: What the last of them was, V(reboot), V(stop), V(power-cut) or V(start); null where there was none.
+      type: str
+      returned: always
+      sample: reboot
     usable:
       description: Whether routes could be swapped to it, as far as EC2 can tell.
       type: bool

@@ -12,6 +12,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Ec2View,
     Instance,
+    Repair,
     Route,
     RouteKey,
     Swap,
@@ -92,6 +93,15 @@ class Ec2Model:
             return SwapResult(swap, accepted=None, error="timeout")
         accepted = None if self.stale and self._random.random() < 0.5 else True
         return SwapResult(swap, accepted=accepted, milliseconds=200.0)
+
+    def tag(self, now: float, one: Repair) -> str:
+        """The call that writes a repair's tag; an error's code if its caller learns of one."""
+        mode = self.writes
+        if mode == "mixed":
+            mode = self._random.choice(("", "throttle", "error", "timeout, applied", "timeout, not applied"))
+        if mode in ("", "timeout, applied") and one.mark is not None:
+            self.change(now, repairs={**self.truth.repairs, one.gateway: one.mark})
+        return {"": "", "throttle": "RequestLimitExceeded", "error": "InternalError"}.get(mode, "timeout")
 
     def gateway_of(self, key: RouteKey) -> str | None:
         """The gateway that a route really leads to."""

@@ -63,6 +63,11 @@ KINDS: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
 }
 
 
+# what stays broken until it is repaired, at the latest by a person: drawn with a die of its own
+LASTING = ("host hangs", "host hangs hard", "stopped by somebody")
+PERSON_COMES = (300.0, 600.0)  # seconds after such a fault
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that goes wrong and is mended again."""
@@ -78,7 +83,9 @@ class Fault:
 
 def draw(plan: Deployment, random: Random, begin: float, finish: float, only: Sequence[str] = ()) -> list[Fault]:
     """The faults of one schedule, of all kinds or ``only`` some; half of them strike while an earlier one lasts."""
-    kinds = list(only or KINDS)
+    kinds = [kind for kind in only or KINDS if kind not in LASTING]
+    if not kinds:
+        return []
     weights = [KINDS[kind][0] for kind in kinds]
     faults: list[Fault] = []
     for _ in range(random.randint(3, 8)):
@@ -92,6 +99,20 @@ def draw(plan: Deployment, random: Random, begin: float, finish: float, only: Se
         low, high = random.choice(durations)
         end = min(start + random.uniform(low, high), finish + 60)
         faults.append(Fault(kind, _where(plan, random, scope), start, end))
+    return sorted(faults, key=lambda fault: fault.start)
+
+
+def draw_lasting(
+    plan: Deployment, random: Random, begin: float, finish: float, only: Sequence[str] = ()
+) -> list[Fault]:
+    """Up to two faults that a repair ends; they strike early, as it takes its time."""
+    kinds = [kind for kind in LASTING if not only or kind in only]
+    faults = []
+    for _ in range(random.randint(1, 2)):
+        start = random.uniform(begin, (begin + finish) / 2)
+        gateway = random.choice(plan.gateways).name
+        if gateway not in [fault.where[0] for fault in faults]:
+            faults.append(Fault(random.choice(kinds), (gateway,), start, start + random.uniform(*PERSON_COMES)))
     return sorted(faults, key=lambda fault: fault.start)
 
 

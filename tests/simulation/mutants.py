@@ -27,6 +27,9 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     judge_paths,
     moves,
     places,
+    repair,
+    repair_promises,
+    told,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
 from ansible_collections.vpnha.aws.plugins.module_utils.state import Interface
@@ -40,9 +43,6 @@ PATIENCE = 60  # schedules within which a planted bug must be found
 
 # Promises of the design that no planted bug stands for, and where they are kept.
 ELSEWHERE = {
-    5: "the monitor makes no repairs yet",
-    6: "the monitor makes no repairs yet",
-    7: "the monitor makes no repairs yet",
     16: "one monitor per deployment so far; its veto: tests/unit/plugins/module_utils/test_decision_gateways.py",
     18: "the daemon's: tests/unit/monitor/test_daemon.py",
     20: "the data plane's: tests/unit/agent/test_agent_rules.py, the lab",
@@ -116,6 +116,15 @@ def _only_if_all_can_tell(self: Any, _before: str) -> str:
     return _down_everywhere(self, "") if all(works) else ""
 
 
+def _without_tags(state: Any, view: Any, gateway: str, wall: float, now: float) -> Any:
+    return _history(state, replace(view, repairs={}), gateway, wall, now)
+
+
+def _in_haste(state: Any, evidence: Any, now: float, swapping: bool) -> Any:
+    timing = replace(state.deployment.timing, repair_after=1.0)
+    return _plan(replace(state, deployment=replace(state.deployment, timing=timing)), evidence, now, swapping)
+
+
 def _by_the_wall_clock(state: Any, evidence: Any, _now: float) -> Any:
     return _step(state, evidence, evidence.wall - WALL)
 
@@ -126,6 +135,8 @@ _movable: Callable[..., bool] = moves.movable
 _grouped: Callable[..., Any] = places._grouped
 _down_everywhere: Callable[..., str] = judge_paths._SiteView.down_everywhere
 _step: Callable[..., Any] = decision.step
+_history: Callable[..., Any] = repair.history
+_plan: Callable[..., Any] = repair.plan
 
 MUTANTS = (
     Mutant("no one leaves a dead gateway", (0,), decision, "wanted", lambda *_: ([], []), ("power off",)),
@@ -153,6 +164,23 @@ MUTANTS = (
     Mutant(
         "a gateway that breaks ends a site's outage", (4,), judge_paths._SiteView, "down_everywhere",
         _only_if_all_can_tell, ("site down", "site down", "source/dest check"),
+    ),
+    Mutant(
+        "routes on it do not matter", (5,), repair, "held_back", lambda *_: [],
+        ("host hangs", "person fails over with a pin", "person fails over with a pin", "pause of table"),
+    ),
+    Mutant(
+        "steps are not counted", (6,), repair, "history", lambda *_: repair.History(frozenset(), "", False),
+        ("host hangs hard",),
+    ),
+    Mutant("all are repaired at once", (6,), repair, "under_way", lambda *_: iter(()), ("host hangs hard",)),
+    Mutant(
+        "a restart refills the budget", (6,), repair, "history", _without_tags,
+        ("host hangs hard", "monitor restarted", "monitor restarted"),
+    ),
+    Mutant(
+        "a moment of silence is enough for a repair", (7,), repair, "plan", _in_haste,
+        ("host hangs", "power off", "tunnel cut"),
     ),
     Mutant(
         "every read is believed", (8,), places, "_weigh", _every_read, ("power off", "reads stale", "tunnel cut"),
@@ -201,7 +229,8 @@ def patches(mutant: Mutant) -> list[tuple[Any, str, Any]]:
     original = getattr(mutant.where, mutant.what)
     found: list[tuple[Any, str, Any]] = [(mutant.where, mutant.what, mutant.instead)]
     if isinstance(mutant.where, ModuleType):
-        others = (one for one in (decision, judge, judge_gateway, moves, places) if one is not mutant.where)
+        engine = (decision, judge, judge_gateway, moves, places, repair, told)
+        others = (one for one in engine if one is not mutant.where)
         found += [(module, mutant.what, mutant.instead) for module in others if _has(module, mutant.what, original)]
     return found
 
@@ -213,7 +242,8 @@ def _has(module: ModuleType, what: str, original: object) -> bool:
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[None]:
     """The engine with the bug in it, and without its own checks: the simulation must find it without their help."""
-    changes = [*patches(mutant), (invariants, "check", lambda *_: None)]
+    checks = [(module, "check", lambda *_: None) for module in (invariants, repair_promises)]
+    changes = [*patches(mutant), *checks]
     before = [getattr(where, what) for where, what, _instead in changes]
     for where, what, instead in changes:
         setattr(where, what, instead)

@@ -17,13 +17,16 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Action,
     Ec2View,
     Note,
+    Repair,
     RouteKey,
     Swap,
     SwapResult,
 )
 
-from .faults import Fault
-from .world import SHUTDOWN, World
+from .faults import LASTING, Fault
+from .repair_oracle import RepairOracle
+from .violation import Violation
+from .world import SHUTDOWN, STOPS, World
 
 TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
 NOTICED = 0.06  # seconds before somebody is heard in which the last look at nobody was taken
@@ -32,14 +35,6 @@ WORD_LASTS = 15.0  # seconds that EC2's word on an instance is believed after it
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
 QUIET = 40.0  # seconds that other faults must be over for that
-
-
-class Violation(Exception):
-    """A promise was broken."""
-
-    def __init__(self, number: int, text: str) -> None:
-        self.number = number
-        super().__init__(f"promise {number}: {text}")
 
 
 class Oracle:
@@ -55,6 +50,7 @@ class Oracle:
         self._told: set[str] = set()  # routes whose move was told, and has not ended yet
         self._interfaces: dict[str, list[str]] = {}  # as the monitor came to know them
         self._superseded: set[str | None] = set()
+        self.repairs = RepairOracle(world, self.coverage)
 
     def on_results(self, results: tuple[SwapResult, ...], now: float) -> None:
         """What became of swaps reaches the monitor."""
@@ -90,6 +86,8 @@ class Oracle:
             if isinstance(action, Note):
                 self._check_note(action)
         for action in actions:
+            if isinstance(action, Repair):
+                self.repairs.on_order(action, view, sources, trusted)
             if isinstance(action, Swap):
                 if view is None:
                     raise Violation(10, f"{action.key} swapped before EC2 was read")
@@ -151,7 +149,7 @@ class Oracle:
         """EC2 may have said meanwhile that all gateways stand still: hearing nobody is no isolation then."""
         return all(
             any(
-                fault.kind == "stop instance" and fault.where == (gateway,)
+                fault.kind in ("stop instance", "stopped by somebody") and fault.where == (gateway,)
                 and fault.start <= end and fault.end + WORD_LASTS >= begin
                 for fault in self.faults
             )
@@ -235,9 +233,9 @@ class Oracle:
         for fault in world.faults:
             if fault.kind.startswith("pause ") or fault.kind == "person fails over with a pin":
                 self.coverage["promise 15" if "pin" in fault.kind else "promise 14"] += self._restless()
-            if fault.kind not in ("power off", "announced stop", "gateway cut off"):
+            if fault.kind not in ("power off", "announced stop", "gateway cut off", *LASTING):
                 continue
-            dead_since = fault.start + (SHUTDOWN if fault.kind == "announced stop" else 0.0)
+            dead_since = fault.start + (SHUTDOWN if fault.kind in STOPS else 0.0)
             if now - dead_since < MUST_LEAVE or dead_since - monitor_since < 2.0:
                 continue
             if any(o is not fault and o.start <= now and o.end > dead_since - QUIET for o in self.faults):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision
@@ -17,19 +17,24 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Evidence,
     Note,
     ReadEc2,
+    Repair,
+    RepairResult,
     Swap,
     SwapResult,
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .faults import Fault, draw
-from .oracle import Oracle, Violation
+from .faults import LASTING, Fault, draw, draw_lasting
+from .oracle import Oracle
 from .striking import mend, strike
+from .violation import Violation
+from .workshop import Workshop
 from .world import World
 
 TICK = 0.05
 STIR = 3.0  # seconds of full attention after anything happens
 FAULTS_FROM, FAULTS_TO = 30.0, 540.0
+REPAIR_AFTER, REPAIR_INTERVAL = 20.0, 150.0  # seconds: schedules are short
 
 
 @dataclass
@@ -56,6 +61,8 @@ class Monitor:
         self.paused_at: float | None = None
         self.running = True
         self.results: list[SwapResult] = []
+        self.repair_results: list[RepairResult] = []
+        self.workshop: Workshop | None = None
         self.life = 0
         self._begin()
 
@@ -69,6 +76,7 @@ class Monitor:
         self.heard: set[str] = set()
         self.lag = 0.0
         self.results.clear()
+        self.repair_results.clear()
         self._reading = False
         self._asked = False
         self.state = decision.start(self.world.plan, now, seed=self.life)
@@ -106,7 +114,8 @@ class Monitor:
     def busy(self) -> bool:
         """Something is under way that needs its full attention."""
         routes = self.state.routes
-        return bool(routes.flights or routes.doubts or self.results or self._reading)
+        repairing = self.state.repairs.flight or self.repair_results
+        return bool(routes.flights or routes.doubts or self.results or self._reading or repairing)
 
     @property
     def waiting(self) -> bool:
@@ -122,10 +131,19 @@ class Monitor:
         ):
             self._read()
         results, self.results = tuple(self.results), []
+        repaired, self.repair_results = tuple(self.repair_results), []
         seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
         self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
         evidence = Evidence(
-            seen, self.view, now - self.view_began if self.view else None, self.version, self.lag, world.wall, results
+            seen,
+            self.view,
+            now - self.view_began if self.view else None,
+            self.version,
+            self.lag,
+            world.wall,
+            results,
+            repair_results=repaired,
+            clock_skew=-world.skew,
         )
         self.lag = 0.0
         self.oracle.on_results(results, now)
@@ -139,6 +157,8 @@ class Monitor:
         for action in actions:
             if isinstance(action, Swap):
                 self._order(action)
+            elif isinstance(action, Repair):
+                self._repair(action)
             elif isinstance(action, ReadEc2):
                 self._asked = True
         self.oracle.on_step(self.since)
@@ -149,6 +169,21 @@ class Monitor:
             self.trace.append(f"{self.world.now:9.2f} {action.code} {action.subject}{over}: {action.text}")
         elif isinstance(action, Swap):
             self.trace.append(f"{self.world.now:9.2f} SWAP {action.key} -> {action.gateway} ({action.reason})")
+        elif isinstance(action, Repair):
+            self.trace.append(f"{self.world.now:9.2f} REPAIR {action.gateway}: {action.rung} ({action.reason})")
+
+    def _repair(self, one: Repair) -> None:
+        world, life, workshop = self.world, self.life, self.workshop
+        assert workshop is not None
+        outcome: list[RepairResult] = []
+
+        def answer() -> None:
+            if life == self.life:
+                self.repair_results.append(outcome[0])
+
+        applied = world.now + world.random.uniform(0.05, 0.2)
+        world.at(applied, lambda: outcome.append(workshop.call(one)))
+        world.at(applied + world.random.uniform(0.05, 0.4), answer)
 
     def _read(self) -> None:
         began, life = self.world.now, self.life
@@ -197,16 +232,23 @@ def plan_for(random: Random) -> Deployment:
 def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     """Play a schedule to its end or to the first broken promise. ``only``: these kinds of faults."""
     random = Random(seed)
-    world = World(plan_for(random), random, seed)
-    faults = draw(world.plan, random, FAULTS_FROM, FAULTS_TO, only)
+    plan, lasting = plan_for(random), []
+    if seed % 3 == 0 or set(only) & set(LASTING):
+        timing = replace(plan.timing, repair_after=REPAIR_AFTER, repair_interval=REPAIR_INTERVAL)
+        plan = replace(plan, repair="restart", timing=timing)
+        lasting = draw_lasting(plan, Random(-seed), FAULTS_FROM, FAULTS_TO, only)
+    world = World(plan, random, seed)
+    faults = sorted([*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting], key=lambda fault: fault.start)
     outcome = Outcome(seed, faults=[str(fault) for fault in faults])
     oracle = Oracle(world, faults)
     monitor = Monitor(world, oracle, outcome.trace)
     stir = _Stir()
+    monitor.workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
     for fault in faults:
         world.at(fault.start, _beginning(world, monitor, fault, stir))
         world.at(fault.end, _ending(world, monitor, fault, stir))
     last = max([FAULTS_TO, *(fault.end for fault in faults)])
+    world.at(last + 1.0, monitor.workshop.inspect)
     end = last + world.plan.timing.hold_down_max + 80.0
     try:
         _play(world, monitor, stir, end)
@@ -251,6 +293,8 @@ def _beginning(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Cal
 
 def _ending(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Callable[[], None]:
     def end() -> None:
+        if fault not in world.faults:
+            return  # a repair has ended it
         monitor.trace.append(f"{world.now:9.2f} MENDED {fault.kind} {'/'.join(fault.where)}")
         stir.until = max(stir.until, world.now + STIR)
         world.end(fault)

@@ -12,7 +12,7 @@ from typing import Protocol
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey
 
 from .ec2_model import WALL
-from .faults import Fault
+from .faults import LASTING, Fault
 from .world import World
 
 
@@ -94,6 +94,13 @@ def _stop(world: World, fault: Fault) -> None:
     world.at(world.now + 10.0, stopped)
 
 
+def _start(world: World, fault: Fault) -> None:
+    """A person switches it on, whatever was done to it meanwhile."""
+    world.unpowered.discard(fault.where[0])
+    world.ec2.change_instance(world.now, fault.where[0], state="running")
+    world.settle()
+
+
 def _renew(world: World, fault: Fault) -> None:
     """The gateway's interface is replaced: routes to the old one are blackholes that no gateway owns."""
     ec2, name = world.ec2, fault.where[0]
@@ -159,6 +166,7 @@ def _table(world: World, fault: Fault) -> str:
 
 _STRIKES: dict[str, Doing] = {
     "stop instance": _stop,
+    "stopped by somebody": _stop,
     "source/dest check": _instance(source_dest_check=True),
     "status impaired": _instance(system_status="impaired"),
     "new interface": _renew,
@@ -179,7 +187,7 @@ _STRIKES: dict[str, Doing] = {
     "person moves route": _move_route,
 }
 _MENDS: dict[str, Doing] = {
-    "stop instance": _instance(state="running"),
+    **dict.fromkeys(("stop instance", *LASTING), _start),
     "source/dest check": _instance(source_dest_check=False),
     "status impaired": _instance(system_status="ok"),
     "wall clock set": _set_wall_clock_right,

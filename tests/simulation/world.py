@@ -25,7 +25,8 @@ from .streams import EVERY, RTT, Stream
 Pair = tuple[str, str]
 SHUTDOWN = 3.0  # seconds from the announcement of a shutdown to silence
 EVERYWHERE = ("blackout of everything",)
-OFF = ("power off",)
+OFF = ("power off", "host hangs", "host hangs hard")
+STOPS = ("announced stop", "stop instance", "stopped by somebody")
 
 
 class Truth:
@@ -97,6 +98,7 @@ class World:
         self.session = dict.fromkeys(self.pairs, True)  # BGP
         self._turns = dict.fromkeys(self.pairs, 0)
         self._ready = dict.fromkeys(self.pairs, 0.0)  # when the tunnel is up after a boot
+        self.unpowered: set[str] = set()  # stopped or rebooted by the monitor
         self._was_on = dict.fromkeys(self.gateways, True)
         self._was_agent = dict.fromkeys(self.gateways, True)
         self._reports: dict[str, tuple[float, AgentReport]] = {}
@@ -133,16 +135,14 @@ class World:
 
     def announced(self, gateway: str) -> bool:
         """Its agent has said that the host goes down."""
-        return self.has(("announced stop", "stop instance"), (gateway,))
+        return self.has(STOPS, (gateway,))
 
     def on(self, gateway: str) -> bool:
         """It has power and has booted."""
-        if self.has(OFF, (gateway,)):
+        if self.has(OFF, (gateway,)) or gateway in self.unpowered:
             return False
         return not any(
-            fault.kind in ("announced stop", "stop instance")
-            and fault.where == (gateway,)
-            and self.now >= fault.start + SHUTDOWN
+            fault.kind in STOPS and fault.where == (gateway,) and self.now >= fault.start + SHUTDOWN
             for fault in self.faults
         )
 
@@ -197,7 +197,7 @@ class World:
         """A fault strikes."""
         self.faults.append(fault)
         self._struck.add((fault.kind, fault.where))
-        if fault.kind in ("announced stop", "stop instance"):
+        if fault.kind in STOPS:
             self.at(fault.start + SHUTDOWN, self.settle)
         self.settle()
 
@@ -290,6 +290,8 @@ class World:
             self.truth.note(("site down", site), now, seen and down)
             lost = all(self.truth.since(("dead", (gateway, site))) is not None for gateway in self.gateways)
             self.truth.note(("no way", site), now, lost)
+            eyes = sum(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
+            self.truth.note(("site dark", site), now, eyes >= 2 and down)
         self.truth.note("isolated", now, not any(self.link(g) and self.on(g) for g in self.gateways))
 
     # --- what the monitor sees ------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap
+from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Report, Wish
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark
 from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
 
@@ -228,3 +229,18 @@ def test_the_overview_of_a_blackhole_and_of_a_missing_route(world: World) -> Non
         (PLANT, A, False, True),
     }
     assert f"{world.table(B)} {HQ} is missing; the deploy playbook creates it." in shown["summary"]
+
+
+def test_the_overview_of_repairs(world: World) -> None:
+    assert overview(world.view(), world.deployment, NOW)["gateways"][0]["repairs"] == []
+    eni_id = world.view().instances["gw-a"].eni_id
+    assert eni_id is not None
+    mark = RepairMark((NOW - 90_000.0, NOW - 700.0, NOW - 60.0), "stop")
+    world.tag(eni_id, vpnha_repair=tags.format_repair(mark))
+    shown = overview(world.view(), world.deployment, NOW)
+    assert shown["gateways"][0]["repairs"] == [tags.format_time(at) for at in mark.steps_wall]
+    assert (shown["gateways"][0]["last_repair"], shown["gateways"][1]["last_repair"]) == ("stop", None)
+    last = tags.format_time(NOW - 60.0)
+    assert f"gw-a has had 2 steps of repair within 24 hours, the last {last}." in shown["summary"]
+    later = overview(world.view(), world.deployment, NOW + 90_000)
+    assert not any("repair" in line for line in later["summary"])

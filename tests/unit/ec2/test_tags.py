@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tags
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RepairMark
 
 WALL = 1_767_225_600.0
 
@@ -47,3 +47,22 @@ def test_any_name_fits_into_a_tag_and_leaves_the_rest_readable(by: str, wall: in
     assert all(c.isascii() and (c.isalnum() or c in " _.:/=+-@") for c in text)
     pin, readable = tags.parse_pin(text)
     assert (pin.gateway, pin.expires_wall, readable) == ("gw-b", wall, True)
+
+
+def test_repairs_read_as_documented() -> None:
+    mark = RepairMark((WALL, WALL + 600), "stop")
+    assert tags.format_repair(mark) == "rung=stop steps=2026-01-01T00:00:00Z/2026-01-01T00:10:00Z"
+    assert tags.parse_repair(tags.format_repair(mark)) == mark
+
+
+@pytest.mark.parametrize(
+    "text", ["", "rung=stop", "rung=stop steps=", "rung=stop steps=now", "steps=2026-01-01T00:00:00Z"]
+)
+def test_repairs_that_cannot_be_read_are_told(text: str) -> None:
+    assert not tags.parse_repair(text).readable
+
+
+def test_as_many_steps_as_a_day_may_have_fit_into_the_tag() -> None:
+    mark = RepairMark(tuple(WALL + 600 * n for n in range(10)), "power-cut")
+    assert len(tags.format_repair(mark)) <= 256
+    assert tags.parse_repair(tags.format_repair(mark)) == mark

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tags
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import Snapshot, view_of, zone_of_table
-from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark, RouteKey
 
 from .conftest import HQ, NOW, PLANT, World
 
@@ -154,6 +154,18 @@ def test_a_mark_that_cannot_be_read_counts_and_is_told(world: World) -> None:
     assert view.paused_tables[table_a] == tags.NO_EXPIRY
     assert len(view.unreadable_marks) == 2
     assert all(sentence.startswith(table_a) for sentence in view.unreadable_marks)
+
+
+def test_the_repairs_of_a_gateway_stand_on_its_interface(world: World) -> None:
+    eni_id = world.view().instances["gw-b"].eni_id
+    assert eni_id is not None and world.view().repairs == {}
+    world.tag(eni_id, vpnha_repair="rung=reboot steps=2026-01-01T00:00:00Z")
+    assert world.view().repairs == {"gw-b": RepairMark((tags.parse_time("2026-01-01T00:00:00Z"),), "reboot")}
+    assert not world.view().unreadable_marks
+    world.tag(eni_id, vpnha_repair="yesterday")
+    assert not world.view().repairs["gw-b"].readable
+    (sentence,) = world.view().unreadable_marks
+    assert sentence.startswith(eni_id) and "gw-b is not repaired" in sentence
 
 
 def test_the_same_name_in_another_vpc_pauses_nothing(world: World) -> None:

@@ -275,9 +275,20 @@ class World:
     def stop_instance(self, gateway: str) -> None:
         """Somebody stops a gateway's instance, and its agent ends with it."""
         self.agents[gateway].die()
+        self.ec2.stop_instances(InstanceIds=[self._instance(gateway)["InstanceId"]])
+
+    def state(self, gateway: str) -> str:
+        """What EC2 says of a gateway's instance."""
+        return str(self._instance(gateway)["State"]["Name"])
+
+    def repair_tag(self, gateway: str) -> str:
+        """What the gateway's interface says of its repairs."""
+        found = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[self.enis[gateway]])["NetworkInterfaces"]
+        return {tag["Key"]: tag["Value"] for tag in found[0]["TagSet"]}.get("vpnha:repair", "")
+
+    def _instance(self, gateway: str) -> Any:
         filters = [{"Name": "tag:vpnha:gateway", "Values": [gateway]}]
-        reservations = self.ec2.describe_instances(Filters=filters)["Reservations"]
-        self.ec2.stop_instances(InstanceIds=[reservations[0]["Instances"][0]["InstanceId"]])
+        return self.ec2.describe_instances(Filters=filters)["Reservations"][0]["Instances"][0]
 
     # --- the monitor --------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import yaml
 from monitor_world import World
@@ -255,3 +256,53 @@ def test_port_in_use(world: World) -> None:
         assert "Traceback" not in world.log.read_text()
     finally:
         world.process = first
+
+
+def repairing(world: World) -> None:
+    """A monitor that repairs after five seconds."""
+    timing = replace(world.deployment.timing, repair_after=5.0, repair_interval=300.0)
+    world.deployment = replace(world.deployment, repair="restart", timing=timing)
+    world.configure()
+    running(world)
+
+
+def test_stopped_gateway_is_started_and_gets_its_routes_back(world: World) -> None:
+    """Somebody stops its instance: the tag is written, the instance is started, and its routes go home."""
+    repairing(world)
+    world.stop_instance("gw-a")
+    world.until(lambda: world.target(world.zone_a) == "gw-b")
+    world.until(lambda: world.state("gw-a") == "running")
+    world.until(lambda: world.events("repair-accepted"))
+    issued, accepted = world.events("repair-issued", "repair-accepted")
+    assert (issued.code, issued.subject, issued.evidence["rung"]) == ("repair-issued", "gw-a", "start")
+    assert accepted.mono > issued.mono > world.events("swap-accepted")[0].mono
+    assert world.repair_tag("gw-a").startswith("rung=start steps=")
+    status = world.status()
+    assert status is not None
+    (told,) = status["repairs"]
+    assert (told["gateway"], told["under_way"], told["steps"], told["steps_allowed"]) == ("gw-a", True, 1, 3)
+    shown = world.vpnha("status").stdout
+    assert "Repair of gw-a: under way, 1 of 3 steps of this day used (last: start," in shown
+    metrics = (world.get("/metrics") or (0, ""))[1]
+    assert 'vpnha_repair_under_way{gateway="gw-a"} 1.0' in metrics
+    assert 'vpnha_repairs_total{result="accepted",rung="start"} 1.0' in metrics
+    world.until(lambda: world.events("repair-under-way"))
+    world.agents["gw-a"].start()
+    world.until(lambda: world.target(world.zone_a) == "gw-a")
+    world.until(lambda: [event for event in world.events("repair-under-way") if event.resolved])
+    assert len(world.events("repair-issued")) == 1 and world.proxy.begun["StartInstances"] == 1
+
+
+def test_monitor_killed_between_the_tag_and_the_call_spends_one_step(world: World) -> None:
+    """The next monitor carries the step out that the tag tells of; it begins no second one."""
+    world.proxy.errors["StartInstances"] = "ServiceUnavailable"
+    repairing(world)
+    world.stop_instance("gw-a")
+    world.until(lambda: world.proxy.begun["StartInstances"] == 1)
+    world.kill()
+    tag = world.repair_tag("gw-a")
+    assert tag.startswith("rung=start steps=") and world.state("gw-a") == "stopped"
+    world.proxy.errors.clear()
+    world.start(wait=False)
+    world.until(lambda: world.state("gw-a") == "running")
+    assert world.repair_tag("gw-a") == tag

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carries swaps out, in threads, over connections that are open before they are needed."""
+"""Carries swaps and repairs out, in threads, over connections that are open before they are needed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult, Swap, SwapResult
+
+from . import repairing
 
 POOL = 32  # calls side by side
 _ROUNDS = 4  # batches of swaps side by side, each with a thread that waits for its calls
@@ -38,24 +41,33 @@ class _Bucket(ec2.TokenBucket):
 class Actuator:
     """``client`` makes or returns the one EC2 client; it is asked in threads, and its failure is a swap's failure.
 
-    ``deliver`` gets the results of each batch, in one of the actuator's threads.
+    ``deliver`` gets the results of each batch of swaps, ``repaired`` that of a repair, in the actuator's threads.
     """
 
-    def __init__(self, client: Callable[[], Any], deliver: Callable[[Sequence[SwapResult]], None]) -> None:
+    def __init__(
+        self,
+        client: Callable[[], Any],
+        deliver: Callable[[Sequence[SwapResult]], None],
+        repaired: Callable[[RepairResult], None],
+    ) -> None:
         self._client = client
         self._deliver = deliver
+        self._repaired = repaired
         self._stopped = threading.Event()
         self._bucket = _Bucket(self._stopped)
         self._calls = ThreadPoolExecutor(POOL, thread_name_prefix="ec2-call")
         self._rounds = ThreadPoolExecutor(_ROUNDS, thread_name_prefix="swap-round")
+        self._repairs = ThreadPoolExecutor(1, thread_name_prefix="repair")  # beside the swaps, never before them
         self._open: set[Future[None]] = set()
 
     def swap(self, swaps: Sequence[Swap]) -> None:
         """Begin swaps; returns at once."""
         for start in range(0, len(swaps), _BATCH):
-            future = self._rounds.submit(self._round, tuple(swaps[start : start + _BATCH]))
-            self._open.add(future)
-            future.add_done_callback(self._open.discard)
+            self._keep(self._rounds.submit(self._round, tuple(swaps[start : start + _BATCH])))
+
+    def repair(self, one: Repair) -> None:
+        """Begin a repair; returns at once."""
+        self._keep(self._repairs.submit(self._repair, one))
 
     def warm(self, table_id: str | None) -> None:
         """Open connections for swaps, or show those that are open that they are wanted; returns at once.
@@ -77,7 +89,21 @@ class Actuator:
                 return False
         self._rounds.shutdown(wait=False, cancel_futures=True)
         self._calls.shutdown(wait=False, cancel_futures=True)
+        self._repairs.shutdown(wait=False, cancel_futures=True)
         return True
+
+    def _keep(self, future: Future[None]) -> None:
+        self._open.add(future)
+        future.add_done_callback(self._open.discard)
+
+    def _repair(self, one: Repair) -> None:
+        began = time.monotonic()
+        try:
+            result = repairing.carry_out(self._client(), one, self._bucket, self._stopped.is_set)
+        except Exception as error:  # as for swaps: it has an end
+            code = getattr(error, "code", type(error).__name__)
+            result = RepairResult(one, None, None, str(code), str(error))
+        self._repaired(replace(result, milliseconds=(time.monotonic() - began) * 1000))
 
     def _touch(self, table_id: str) -> None:
         try:

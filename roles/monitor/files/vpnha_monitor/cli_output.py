@@ -104,6 +104,11 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"Pinned{by}: {pin['table']} to {pin['gateway']} until {_when(pin['until'])}")
     for pause in found["pauses"]:
         out.print(f"Paused: {pause['name'] or 'the deployment'} until {_when(pause['until'])}")
+    for each in found["repairs"]:
+        last = "" if each["last"] is None else f" (last: {each['rung']}, {_when(each['last'])})"
+        said = "under way" if each["under_way"] else "a person's work now" if each["needs_person"] else "none under way"
+        used = f"{each['steps']} of {each['steps_allowed']} steps of this day used"
+        out.print(f"Repair of {each['gateway']}: {said}, {used}{last}. {each['text']}".rstrip())
     if found["drill"]:
         out.print(f"A drill is running: {found['drill']}")
     if found["config"]["error"]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, repair, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.decision import reload_problems
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, InvariantViolation
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
@@ -29,10 +29,12 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Ec2View,
     Note,
     ReadEc2,
+    Repair,
+    RepairResult,
     Swap,
     SwapResult,
 )
-from ansible_collections.vpnha.aws.plugins.module_utils.told import result_notes
+from ansible_collections.vpnha.aws.plugins.module_utils.told import result_notes, seen_of
 
 from . import config, log, status
 from .actuator import Actuator
@@ -97,7 +99,11 @@ class Monitor:
         self._client_lock = threading.Lock()
         self._reads = ThreadPoolExecutor(4, thread_name_prefix="ec2-read")
         self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
-        self.actuator = Actuator(self.client, lambda results: self._from_thread(self._swapped, results))
+        self.actuator = Actuator(
+            self.client,
+            lambda results: self._from_thread(self._swapped, results),
+            lambda result: self._from_thread(self._repaired, result),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
 
@@ -191,6 +197,8 @@ class Monitor:
         for action in actions:
             if isinstance(action, Note):
                 self.note(action, before)
+            elif isinstance(action, Repair):
+                self._repair(action, before)
             elif isinstance(action, ReadEc2):
                 self.reader.request()
         for swap in swaps:
@@ -203,6 +211,13 @@ class Monitor:
                 ),
                 before,
             )
+
+    def _repair(self, one: Repair, before: Mapping[str, object]) -> None:
+        self.actuator.repair(one)
+        seen = seen_of(self.mind.evidence, one.gateway)
+        facts = {"rung": one.rung, "instance": one.instance_id, "reason": one.reason, "new": one.mark is not None}
+        text = f"The instance of {one.gateway} is to be brought back: {one.rung}."
+        self.note(Note("repair-issued", one.gateway, text, facts | seen), before)
 
     def note(self, note: Note, state: Mapping[str, object] | None = None) -> None:
         """Tell."""
@@ -269,6 +284,29 @@ class Monitor:
         self.mind.results += results
         self._step_now()
 
+    def _repaired(self, result: RepairResult) -> None:
+        outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
+        self.counters.repairs.labels(outcome, result.repair.rung).inc()
+        self.actions.append(
+            {
+                "wall": time.time(),
+                "gateway": result.repair.gateway,
+                "repair": result.repair.rung,
+                "reason": result.repair.reason,
+                "outcome": outcome,
+                "error": result.error,
+                "milliseconds": round(result.milliseconds, 1),
+            }
+        )
+        if result.error:
+            log.line(f"Repair of {result.repair.gateway}: {result.detail}", logging.WARNING, code="repair-failed")
+        if self._stopping:
+            for note in repair.result_notes([result]):
+                self.note(note)
+        self.mind.repair_results.append(result)
+        self.reader.request()
+        self._step_now()
+
     def _step_now(self) -> None:
         """A step out of turn, on news."""
         if self._stopping:
@@ -304,7 +342,9 @@ class Monitor:
 
     def status(self) -> dict[str, Any]:
         """The status document of this moment."""
-        return status.build(self.config.deployment, self.mind.state.verdicts, self.mind.evidence, self.house.daemon())
+        return status.build(
+            self.config.deployment, self.mind.state, self.mind.evidence, self.house.daemon(), monotonic()
+        )
 
     def _journal_trouble(self, trouble: Trouble) -> None:
         self.note(Note("journal-failed", str(self.journal.path), trouble.text, resolved=trouble.kind == "recovered"))

@@ -28,6 +28,9 @@ class Counters:
         self.swap_seconds = Histogram(
             "vpnha_swap_seconds", "From issuing a swap to its acceptance.", buckets=_SWAP_BUCKETS, registry=registry
         )
+        self.repairs = Counter(
+            "vpnha_repairs", "Repairs by what became of them.", ["result", "rung"], registry=registry
+        )
         self.reads = Counter("vpnha_ec2_reads", "Reads of EC2 by result.", ["result"], registry=registry)
         self.pauses = Counter("vpnha_loop_pauses", "Times the loop was too late to be trusted.", registry=registry)
 
@@ -85,6 +88,12 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
     yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
     yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
+    under_way = GaugeMetricFamily("vpnha_repair_under_way", "1 while a gateway is being repaired.", labels=["gateway"])
+    steps = GaugeMetricFamily("vpnha_repair_steps", "Steps of its repair within 24 hours.", labels=["gateway"])
+    for each in status["repairs"]:
+        under_way.add_metric([each["gateway"]], float(each["under_way"]))
+        steps.add_metric([each["gateway"]], each["steps"])
+    yield from (under_way, steps)
     if status["ec2"]["age"] is not None:
         yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
     yield _single("vpnha_clock_skew_seconds", "AWS's clock minus this host's, if it matters.", status["clock_skew"])

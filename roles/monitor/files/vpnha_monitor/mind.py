@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.decision import reconfigured, start, step
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Action,
@@ -17,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Ec2View,
     Evidence,
     GatewayEvidence,
+    RepairResult,
     SwapResult,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
@@ -35,6 +37,7 @@ class Mind:
     view_began: float = 0.0
     view_version: int = 0
     results: list[SwapResult] = field(default_factory=list)
+    repair_results: list[RepairResult] = field(default_factory=list)
     failures: int = 0  # steps in a row that ended in an exception
 
     def __post_init__(self) -> None:
@@ -56,8 +59,11 @@ class Mind:
             loop_lag=lag,
             wall=time.time(),
             results=tuple(self.results),
+            repair_results=tuple(self.repair_results),
+            clock_skew=ec2.CLOCK.skew,
         )
         self.results.clear()
+        self.repair_results.clear()
         try:
             self.state, actions = step(self.state, self.evidence, now)
         except Exception:

@@ -21,6 +21,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Route,
     Verdict,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.repair import history, under_way
+from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement, Verdicts
 
 _FLOWS = (Verdict.UP, Verdict.VIA_NEIGHBOUR, Verdict.GREY, Verdict.SUSPECT)
@@ -48,9 +50,9 @@ class Daemon:
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
 
 
-def build(deployment: Deployment, verdicts: Verdicts, evidence: Evidence, daemon: Daemon) -> dict[str, Any]:
+def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daemon, now: float) -> dict[str, Any]:
     """The whole document, ready for JSON."""
-    view = evidence.ec2
+    view, verdicts = evidence.ec2, state.verdicts
     routes = [_route(deployment, route) for _key, route in sorted(view.routes.items())] if view else []
     traffic = _traffic(deployment, verdicts, view)
     away = [route for route in routes if not route["at_home"]]
@@ -87,6 +89,8 @@ def build(deployment: Deployment, verdicts: Verdicts, evidence: Evidence, daemon
         "pins": _pins(view, evidence.wall),
         "pauses": pauses(view, evidence.wall),
         "drill": view.drill if view else None,
+        "repair": deployment.repair,
+        "repairs": _repairs(state, view, evidence.wall, now),
         "ec2": {"age": _rounded(evidence.ec2_age), "error": daemon.ec2_error},
         "loop_lag": round(daemon.loop_lag, 4),
         "clock_skew": daemon.clock_skew,
@@ -251,6 +255,32 @@ def _pins(view: Ec2View | None, wall: float) -> list[dict[str, Any]]:
         for table, pin in (sorted(view.table_pins.items()) if view else ())
         if pin.expires_wall > wall
     ]
+
+
+def _repairs(state: State, view: Ec2View | None, wall: float, now: float) -> list[dict[str, Any]]:
+    """Gateways that are being repaired, wait for it, or have used up some of their steps."""
+    if view is None or state.deployment.repair == "none":
+        return []
+    begun = dict(under_way(state, view, wall, now))
+    found = []
+    for gateway in state.deployment.gateways:
+        name = gateway.name
+        past = history(state, view, name, wall, now)
+        words = state.repairs.lost.get(name) or state.repairs.failed.get(name) or state.repairs.waiting.get(name, "")
+        if past.used or words:
+            found.append(
+                {
+                    "gateway": name,
+                    "under_way": name in begun,
+                    "rung": past.rung,
+                    "steps": past.used,
+                    "steps_allowed": state.deployment.timing.repairs_per_day,
+                    "last": max(past.walls, default=None),
+                    "needs_person": name in state.repairs.lost,
+                    "text": words,
+                }
+            )
+    return found
 
 
 def _reasons(deployment: Deployment, evidence: Evidence, verdicts: Verdicts) -> list[str]:

@@ -27,6 +27,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Monitor,
     Note,
     ReadEc2,
+    Repair,
+    RepairResult,
     Route,
     RouteKey,
     Site,
@@ -42,7 +44,9 @@ TICK = 0.05
 WALL = 1_700_000_000.0
 
 
-def deployment(letters: Sequence[str] = "ab", routing: str = "bgp", **timing: float) -> Deployment:
+def deployment(
+    letters: Sequence[str] = "ab", routing: str = "bgp", repair: str = "none", **timing: float
+) -> Deployment:
     """A zone and a gateway for each letter, and the sites hq and plant with a tunnel to every gateway."""
     sites = (
         Site("hq", ("192.168.10.0/24",), ("192.168.10.10",), routing),
@@ -75,6 +79,7 @@ def deployment(letters: Sequence[str] = "ab", routing: str = "bgp", **timing: fl
         tunnels=tuple(tunnels),
         monitors=(Monitor("mon-a", "zone-b", "10.20.1.20"),),
         timing=Timing(**timing),  # type: ignore[arg-type]
+        repair=repair,
     )
 
 
@@ -166,6 +171,10 @@ class Play:
         self.vetoes: dict[str, float] = {}
         self.answer: Callable[[Swap], SwapResult | None] = self._obey
         self.results: list[SwapResult] = []
+        self.obey_repair: Callable[[Repair], RepairResult | None] = self._take_repair
+        self.repair_results: list[RepairResult] = []
+        self.repairs: list[tuple[float, Repair]] = []
+        self.clock_skew = 0.0
         self.swaps: list[tuple[float, Swap]] = []
         self.notes: list[tuple[float, Note]] = []
         self.reads: list[tuple[float, ReadEc2]] = []
@@ -280,9 +289,10 @@ class Play:
                 gateway.peer_heard_at = self.now - 0.02
         gateways = {name: self._seen(name, world) for name, world in self.gateways.items()}
         results, self.results = tuple(self.results), []
+        repairs, self.repair_results = tuple(self.repair_results), []
         return Evidence(
             gateways, self.view, self.now - self._read_at + 0.1, self.version, self.lag,
-            WALL + self.now + self.wall_skew, results, dict(self.vetoes),
+            WALL + self.now + self.wall_skew, results, dict(self.vetoes), repairs, self.clock_skew,
         )  # fmt: skip
 
     def _seen(self, name: str, world: GatewayWorld) -> GatewayEvidence:
@@ -329,11 +339,21 @@ class Play:
             self.notes.append((self.now, action))
         elif isinstance(action, ReadEc2):
             self.reads.append((self.now, action))
+        elif isinstance(action, Repair):
+            self.repairs.append((self.now, action))
+            told = self.obey_repair(action)
+            self.repair_results += [told] if told is not None else []
         else:
             self.swaps.append((self.now, action))
             result = self.answer(action)
             if result is not None:
                 self.results.append(result)
+
+    def _take_repair(self, repair: Repair) -> RepairResult:
+        """An EC2 that takes tag and call, and shows the tag in the next read. What comes of it is the test's."""
+        if repair.mark is not None:
+            self.view = replace(self.view, repairs={**self.view.repairs, repair.gateway: repair.mark})
+        return RepairResult(repair, marked=True, accepted=True, milliseconds=150.0)
 
     def _obey(self, swap: Swap) -> SwapResult:
         """An EC2 that does what it is told, and shows it in the next read."""
@@ -345,10 +365,10 @@ class Play:
 
 
 @lru_cache
-def _settled(letters: str, routing: str, timing: tuple[tuple[str, float], ...]) -> Play:
-    return Play(deployment(letters, routing, **dict(timing)))
+def _settled(letters: str, routing: str, repair: str, timing: tuple[tuple[str, float], ...]) -> Play:
+    return Play(deployment(letters, routing, repair, **dict(timing)))
 
 
-def play(letters: str = "ab", routing: str = "bgp", **timing: float) -> Play:
+def play(letters: str = "ab", routing: str = "bgp", repair: str = "none", **timing: float) -> Play:
     """A world of its own, in which all has been well for longer than the hold-down."""
-    return deepcopy(_settled(letters, routing, tuple(sorted(timing.items()))))
+    return deepcopy(_settled(letters, routing, repair, tuple(sorted(timing.items()))))

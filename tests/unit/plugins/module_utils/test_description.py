@@ -103,6 +103,22 @@ def test_it_survives_the_way_through_a_configuration_file_without_secrets() -> N
     assert description.from_dict(json.loads(text)) == deployment
 
 
+def test_two_monitors_do_not_repair() -> None:
+    second = {"name": "mon-b", "zone": "eu-central-1b", "address": "10.20.1.21"}
+    variables = {**good(), "vpnha_monitors": [*good()["vpnha_monitors"], second]}
+    assert len(description.parse(variables).monitors) == 2
+    with pytest.raises(DescriptionError, match="vpnha_repair: 2 monitors would repair without knowing of each other"):
+        description.parse({**variables, "vpnha_repair": "reboot"})
+
+
+@pytest.mark.parametrize("policy", ["none", "reboot", "restart"])
+def test_the_policy_of_repairs_is_part_of_it(policy: str) -> None:
+    assert description.parse(good()).repair == "none"
+    deployment = description.parse({**good(), "vpnha_repair": policy})
+    assert deployment.repair == policy
+    assert description.from_dict(json.loads(json.dumps(description.to_dict(deployment)))) == deployment
+
+
 def test_a_tunnel_keeps_its_interface_when_another_is_added_before_it() -> None:
     before = {tunnel.name: tunnel.if_id for tunnel in description.parse(good()).tunnels}
     variables = good()
@@ -312,6 +328,14 @@ BAD: dict[str, tuple[str, Any, str]] = {
     ),
     "hold-down above its bound": (
         "vpnha_timing", {"hold_down": 600, "hold_down_max": 60}, "vpnha_timing.hold_down_max: it is below hold_down",
+    ),
+    "repairs that are not built": (
+        "vpnha_repair", "replace",
+        "vpnha_repair: replacing a gateway's instance is not built yet; write none, reboot or restart.",
+    ),
+    "unknown repairs": ("vpnha_repair", "mend", "vpnha_repair: 'mend' is unknown; write none, reboot or restart."),
+    "more repairs than a tag can tell": (
+        "vpnha_timing", {"repairs_per_day": 11}, "vpnha_timing.repairs_per_day: 11 is out of range; write a number",
     ),
     "no region": ("vpnha_region", "", "vpnha_region: this is missing; give the AWS region"),
     "no URL": ("vpnha_endpoint_url", "192.0.2.10:4566", "vpnha_endpoint_url: '192.0.2.10:4566' is no URL"),

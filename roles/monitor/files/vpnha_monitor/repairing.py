@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One repair at EC2: first the tag that tells of it, then the call. Each is tried twice at most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, power, repair, tags
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
+
+_TOKEN_SECONDS = 0.05  # to wait for a token of EC2's limit: where there is none at hand, swaps need them
+
+
+def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callable[[], bool]) -> RepairResult:
+    """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
+
+    A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
+    VpnhaError where botocore cannot make the call.
+    """
+    if not bucket.acquire(time.monotonic() + _TOKEN_SECONDS):
+        return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
+    marked: bool | None = one.mark is None
+    if one.mark is not None:
+        try:
+            marks.set_tag(client, [one.eni_id], tags.REPAIR, tags.format_repair(one.mark))
+            marked = True
+        except Ec2Error as error:
+            return RepairResult(one, error.applied, False, error.code, str(error))
+    if stopped():
+        return RepairResult(one, marked, False, "stopped", "The monitor stops.")
+    try:
+        _call(client, one)
+    except Ec2Error as error:
+        return RepairResult(one, marked, error.applied, error.code, str(error))
+    return RepairResult(one, marked, True)
+
+
+def _call(client: Any, one: Repair) -> None:
+    request: dict[str, Any] = {"InstanceIds": [one.instance_id]}
+    function = client.stop_instances
+    if one.rung == repair.REBOOT:
+        function = client.reboot_instances
+    elif one.rung == repair.START:
+        function = client.start_instances
+    elif one.rung == repair.POWER_CUT:
+        power.require_power_cut(client)
+        request |= {"Force": True, "SkipOsShutdown": True}
+    ec2.call(f"{one.rung} of the instance of gateway {one.gateway}", partial(function, **request))

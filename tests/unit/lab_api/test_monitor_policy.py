@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the monitor's role may do, by the policy that the network role writes and by the rules of the lab's IAM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from lab.api.iam import Resource, allowed
+
+TEMPLATE = Path(__file__).parents[3] / "roles" / "network" / "templates" / "monitor_policy.json.j2"
+POWER = ("RebootInstances", "StopInstances", "StartInstances")
+ARN = "arn:aws:ec2:eu-central-1:123456789012"
+GATEWAY = Resource(f"{ARN}:instance/i-1", {"vpnha:deployment": "prod", "vpnha:role": "gateway"})
+INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "prod"})
+
+
+def policy(repair: str) -> str:
+    """The policy as Ansible writes it."""
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+    variables = {
+        "vpnha_aws_partition": "aws",
+        "vpnha_region": "eu-central-1",
+        "vpnha_deployment": "prod",
+        "vpnha_repair": repair,
+        "__vpnha_network_vpc_id": "vpc-1",
+    }
+    return environment.from_string(TEMPLATE.read_text()).render(variables)
+
+
+def powers(repair: str, resource: Resource = GATEWAY) -> set[str]:
+    return {action for action in POWER if allowed([policy(repair)], f"ec2:{action}", resource, {})}
+
+
+@pytest.mark.parametrize(
+    ("repair", "expected"), [("none", set()), ("reboot", {"RebootInstances"}), ("restart", set(POWER))]
+)
+def test_the_rights_to_an_instances_power_come_with_the_policy(repair: str, expected: set[str]) -> None:
+    assert json.loads(policy(repair))["Version"] == "2012-10-17"
+    assert powers(repair) == expected
+
+
+@pytest.mark.parametrize("other", [{"vpnha:deployment": "test"}, {"vpnha:role": "app"}])
+def test_only_gateways_of_the_deployment_are_repaired(other: dict[str, str]) -> None:
+    assert powers("restart", Resource(GATEWAY.arn, {**GATEWAY.tags, **other})) == set()
+    assert powers("restart", Resource(GATEWAY.arn)) == set()
+
+
+@pytest.mark.parametrize("repair", ["none", "reboot", "restart"])
+@pytest.mark.parametrize("key", ["vpnha:repair", "vpnha:pin", "vpnha:deployment"])
+def test_the_tag_of_repairs_may_be_written_where_there_are_repairs(repair: str, key: str) -> None:
+    may = allowed([policy(repair)], "ec2:CreateTags", INTERFACE, {"aws:tagkeys": (key,)})
+    assert may is (key == "vpnha:pin" or (key == "vpnha:repair" and repair != "none"))
+    assert not allowed([policy(repair)], "ec2:TerminateInstances", GATEWAY, {})

@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A repair at EC2: the tag before the call, each tried twice at most, and what is known of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairMark
+from vpnha_monitor.repairing import carry_out
+
+MARK = RepairMark((1_767_225_600.0,), "start")
+START = Repair("gw-a", "start", "gateway-stopped", "i-1", "eni-a", MARK)
+NO_RIGHTS = ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "any")
+FULL = ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "full"}}, "any")
+BUSY = ClientError({"Error": {"Code": "RequestLimitExceeded", "Message": "busy"}}, "any")
+SILENT = ReadTimeoutError(endpoint_url="http://ec2")
+
+
+class Ec2:
+    """Takes calls, and fails as the test wants: operation -> errors, one for each call."""
+
+    def __init__(self, **errors: list[Exception]) -> None:
+        self.errors = errors
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.meta = boto3.client("ec2", region_name="eu-central-1").meta
+
+    def __getattr__(self, operation: str) -> Callable[..., None]:
+        def call(**arguments: Any) -> None:
+            self.calls.append((operation, arguments))
+            if self.errors.get(operation):
+                raise self.errors[operation].pop(0)
+
+        return call
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _arguments in self.calls]
+
+
+def carried(client: Ec2, one: Repair = START, stopped: bool = False) -> tuple[bool | None, bool | None, str]:
+    result = carry_out(client, one, ec2.TokenBucket(), lambda: stopped)
+    assert result.repair == one
+    return result.marked, result.accepted, result.error
+
+
+def test_the_tag_is_written_before_the_call() -> None:
+    client = Ec2()
+    assert carried(client) == (True, True, "")
+    tag = {"Key": "vpnha:repair", "Value": "rung=start steps=2026-01-01T00:00:00Z"}
+    assert client.calls == [
+        ("create_tags", {"Resources": ["eni-a"], "Tags": [tag]}),
+        ("start_instances", {"InstanceIds": ["i-1"]}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rung", "operation", "more"),
+    [
+        ("reboot", "reboot_instances", {}),
+        ("stop", "stop_instances", {}),
+        ("power-cut", "stop_instances", {"Force": True, "SkipOsShutdown": True}),
+        ("start", "start_instances", {}),
+    ],
+)
+def test_each_rung_is_its_call_and_what_goes_on_needs_no_tag(rung: str, operation: str, more: dict[str, bool]) -> None:
+    client = Ec2()
+    assert carried(client, Repair("gw-a", rung, "gateway-silent", "i-1", "eni-a")) == (True, True, "")
+    assert client.calls == [(operation, {"InstanceIds": ["i-1"], **more})]
+
+
+def test_without_the_tag_there_is_no_call() -> None:
+    client = Ec2(create_tags=[NO_RIGHTS])
+    assert carried(client) == (False, False, "UnauthorizedOperation")
+    assert client.names == ["create_tags"]
+
+
+def test_a_tag_of_which_nothing_is_known_may_have_been_written_and_there_is_no_call() -> None:
+    client = Ec2(create_tags=[SILENT, SILENT])
+    assert carried(client) == (None, False, "timeout")
+    assert client.names == ["create_tags", "create_tags"]
+
+
+def test_one_try_and_one_retry() -> None:
+    client = Ec2(start_instances=[BUSY, BUSY, BUSY])
+    assert carried(client) == (True, False, "RequestLimitExceeded")
+    assert client.names == ["create_tags", "start_instances", "start_instances"]
+
+
+def test_what_would_only_be_refused_again_is_not_tried_again() -> None:
+    client = Ec2(start_instances=[FULL])
+    assert carried(client) == (True, False, "InsufficientInstanceCapacity")
+    assert client.names == ["create_tags", "start_instances"]
+
+
+def test_a_call_without_an_answer_may_have_been_carried_out() -> None:
+    assert carried(Ec2(start_instances=[SILENT, SILENT])) == (True, None, "timeout")
+
+
+def test_18_a_monitor_that_stops_begins_no_call() -> None:
+    client = Ec2()
+    assert carried(client, stopped=True) == (True, False, "stopped")
+    assert client.names == ["create_tags"]
+
+
+def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
+    bucket, client = ec2.TokenBucket(capacity=5.0, rate=0.1), Ec2()
+    for _ in range(5):
+        assert bucket.acquire()
+    result = carry_out(client, START, bucket, lambda: False)
+    assert (result.marked, result.accepted, result.error) == (False, False, "RequestLimitExceeded")
+    assert client.calls == []

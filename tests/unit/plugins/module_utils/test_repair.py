@@ -1,0 +1,412 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gateways that stay down are repaired by the policy: late, one at a time, a few times a day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from math import ceil
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Pin,
+    Repair,
+    RepairMark,
+    RepairResult,
+    SwapResult,
+)
+
+from .scenario import WALL, Play, play
+
+
+def broken(name: str = "gw-a", letters: str = "ab", repair: str = "restart", state: str = "running") -> Play:
+    """A world in which a gateway has just fallen silent and its routes have left it."""
+    world = play(letters, repair=repair)
+    fail(world, name, state)
+    return world.run(2)
+
+
+def fail(world: Play, name: str, state: str = "running") -> None:
+    world.gateways[name].power_off()
+    if state != "running":
+        world.change_instance(name, state=state)
+
+
+def rungs(world: Play, name: str | None = None) -> list[str]:
+    """The calls ordered so far; ``+`` marks those that begin a step."""
+    found = [one for _at, one in world.repairs if name in (None, one.gateway)]
+    return [one.rung + ("+" if one.mark is not None else "") for one in found]
+
+
+def restarted(world: Play) -> Play:
+    """A fresh monitor, which knows nothing; the gateways that work are heard by it."""
+    world.state = decision.start(world.plan, world.now)
+    for gateway in world.gateways.values():
+        gateway.heard = gateway.heartbeat.works
+        for probe in (gateway.heartbeat, gateway.icmp):
+            probe.watched_since = world.now
+            probe.answered_at = probe.answered_at if probe.works else None
+    return world.run(2)
+
+
+# --- When ---------------------------------------------------------------------------------------------------
+
+
+def test_row_10_a_gateway_that_somebody_stopped_is_started_after_two_minutes() -> None:
+    world = broken(state="stopped")
+    assert world.carrying()["zone-a hq"] == "gw-b"
+    assert rungs(world.rest(117)) == []
+    assert rungs(world.rest(5)) == ["start+"]
+    one = world.repairs[0][1]
+    assert (one.instance_id, one.eni_id, one.reason) == ("i-a", "eni-a", "gateway-stopped")
+    assert one.mark is not None and one.mark.steps_wall == (float(ceil(WALL + world.repairs[0][0])),)
+    world.rest(3)
+    assert world.told("repair-under-way", "gw-a") and world.told("repair-accepted", "gw-a")
+    world.change_instance("gw-a", state="running")
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(80)
+    assert world.told("repair-under-way", "gw-a", resolved=True)
+    assert world.at_home(), "routes went back after the hold-down"
+    assert rungs(world) == ["start+"]
+
+
+def test_nothing_is_repaired_without_a_policy() -> None:
+    world = broken(repair="none", state="stopped").rest(2000)
+    assert rungs(world) == []
+    assert world.state.repairs == decision.start(world.plan, 0).repairs
+
+
+def test_7_two_minutes_without_a_break_an_answer_in_between_begins_them_anew() -> None:
+    world = broken()
+    world.rest(100)
+    world.gateways["gw-a"].power_on()
+    world.run(1)
+    world.gateways["gw-a"].power_off()
+    assert rungs(world.run(2).rest(100)) == []
+    assert rungs(world.rest(25)) == ["reboot+"]
+
+
+def test_7_what_only_the_monitor_finds_down_is_not_repaired() -> None:
+    world = broken()
+    for gateway in world.gateways.values():
+        gateway.peer_heard_at = None  # the others have never heard it, since they run
+    world.rest(600)
+    assert rungs(world) == []
+    assert "only the monitor" in world.state.repairs.waiting["gw-a"]
+    world.change_instance("gw-a", instance_status="impaired")
+    assert rungs(world.rest(5)) == ["reboot+"], "row 13: EC2's checks are the second source"
+
+
+def test_7_a_peer_that_heard_it_a_minute_ago_contradicts() -> None:
+    world = broken(state="stopped")
+    world.rest(100)
+    world.gateways["gw-a"].peer_heard_at = world.now
+    assert rungs(world.rest(100)) == []
+    assert rungs(world.rest(30)) == ["start+"]
+
+
+def test_7_a_repair_that_is_due_does_not_delay_a_failover() -> None:
+    world = broken(letters="abc", state="stopped").rest(117)
+    fail(world, "gw-c")
+    assert world.run_until_moved(3) <= world.plan.timing.window + 0.11
+    assert rungs(world.rest(10)) == ["start+"]
+
+
+@pytest.mark.parametrize(
+    "matter", ["site", "drill", "paused", "gateway paused", "isolated", "sick", "skewed", "unread"]
+)
+def test_nothing_is_repaired_while_there_is_reason_not_to(matter: str) -> None:
+    world = broken(state="stopped").rest(100)
+    until = WALL + world.now + 1000
+    if matter == "site":
+        world = broken("gw-c", letters="abc", state="stopped").rest(100)
+        for name in ("hq-gw-a", "hq-gw-b", "hq-gw-c"):
+            world.tunnel(name).cut()
+    elif matter == "drill":
+        world.change_view(drill="drill-1")
+    elif matter == "paused":
+        world.change_view(paused_deployment_until_wall=until)
+    elif matter == "gateway paused":
+        world.change_view(paused_gateways={"gw-a": until})
+    elif matter == "skewed":
+        world.clock_skew = 40.0
+    elif matter == "unread":
+        world.frozen = True
+    for _ in range(100):
+        if matter == "isolated":
+            world.gateways["gw-b"].heartbeat.works = world.gateways["gw-b"].icmp.works = False
+        world.lag = 1.0 if matter == "sick" else 0.0
+        world.rest(1)
+    assert rungs(world) == []
+    if matter == "site":
+        for name in ("hq-gw-a", "hq-gw-b"):
+            world.tunnel(name).mend()
+    world.change_view(drill=None, paused_deployment_until_wall=None, paused_gateways={})
+    world.clock_skew, world.frozen = 0.0, False
+    world.gateways["gw-b"].power_on()
+    world.run(2).rest(125)
+    assert rungs(world) == ["start+"]
+
+
+def test_10_a_monitor_that_has_just_started_waits_the_full_time() -> None:
+    world = broken(state="stopped").rest(110)
+    restarted(world)
+    assert rungs(world.rest(110)) == []
+    assert rungs(world.rest(20)) == ["start+"]
+
+
+# --- Whom ---------------------------------------------------------------------------------------------------
+
+
+def test_5_a_gateway_is_not_repaired_while_a_pin_holds_routes_at_it() -> None:
+    world = play(repair="restart")
+    world.change_view(table_pins={"rtb-a": Pin("gw-a", WALL + 1e6)})
+    fail(world, "gw-a")
+    world.run(2).rest(600)
+    assert rungs(world) == []
+    assert "rtb-a" in world.state.repairs.waiting["gw-a"]
+    world.change_view(table_pins={})
+    assert rungs(world.run(2).rest(10)) == ["reboot+"]
+    assert world.carrying()["zone-a hq"] == "gw-b"
+
+
+def test_5_a_gateway_is_not_repaired_while_its_routes_cannot_be_moved() -> None:
+    world = play(repair="restart")
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error="InternalError")
+    fail(world, "gw-a")
+    world.run(2).rest(400)
+    assert rungs(world) == []
+    world.answer = world._obey
+    assert rungs(world.rest(60)) == ["reboot+"]
+
+
+def test_5_routes_that_ec2_still_shows_at_it_count_whatever_was_accepted() -> None:
+    world = play(repair="restart")
+    world.answer = lambda swap: SwapResult(swap, accepted=True)  # and no read ever shows it
+    fail(world, "gw-a")
+    assert rungs(world.run(2).rest(300)) == []
+
+
+def test_5_and_row_25_with_none_to_carry_one_at_a_time_is_repaired_and_routes_stay() -> None:
+    world = play(repair="restart")
+    for name in ("gw-a", "gw-b"):
+        fail(world, name, "stopped")
+    world.run(2).rest(500)
+    assert rungs(world) == ["start+"]
+    first = world.repairs[0][1].gateway
+    assert world.swaps == []
+    world.rest(240)
+    assert len(rungs(world)) == 2 and world.repairs[1][1].gateway != first, "the first has had its ten minutes"
+    assert world.repairs[1][0] - world.repairs[0][0] >= 600
+
+
+def test_6_the_second_gateway_is_repaired_at_once_when_the_first_works_again() -> None:
+    world = play("abc", repair="restart")
+    for name in ("gw-a", "gw-b"):
+        fail(world, name, "stopped")
+    world.run(2).rest(130)
+    assert [one.gateway for _at, one in world.repairs] == ["gw-a"]
+    world.change_instance("gw-a", state="running")
+    world.gateways["gw-a"].power_on()
+    world.run(2).rest(5)
+    assert [one.gateway for _at, one in world.repairs] == ["gw-a", "gw-b"]
+
+
+def test_6_a_step_goes_on_although_another_gateway_fails_again_soon_after_its_repair() -> None:
+    world = broken(letters="abc").rest(125)
+    assert rungs(world) == ["reboot+"]
+    world.gateways["gw-a"].power_on()
+    world.run(2)
+    fail(world, "gw-b", "stopping")
+    world.run(2).rest(125)
+    assert rungs(world, "gw-b") == ["power-cut+"]
+    fail(world, "gw-a")
+    world.change_instance("gw-b", state="stopped")
+    world.run(2).rest(65)
+    assert rungs(world, "gw-b") == ["power-cut+", "start"]
+    assert rungs(world, "gw-a") == ["reboot+"]
+
+
+# --- How, and how often -------------------------------------------------------------------------------------
+
+
+def test_the_ladder_reboots_then_stops_and_starts_and_ends_at_a_person() -> None:
+    world = broken().rest(125)
+    assert rungs(world) == ["reboot+"]
+    assert rungs(world.rest(580)) == ["reboot+"], "a step has ten minutes"
+    assert rungs(world.rest(30)) == ["reboot+", "stop+"]
+    world.change_instance("gw-a", state="stopping")
+    world.rest(30)
+    world.change_instance("gw-a", state="stopped")
+    assert rungs(world.rest(61)) == ["reboot+", "stop+", "start"], "the start is part of the step"
+    world.change_instance("gw-a", state="running")
+    world.rest(620)
+    assert rungs(world) == ["reboot+", "stop+", "start", "stop+"]
+    world.change_instance("gw-a", state="stopped")
+    world.rest(90)
+    world.change_instance("gw-a", state="running")
+    assert world.told("repair-needs-person") == []
+    world.rest(3 * 3600)
+    assert [rung for rung in rungs(world) if rung.endswith("+")] == ["reboot+", "stop+", "stop+"]
+    assert len(world.told("repair-needs-person", "gw-a")) == 1
+    times = [at for at, one in world.repairs if one.mark is not None]
+    assert all(later - earlier >= 600 for earlier, later in pairwise(times))
+
+
+def test_6_the_budget_is_there_again_after_a_day() -> None:
+    world = broken().rest(2500)
+    world.rest(60)
+    world.change_instance("gw-a", state="stopped")
+    world.rest(3600)
+    used = len([rung for rung in rungs(world) if rung.endswith("+")])
+    assert used == 3
+    began = world.repairs[0][0]
+    while world.now - began < 86400 - 660:
+        world.now += 600
+        world._tick()
+    assert len([rung for rung in rungs(world) if rung.endswith("+")]) == 3
+    world.rest(1000)
+    assert len([rung for rung in rungs(world) if rung.endswith("+")]) == 4
+
+
+def test_policy_reboot_reboots_and_leaves_the_rest_to_a_person() -> None:
+    world = broken(repair="reboot").rest(2000)
+    assert set(rungs(world)) == {"reboot+"}
+    stopped = broken(repair="reboot", state="stopped").rest(300)
+    assert rungs(stopped) == []
+    (told,) = stopped.told("repair-needs-person", "gw-a")
+    assert "only allows a reboot" in told.text
+
+
+@pytest.mark.parametrize("state", ["terminated", "shutting-down", "absent"])
+def test_row_11_a_gateway_that_is_gone_is_a_persons_work(state: str) -> None:
+    world = broken()
+    world.change_instance("gw-a", state=state, instance_id=None if state == "absent" else "i-a")
+    world.rest(300)
+    assert rungs(world) == []
+    assert "deploy playbook" in world.told("repair-needs-person", "gw-a")[0].text
+
+
+def test_row_57_a_stop_that_hangs_is_cut_and_a_lack_of_capacity_is_asked_again() -> None:
+    world = broken().rest(125).rest(610)
+    assert rungs(world) == ["reboot+", "stop+"]
+    world.change_instance("gw-a", state="stopping")
+    assert rungs(world.rest(110))[2:] == []
+    assert rungs(world.rest(20))[2:] == ["power-cut"]
+    world.change_instance("gw-a", state="stopped")
+    refused = "InsufficientInstanceCapacity"
+    world.obey_repair = lambda one: RepairResult(one, marked=True, accepted=False, error=refused)
+    world.rest(200)
+    assert rungs(world)[3:] == ["start"] * len(rungs(world)[3:]) and 2 <= len(rungs(world)[3:]) <= 4
+    assert "InsufficientInstanceCapacity" in world.told("repair-failed", "gw-a")[0].text
+
+
+def test_a_stop_of_somebody_elses_that_hangs_is_cut_and_started() -> None:
+    world = broken(state="stopping")
+    assert rungs(world.rest(117)) == []
+    assert rungs(world.rest(10)) == ["power-cut+"]
+    world.change_instance("gw-a", state="stopped")
+    assert rungs(world.rest(61)) == ["power-cut+", "start"]
+
+
+# --- What survives ------------------------------------------------------------------------------------------
+
+
+def test_9_a_monitor_that_crashed_after_the_stop_starts_the_instance_without_a_new_step() -> None:
+    world = broken().rest(125).rest(610)
+    assert rungs(world) == ["reboot+", "stop+"]
+    world.change_instance("gw-a", state="stopped")
+    restarted(world)
+    assert rungs(world.rest(130)) == ["reboot+", "stop+", "start"]
+    assert world.view.repairs["gw-a"].steps_wall == tuple(float(ceil(WALL + at)) for at, _one in world.repairs[:2])
+
+
+def test_6_a_restart_does_not_refill_the_budget() -> None:
+    world = broken().rest(200)
+    for _ in range(12):
+        restarted(world)
+        world.rest(250)
+    assert len([rung for rung in rungs(world) if rung.endswith("+")]) == 3
+
+
+def test_6_a_clock_that_jumps_ahead_does_not_refill_the_budget_either() -> None:
+    world = broken().rest(125)
+    world.wall_skew = 3 * 86400.0
+    assert rungs(world.rest(590)) == ["reboot+"]
+    for _ in range(5):
+        world.wall_skew += 3 * 86400.0
+        world.rest(700)
+    assert len([rung for rung in rungs(world) if rung.endswith("+")]) == 3
+
+
+def test_6_a_step_in_the_future_delays() -> None:
+    world = broken(state="stopped")
+    world.change_view(repairs={"gw-a": RepairMark((WALL + world.now + 3000.0,), "start")})
+    world.rest(2000)
+    assert [rung for rung in rungs(world) if rung.endswith("+")] == []
+
+
+def test_6_a_tag_that_cannot_be_read_stops_repairs_until_a_person_has_removed_it() -> None:
+    world = broken(state="stopped")
+    world.change_view(repairs={"gw-a": RepairMark((), "", readable=False)})
+    world.rest(300)
+    assert rungs(world) == []
+    assert "cannot be read" in world.told("repair-needs-person", "gw-a")[0].text
+    world.change_view(repairs={})
+    assert rungs(world.rest(10)) == ["start+"]
+
+
+def test_a_tag_that_a_person_removed_gives_the_steps_back() -> None:
+    world = broken(repair="reboot").rest(3000)
+    assert len(rungs(world)) == 3 and world.told("repair-needs-person", "gw-a")
+    world.change_view(repairs={})
+    assert len(rungs(world.rest(30))) == 4
+
+
+def test_a_step_whose_tag_was_not_written_does_not_count_and_is_tried_again() -> None:
+    world = broken(state="stopped")
+    world.obey_repair = lambda one: RepairResult(one, marked=False, accepted=False, error="UnauthorizedOperation")
+    world.rest(300)
+    assert 2 <= len(rungs(world)) <= 4
+    assert set(rungs(world)) == {"start+"}
+    assert "tag could not be written (UnauthorizedOperation)" in world.told("repair-failed", "gw-a")[0].text
+    assert world.told("repair-under-way") == []
+    world.obey_repair = world._take_repair
+    assert len(world.view.repairs) == 0
+    world.rest(61)
+    assert len(world.view.repairs["gw-a"].steps_wall) == 1
+
+
+def test_6_a_step_whose_outcome_is_not_known_counts() -> None:
+    world = broken(state="running")
+    world.obey_repair = lambda one: None  # nothing is ever heard of it
+    world.rest(130)
+    mark = world.repairs[0][1].mark
+    assert mark is not None
+    world.change_view(repairs={"gw-a": mark})
+    assert rungs(world.rest(570)) == ["reboot+"]
+    assert "timeout" in world.told("repair-failed", "gw-a")[0].text
+
+
+def test_a_stale_read_without_the_tag_does_not_bring_a_second_step() -> None:
+    world = broken(state="running")
+
+    def take(one: Repair) -> RepairResult:
+        return RepairResult(one, marked=True, accepted=True)  # the reads go on showing no tag
+
+    world.obey_repair = take
+    world.rest(160)
+    assert rungs(world) == ["reboot+"]
+
+
+def test_a_policy_that_is_taken_back_and_given_again_counts_from_then_on() -> None:
+    world = broken(state="stopped").rest(60)
+    world.state = decision.reconfigured(world.state, replace(world.plan, repair="none"))
+    assert rungs(world.rest(300)) == []
+    world.state = decision.reconfigured(world.state, world.plan)
+    assert rungs(world.rest(115)) == []
+    assert rungs(world.rest(10)) == ["start+"]

@@ -102,7 +102,7 @@ class Machine:
         kernel, initrd = image.boot_files(self.names)
         return [
             "nice", "-n", "10", arch.qemu, "-nodefaults", "-display", "none", "-machine", arch.machine,
-            "-accel", "tcg", "-cpu", arch.cpu, "-smp", "1", "-m", str(MEMORY_MB),
+            "-accel", "tcg,tb-size=256", "-cpu", arch.cpu, "-smp", "1", "-m", str(MEMORY_MB),
             "-kernel", str(kernel), "-initrd", str(initrd),
             "-append", f"root=/dev/vda rw quiet console={arch.console} mitigations=off panic=-1",
             "-drive", f"file={self.dir / 'disk'},format=raw,if=virtio,cache=unsafe",

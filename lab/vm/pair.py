@@ -116,6 +116,13 @@ class Pair:
         mark = f"if_id {self.tunnel.if_id:#x}"
         return self.gateway.say("ip", "xfrm", "state").count(mark), self.gateway.say("ip", "xfrm", "policy").count(mark)
 
+    def let_peer_reach_gateway(self) -> None:
+        """The peer may send IKE and ESP to the gateway's own address, though it is one of the VPC's."""
+        self.peer.run("ip", "route", "replace", network.GATEWAY_ADDRESS, "via", network.INTERNET_ROUTER)
+        self.peer.run(
+            "nft", "insert", "rule", "inet", "site", "output", "ip", "daddr", network.GATEWAY_ADDRESS, "accept"
+        )
+
     def charon(self) -> str:
         """The pid of charon on the gateway; empty when it does not run."""
         return self.gateway.run("pidof", "charon-systemd", check=False).stdout.strip()

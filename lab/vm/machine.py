@@ -30,7 +30,7 @@ from lab.vm.network import Cable
 PROGRAMS = {"mke2fs": "e2fsprogs", "setpriv": "util-linux"}
 MEMORY_MB = 768
 _DISK_MB = 2048
-_BOOT_SECONDS = 900.0  # half a minute on an idle machine
+_BOOT_SECONDS = 900.0  # an emulated machine on a busy one
 
 File = tuple[int, str]  # mode, content
 

@@ -117,7 +117,7 @@ class Pair:
         return self.gateway.say("ip", "xfrm", "state").count(mark), self.gateway.say("ip", "xfrm", "policy").count(mark)
 
     def unpacking(self) -> dict[str, int]:
-        """Counters of the gateway's kernel: UDP packets for which there was no socket, ESP for which there was no state."""
+        """Counters of the gateway's kernel: UDP packets that found no socket, and ESP that found no state."""
         said = self.gateway.say("sh", "-c", "grep ^Udp: /proc/net/snmp; grep XfrmInNoStates /proc/net/xfrm_stat")
         names, values, states = (line.split() for line in said.splitlines())
         return {"UDP without a socket": int(values[names.index("NoPorts")]), "ESP without a state": int(states[1])}

@@ -242,6 +242,7 @@ def blocked(pair: Pair, report: Report) -> None:
             way = pair.way()
             health = pair.health()
             itself = pair.gateway.run("ping", "-n", "-c", "5", "-W", "1", network.SITE_ADDRESS, check=False).returncode
+            stopped = _filtered(pair, echoes)
         healed = until(lambda: _well(pair), _WAIT)
     one = health["tunnels"][0]
     report.check("the route leaves the dead tunnel", left is not None and way != device,
@@ -253,8 +254,9 @@ def blocked(pair: Pair, report: Report) -> None:
     report.check(
         "nothing leaves in clear, though it comes",
         _in_clear(seen) == 0 and seen["in clear into the gateway"] >= echoes.lost,
-        {**seen, "what the filter had to stop": _stopped(pair)},
+        seen,
     )
+    report.check("the filter stops what a wrong route would let out", stopped > 0, f"{stopped} packets")
     report.check("the tunnel heals by itself", healed is not None, {"seconds": healed and round(healed, 1)})
     health = pair.health()
     report.check("vpn_health_info says up again", health["healthy"], health["summary"])
@@ -281,6 +283,17 @@ def _lost(echoes: Echoes) -> str:
 
 def _in_clear(seen: Mapping[str, int]) -> int:
     return seen["in clear between the gateways"] + seen["in clear out of the gateway"]
+
+
+def _filtered(pair: Pair, echoes: Echoes) -> int:
+    """How many packets the filter keeps from leaving while a route leads the site's packets out of the uplink."""
+    before, sent = _stopped(pair), echoes.sent
+    wrong = (network.SITE, "via", network.VPC_ROUTER, "metric", "1")
+    pair.gateway.run("ip", "route", "add", *wrong)
+    until(lambda: echoes.sent >= sent + 50, _WAIT)
+    stopped = _stopped(pair) - before
+    pair.gateway.run("ip", "route", "del", *wrong)
+    return stopped
 
 
 def _stopped(pair: Pair) -> int:

@@ -85,7 +85,7 @@ def build(names: Names, progress: Progress) -> str:
     with images.locked(progress):
         if not images.publish_existing("vm", wanted):
             with images.building(wanted) as new:
-                progress("Debian's kernel for the virtual machines, half a minute")
+                progress("Debian's kernel for the virtual machines, about a minute")
                 lower = images.layers("golden")
                 for part in ("rootfs", "work", "mnt"):
                     (new / part).mkdir()

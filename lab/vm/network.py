@@ -65,6 +65,15 @@ table ip underlay {{
 }}
 """
 
+_PLAIN = """
+table ip plain {
+	chain untracked {
+		type filter hook prerouting priority raw; policy accept;
+		notrack
+	}
+}
+"""
+
 
 def underlay(names: Names) -> str:
     """The namespace with the machines' uplinks."""
@@ -101,7 +110,7 @@ def make(names: Names) -> None:
 
 def switch_nat_off(names: Names) -> None:
     """From now on the machines see each other's own addresses."""
-    netns.nft(underlay(names), "table ip plain { chain all { type filter hook prerouting priority raw; notrack; }; }\n")
+    netns.nft(underlay(names), _PLAIN)
 
 
 @contextlib.contextmanager

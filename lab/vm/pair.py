@@ -116,6 +116,19 @@ class Pair:
         mark = f"if_id {self.tunnel.if_id:#x}"
         return self.gateway.say("ip", "xfrm", "state").count(mark), self.gateway.say("ip", "xfrm", "policy").count(mark)
 
+    def unpacking(self) -> dict[str, int]:
+        """Counters of the gateway's kernel: UDP packets that found no socket, and ESP that found no state."""
+        said = self.gateway.say("sh", "-c", "grep ^Udp: /proc/net/snmp; grep XfrmInNoStates /proc/net/xfrm_stat")
+        names, values, states = (line.split() for line in said.splitlines())
+        return {"UDP without a socket": int(values[names.index("NoPorts")]), "ESP without a state": int(states[1])}
+
+    def let_peer_reach_gateway(self) -> None:
+        """The peer may send IKE and ESP to the gateway's own address, though it is one of the VPC's."""
+        self.peer.run("ip", "route", "replace", network.GATEWAY_ADDRESS, "via", network.INTERNET_ROUTER)
+        self.peer.run(
+            "nft", "insert", "rule", "inet", "site", "output", "ip", "daddr", network.GATEWAY_ADDRESS, "accept"
+        )
+
     def charon(self) -> str:
         """The pid of charon on the gateway; empty when it does not run."""
         return self.gateway.run("pidof", "charon-systemd", check=False).stdout.strip()

@@ -86,6 +86,13 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     ]
     if not targets:
         raise VpnhaError("No site has a probe target, so there is nothing to send packets to; set vpnha_drill_targets.")
+    moving = sum(wish.repeat for name in wish.scenarios if SCENARIOS[name].moves_routes)
+    most = deployment.timing.voluntary_moves_per_hour
+    if moving > most:
+        raise VpnhaError(
+            f"{moving} runs would have the monitors bring routes home {moving} times, but they do so {most} times "
+            "an hour at most (vpnha_timing.voluntary_moves_per_hour); ask for fewer runs."
+        )
     limits = {name: float((wish.limits or {}).get(name, SCENARIOS[name].limit_ms)) for name in wish.scenarios}
     runs = [name for name in wish.scenarios for _number in range(wish.repeat)]
     return {

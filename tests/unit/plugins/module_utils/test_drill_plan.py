@@ -78,7 +78,10 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
         ({"app_hosts": []}, "There is no application host to measure from"),
         ({"app_hosts": ["app-b"], "zone": "a"}, "No application host is in a zone that uses gw-a (a)"),
         ({"repeat": 0}, "cannot be repeated 0 times"),
-        ({"scenarios": ["gateway_stop", "gateway_power_off"], "repeat": 7}, "14 runs would have the monitors bring routes home 14 times, but they do so 12"),
+        (
+            {"scenarios": ["gateway_stop", "gateway_power_off"], "repeat": 7},
+            "14 times, but they do so 12 times an hour",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(wish: dict[str, Any], sentence: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -44,3 +45,12 @@ def test_make_targets_that_pages_name_exist() -> None:
     for path in PAGES:
         for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
             assert target in targets, f"{path.name}: make {target}"
+
+
+def test_the_readme_s_figures_are_those_that_were_measured() -> None:
+    readme = (ROOT / "README.md").read_text()
+    measured = json.loads((ROOT / "docs" / "measured" / "figures.json").read_text())["figures"]
+    for one in measured:
+        figures = f"{one['runs']} | {one['median_ms']:.0f} ms | {one['worst_ms']:.0f} ms"
+        row = f"| {one['route_propagation_s']} s | {figures} | {one['failback_lost']} | {one['plaintext_packets']} |"
+        assert re.search(rf"^\| `{one['scenario']}`.* {re.escape(row)}$", readme, flags=re.M), (one["scenario"], row)

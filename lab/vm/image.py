@@ -87,6 +87,7 @@ def build(names: Names, progress: Progress) -> str:
             with images.building(wanted) as new:
                 progress("Debian's kernel for the virtual machines, about a minute")
                 lower = images.layers("golden")
+                names.logs.mkdir(parents=True, exist_ok=True)
                 for part in ("rootfs", "work", "mnt"):
                     (new / part).mkdir()
                 run_logged(

@@ -81,6 +81,7 @@ class Machine:
             where.parent.mkdir(parents=True, exist_ok=True)
             where.write_text(content, encoding="utf-8")
             where.chmod(mode)
+        self.names.logs.mkdir(parents=True, exist_ok=True)
         run_logged(
             ["unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c", _DISK],
             self.names.logs / f"{self.name}.disk", f"Making the disk of {self.name}",

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,10 @@ def emulators() -> list[str]:
     found = []
     for where in cgroups.all_of(names()):
         for pid in cgroups.pids(where):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if command.startswith("qemu-system"):
-                found.append(command)
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if command.startswith("qemu-system"):
+                    found.append(command)
     return found
 
 
@@ -53,13 +55,18 @@ def wait(true: Callable[[], bool], seconds: float) -> bool:
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> subprocess.Popen[bytes]:
-    """A smoke run both of whose machines are booting."""
+def begun(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A smoke run both of whose machines are booting; ended at the end, whatever the test did."""
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen(vm("smoke", "--output", str(tmp_path / "out")), env=ENV, stdout=log, stderr=log)
-    assert wait(lambda: len(emulators()) == 2 or run.poll() is not None, 1200), (tmp_path / "log").read_text()
-    assert run.poll() is None, (tmp_path / "log").read_text()
-    return run
+    try:
+        assert wait(lambda: len(emulators()) == 2 or run.poll() is not None, 1200), (tmp_path / "log").read_text()
+        assert run.poll() is None, (tmp_path / "log").read_text()
+        yield run
+    finally:
+        run.kill()
+        run.wait()
+        subprocess.run(vm("down"), env=ENV, check=True)
 
 
 def test_the_machines_have_no_way_out(begun: subprocess.Popen[bytes]) -> None:

@@ -94,6 +94,15 @@ class Ec2Model:
         accepted = None if self.stale and self._random.random() < 0.5 else True
         return SwapResult(swap, accepted=accepted, milliseconds=200.0)
 
+    def all_stopped(self, begin: float, end: float) -> bool:
+        """Whether no instance ran at some moment of that time."""
+        for n, (at, view) in enumerate(self._history):
+            until = self._history[n + 1][0] if n + 1 < len(self._history) else end
+            stopped = all(instance.state in ("stopping", "stopped") for instance in view.instances.values())
+            if stopped and at <= end and until >= begin:
+                return True
+        return False
+
     def tag(self, now: float, one: Repair) -> str:
         """The call that writes a repair's tag; an error's code if its caller learns of one."""
         mode = self.writes

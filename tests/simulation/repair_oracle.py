@@ -32,7 +32,7 @@ class RepairOracle:
         world, now, name = self.world, self.world.now, one.gateway
         if view is None:
             raise Violation(10, f"{name} repaired before EC2 was read")
-        self._check_sight(name, view, trusted)
+        self._check_sight(name, trusted)
         if max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(name, 0.0)) > world.wall:
             raise Violation(14, f"{name} is paused")
         for site in world.sites:
@@ -42,14 +42,14 @@ class RepairOracle:
         self._check_worth(one, view, sources)
         self._check_patience(name, view)
 
-    def _check_sight(self, name: str, view: Ec2View, trusted: float) -> None:
+    def _check_sight(self, name: str, trusted: float) -> None:
         """A monitor that heard nobody, was late or was started counts the time from then on."""
         now, timing = self.world.now, self.world.plan.timing
         if now - trusted < timing.repair_after - 0.01:
             raise Violation(3, f"{name} repaired {now - trusted:.1f} s after the monitor had been paused or started")
-        if all(instance.state in ("stopping", "stopped") for instance in view.instances.values()):
-            return  # hearing nobody is no isolation then
         for begin, end in self.world.truth.stretches("isolated", now):
+            if self.world.ec2.all_stopped(begin, end):
+                continue  # hearing nobody is no isolation then
             if end - begin > timing.window + 0.1 and now - end < timing.repair_after - LAG:
                 raise Violation(3, f"{name} repaired {now - end:.1f} s after nobody was heard")
 

@@ -177,7 +177,7 @@ def _row(deployment: Deployment, line: Line, acts: bool, done: _Done | None) -> 
         "action": action,
         "reason": "" if acts else _WHY[line.verdict],
         "accepted": done.accepted if done else None,
-        "carrying": None,  # only an agent's counters can tell, and only a monitor hears them
+        "carrying": None,  # for the caller to find out, see followed: only a monitor hears the agents' counters
         "milliseconds": done.milliseconds if done else None,
         "error": done.error if done else "",
     }

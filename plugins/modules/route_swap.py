@@ -65,6 +65,14 @@ options:
     description: Create routes that are missing. By default no route is ever created.
     type: bool
     default: false
+  monitor_url:
+    description:
+      - Where a monitor of the deployment answers over HTTP, as in C(http://10.20.1.10:9784), to measure whether the
+        zones' packets follow. It is asked before the swap and, for up to 5 seconds, after it.
+      - A monitor that does not answer hinders no swap; RV(routes[].carrying) is null then, and a warning says why.
+      - Without this option, RV(routes[].carrying) is null. The playbooks C(vpnha.aws.failover) and
+        C(vpnha.aws.failback) need no way to the monitor's port, since they ask on the monitor itself over SSH.
+    type: str
   timeout:
     description: No call is begun after so many seconds. EC2 allows about 50 swaps at once and then 5 a second.
     type: int
@@ -92,6 +100,7 @@ EXAMPLES = r"""
     gateway: gw-b
     pin_minutes: 60
     by: jane
+    monitor_url: http://10.20.1.10:9784
 
 - name: Bring everything home
   vpnha.aws.route_swap:
@@ -157,10 +166,10 @@ routes:
       returned: always
     carrying:
       description:
-        - Whether the new gateway counts the zone's packets. Always null here, since only monitors hear the agents'
-          counters.
-        - The playbooks C(vpnha.aws.failover) and C(vpnha.aws.failback) ask a monitor after the swap, and say for each
-          zone whether its packets follow; so does C(vpnha failover) on a monitor, which fills this in.
+        - Whether the new gateway's agent counts packets of the zone, as the monitor at O(monitor_url) hears it.
+        - V(false) when it counted none although the zone sent some.
+        - Null when nothing was done, when the zone sent nothing or was moved only in part (packets are counted by
+          zone), and when no monitor answers.
       type: bool
       returned: always
     milliseconds:
@@ -171,6 +180,11 @@ routes:
       description: What went wrong, in one sentence; empty if nothing did.
       type: str
       returned: always
+followed:
+  description: What was seen of each moved zone's packets, one sentence each; empty without a monitor.
+  returned: when nothing was refused
+  type: list
+  elements: str
 route_tables:
   description: Ids of the route tables that were meant.
   returned: when nothing was refused
@@ -178,12 +192,16 @@ route_tables:
   elements: str
 """
 
+import json
 import time
+
+from ansible.module_utils.urls import open_url
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.followed import follow, with_carrying
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
 
@@ -193,6 +211,18 @@ def diff(routes: list) -> dict:
         side: "".join(f"{row['route_table_id']} {row['destination']} -> {row[side] or 'nothing'}\n" for row in routes)
         for side in ("before", "after")
     }
+
+
+def status(url: str) -> dict:
+    """What a monitor says of the deployment. Raises VpnhaError if none answers."""
+    try:
+        with open_url(f"{url.rstrip('/')}/status", timeout=3) as answer:
+            found: dict = json.load(answer)
+        if not isinstance(found, dict) or not {"gateways", "routes"} <= found.keys():
+            raise ValueError("what answers there is no monitor")
+        return found
+    except (OSError, ValueError) as error:
+        raise VpnhaError(f"Whether packets follow is not known, since {url} gives no status: {error}.") from error
 
 
 def main() -> None:
@@ -208,6 +238,7 @@ def main() -> None:
             "by": {"type": "str", "default": "ansible"},
             "take_over": {"type": "bool", "default": False},
             "create_missing": {"type": "bool", "default": False},
+            "monitor_url": {"type": "str"},
             "timeout": {"type": "int", "default": 120},
         },
         mutually_exclusive=[("pin_minutes", "unpin")],
@@ -226,14 +257,26 @@ def main() -> None:
     wish = Wish(
         choice, given["pin_minutes"] or 0, given["unpin"], given["by"], given["create_missing"], given["timeout"]
     )
+    before, seen = None, []
+    if given["monitor_url"] and not module.check_mode:
+        try:
+            before = status(given["monitor_url"])
+        except VpnhaError as error:
+            module.warn(str(error))
     try:
         deployment = from_dict(given["deployment"])
         report = run(ec2.of_module(module), deployment, wish, check=module.check_mode, wall=time.time())
     except VpnhaError as error:
         module.fail_json(msg=str(error))
+    if before is not None:
+        try:
+            seen = follow(before, report.routes, lambda: status(given["monitor_url"]))
+        except VpnhaError as error:
+            module.warn(str(error))
     result = {
         "changed": report.changed,
-        "routes": report.routes,
+        "routes": with_carrying(report.routes, seen),
+        "followed": [one.text for one in seen],
         "route_tables": report.tables,
         "diff": diff(report.routes),
     }

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.vpnha.aws.plugins.module_utils.followed import PATIENCE
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, Note, RouteKey, SwapResult
 
-PATIENCE = 5.0  # s for EC2's propagation and the next packets
 _MEMORY = 5.0  # s of counters, to tell whether a zone sent anything beforehand
 
 

@@ -21,9 +21,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ansible_collections.vpnha.aws.plugins.module_utils import followed
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
 
-from . import cli_output, config, followed, journal, orders
+from . import cli_output, config, journal, orders
 from .cli_time import since as parse_since
 
 app = typer.Typer(
@@ -217,11 +218,7 @@ def _followed(loaded: config.MonitorConfig, before: dict[str, Any] | None, done:
         found = followed.follow(before, done.details["routes"], lambda: ask(loaded))
     except VpnhaError:
         return done
-    known = {(one.gateway, one.zone): one.carrying for one in found}
-    rows = [
-        row if row["action"] == "none" else row | {"carrying": known.get((row["after"], row["zone"]))}
-        for row in done.details["routes"]
-    ]
+    rows = followed.with_carrying(done.details["routes"], found)
     text = " ".join([done.text, *(one.text for one in found)])
     return replace(done, text=text, details={**done.details, "routes": rows})
 

@@ -1,10 +1,11 @@
+# -*- coding: utf-8 -*-
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether packets follow a person's swap: the agents' counters before and after it, as the monitor hears them.
 
-The monitor watches its own swaps as they happen (``carrying``). A person's swap is made by another process, maybe on
-another host, so it is measured from two status documents. Packets are counted by zone: where a zone was moved only in
+The monitor watches its own swaps as they happen. A person's swap is made by another process, maybe on another host, so
+it is measured from two of the monitor's status documents. Packets are counted by zone: where a zone was moved only in
 part, nothing can be told from them, and nothing is.
 """
 
@@ -15,8 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .carrying import PATIENCE
-
+PATIENCE = 5.0  # s for EC2's propagation and the next packets
 _EVERY = 0.25  # s between two looks
 
 Counters = Mapping[str, Mapping[str, int]]  # packets by gateway and zone
@@ -57,6 +57,14 @@ def follow(
             break
         sleep(_EVERY)
     return [_judge(first, last, place, place in whole) for place in sorted(moved)]
+
+
+def with_carrying(rows: Sequence[Mapping[str, Any]], found: Sequence[Followed]) -> list[dict[str, Any]]:
+    """The routes that route_swap returns, with what was found of those that were moved."""
+    known = {(one.gateway, one.zone): one.carrying for one in found}
+    return [
+        {**row, "carrying": None if row["action"] == "none" else known.get((row["after"], row["zone"]))} for row in rows
+    ]
 
 
 def _judge(first: Counters, last: Counters, place: tuple[str, str], whole: bool) -> Followed:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vpnha_monitor.followed import PATIENCE, Followed, follow
+from ansible_collections.vpnha.aws.plugins.module_utils.followed import PATIENCE, Followed, follow
 
 HQ, PLANT = "192.168.10.0/24", "192.168.20.0/24"
 

@@ -17,8 +17,16 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, Rep
 _TOKEN_SECONDS = 0.05  # to wait for a token of EC2's limit: where there is none at hand, swaps need them
 
 
-def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callable[[], bool]) -> RepairResult:
+def carry_out(
+    client: Any,
+    one: Repair,
+    bucket: ec2.TokenBucket,
+    stopped: Callable[[], bool],
+    claim: Callable[[], bool] | None = None,
+) -> RepairResult:
     """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
+
+    Where there are several monitors, ``claim`` is asked first: False says that another one repairs.
 
     A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
     VpnhaError where botocore cannot make the call.
@@ -26,6 +34,12 @@ def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callab
     if not bucket.acquire(time.monotonic() + _TOKEN_SECONDS):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
     marked: bool | None = one.mark is None
+    if claim is not None:
+        try:
+            if not claim():
+                return RepairResult(one, marked, False, "claimed", "Another monitor has the lease, or repairs.")
+        except Ec2Error as error:
+            return RepairResult(one, marked, False, error.code, str(error))
     if one.mark is not None:
         try:
             marks.set_tag(client, [one.eni_id], tags.REPAIR, tags.format_repair(one.mark))

@@ -37,9 +37,10 @@ FLIGHT_SECONDS_EACH = 0.25  # ...and for each that is ordered before it: EC2 tak
 WALL_JUMP = 1.0  # seconds by which the clocks may part within a step; more means that the machine was paused
 READ_AGAIN = 2.0  # seconds between two reads for the same reason
 # Where there are several monitors, EC2 is read this often while one of the others may be late with a swap.
-READ_OF_SEVERAL = 0.4  # seconds
+READ_OF_SEVERAL = 0.8  # seconds; EC2 counts reads: six calls each
+READ_IN_DOUBT = 0.3  # ...and when a read shows what this monitor has not done
 LATE_WRITES = "another monitor's late writes"
-LATE = 60.0  # seconds after something has happened, be it that another monitor fell silent or came back
+LATE = 30.0  # seconds after something has happened, be it that another monitor fell silent or came back
 
 
 def start(deployment: Deployment, now: float, seed: int = 0, monitor: str = "") -> State:
@@ -218,7 +219,9 @@ def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[Re
             reasons.append(f"{name} is {judgement.verdict.value}")
     asked = {reason: at for reason, at in state.reads_asked.items() if now - at < READ_AGAIN}
     due = [reason for reason in reasons if reason not in asked]
-    if _late_writes(state, now) and now - asked.get(LATE_WRITES, float("-inf")) > READ_OF_SEVERAL:
+    doubtful = any(belief.contrary is not None for belief in state.routes.beliefs.values())
+    every = READ_IN_DOUBT if doubtful else READ_OF_SEVERAL
+    if _late_writes(state, now) and now - asked.get(LATE_WRITES, float("-inf")) > every:
         due.append(LATE_WRITES)
     if asked == state.reads_asked and not due:
         return state, []

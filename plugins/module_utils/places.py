@@ -29,7 +29,7 @@ DOUBT_SECONDS = 5.0  # how long a read is waited for before an unknown swap is t
 RETRY_LEAST, RETRY_MOST = 1.0, 30.0
 HOUR = 3600.0
 # With several monitors a belief is given up sooner: what a read shows may be the late write of another one.
-READS_APART_OF_SEVERAL = 0.5
+READS_APART_OF_SEVERAL = 0.3
 BELIEVED_OF_SEVERAL = 1.2  # seconds after a swap before which none is
 FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
 THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")

@@ -132,7 +132,7 @@ class Watch:
         self._thread.join()
 
     def expect(self, turns: dict[str, int]) -> None:
-        """Each route that was at home at that interface has been moved so often: no less, and no more a moment later."""
+        """Each route that was at home at that interface has been moved so often, and is not moved again."""
         until(lambda: all(set(self.turns(eni)) == {often} for eni, often in turns.items()), 10, f"moved {turns}")
         time.sleep(2.0)
         assert {eni: set(self.turns(eni)) for eni in turns} == {eni: {often} for eni, often in turns.items()}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One schedule: a world, its faults and a monitor with the real judge and decision, on a virtual clock."""
+"""One schedule: a world, its faults and a monitor with the real judge, decision and actuator, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
+from .actuating import Actuator
 from .faults import LASTING, Fault, draw, draw_lasting
 from .oracle import Oracle
 from .striking import mend, strike
@@ -62,7 +63,7 @@ class Monitor:
         self.running = True
         self.results: list[SwapResult] = []
         self.repair_results: list[RepairResult] = []
-        self.workshop: Workshop | None = None
+        self.actuator: Actuator | None = None
         self.life = 0
         self._begin()
 
@@ -173,17 +174,21 @@ class Monitor:
             self.trace.append(f"{self.world.now:9.2f} REPAIR {action.gateway}: {action.rung} ({action.reason})")
 
     def _repair(self, one: Repair) -> None:
-        world, life, workshop = self.world, self.life, self.workshop
-        assert workshop is not None
-        outcome: list[RepairResult] = []
+        world, life = self.world, self.life
 
-        def answer() -> None:
+        def answer(result: RepairResult) -> None:
             if life == self.life:
-                self.repair_results.append(outcome[0])
+                self.repair_results.append(result)
 
-        applied = world.now + world.random.uniform(0.05, 0.2)
-        world.at(applied, lambda: outcome.append(workshop.call(one)))
-        world.at(applied + world.random.uniform(0.05, 0.4), answer)
+        def apply() -> None:
+            assert self.actuator is not None
+            before = world.ec2.truth.repairs.get(one.gateway)
+            result, seconds = self.actuator.repair(one)
+            if one.mark is not None and before != world.ec2.truth.repairs.get(one.gateway):
+                self.oracle.repairs.on_tag(one)
+            world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
+
+        world.at(world.now + world.random.uniform(0.05, 0.2), apply)
 
     def _read(self) -> None:
         began, life = self.world.now, self.life
@@ -203,18 +208,17 @@ class Monitor:
     def _order(self, swap: Swap) -> None:
         self.swaps += 1
         world, life = self.world, self.life
-        outcome: list[SwapResult] = []
+
+        def answer(result: SwapResult) -> None:
+            if life == self.life:
+                self.results.append(result)
 
         def apply() -> None:
-            outcome.append(world.ec2.swap(world.now, swap))
+            assert self.actuator is not None
+            result, seconds = self.actuator.swap(swap)
+            world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
-        def answer() -> None:
-            if life == self.life:
-                self.results.append(outcome[0])
-
-        applied = world.now + world.random.uniform(0.05, 0.2)
-        world.at(applied, apply)
-        world.at(applied + world.random.uniform(0.05, 0.4), answer)
+        world.at(world.now + world.random.uniform(0.05, 0.2), apply)
 
 
 def plan_for(random: Random) -> Deployment:
@@ -243,12 +247,13 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     oracle = Oracle(world, faults)
     monitor = Monitor(world, oracle, outcome.trace)
     stir = _Stir()
-    monitor.workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
+    workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
+    monitor.actuator = Actuator(world.ec2, lambda: world.now, workshop.power)
     for fault in faults:
         world.at(fault.start, _beginning(world, monitor, fault, stir))
         world.at(fault.end, _ending(world, monitor, fault, stir))
     last = max([FAULTS_TO, *(fault.end for fault in faults)])
-    world.at(last + 1.0, monitor.workshop.inspect)
+    world.at(last + 1.0, workshop.inspect)
     end = last + world.plan.timing.hold_down_max + 80.0
     try:
         _play(world, monitor, stir, end)

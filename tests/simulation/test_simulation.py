@@ -18,7 +18,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 from . import __main__ as command
 from . import mutants, schedule
 from .faults import KINDS, LASTING
-from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt
+from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt, hunt_text
+from .text_mutants import TEXT_MUTANTS, TextMutant
 from .world import Truth
 
 SCHEDULES = 2000
@@ -56,9 +57,16 @@ def test_a_planted_bug_is_found(mutant: Mutant) -> None:
 
 
 def test_every_promise_has_a_planted_bug_or_a_place_where_it_is_kept() -> None:
-    planted_for = {number for mutant in MUTANTS for number in mutant.invariants} - {0}
-    assert planted_for == set(command.PROMISES)
-    assert planted_for | set(ELSEWHERE) == set(range(1, 22))
+    played = {number for mutant in MUTANTS for number in mutant.invariants} - {0}
+    assert played == set(command.PROMISES)
+    named = {number for mutant in TEXT_MUTANTS for number in mutant.invariants}
+    assert played | named | set(ELSEWHERE) == set(range(1, 22))
+
+
+@pytest.mark.parametrize("mutant", TEXT_MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_bug_planted_in_the_text_is_found(mutant: TextMutant) -> None:
+    fate = hunt_text(mutant)
+    assert fate.killed, fate.found
 
 
 def test_a_bug_that_survives_is_told_by_the_exit_code(
@@ -66,6 +74,7 @@ def test_a_bug_that_survives_is_told_by_the_exit_code(
 ) -> None:
     harmless = replace(MUTANTS[0], name="no bug at all", instead=wanted)
     monkeypatch.setattr(mutants, "MUTANTS", (MUTANTS[0], harmless))
+    monkeypatch.setattr(mutants, "TEXT_MUTANTS", ())
     monkeypatch.setattr(mutants, "PATIENCE", 2)
     monkeypatch.setattr(mutants, "REPORT", tmp_path / "mutants.json")
     assert mutants.main(jobs=1) == 1

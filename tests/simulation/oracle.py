@@ -96,6 +96,7 @@ class Oracle:
     def _check_note(self, note: Note) -> None:
         if note.code == "invariant-violated":
             raise Violation(int(str(note.evidence["invariant"])), f"found by the engine itself: {note.text}")
+        self.coverage[f"told: {note.code}"] += not note.resolved
         if note.code not in DIAGNOSES or not note.text:
             raise Violation(19, f"a note whose code {note.code!r} nobody knows")
         if note.code in ("failover", "failback", "voluntary-move") and note.evidence.get("reason") in DIAGNOSES:

@@ -126,6 +126,7 @@ test: deps lint sanity ## everything that CI checks
 .PHONY: docs
 docs: venv ## write the pages that are made from the code
 	@$(PY) -m tests.tools.diagnoses_page > docs/diagnoses.md
+	@$(PY) -m benchmarks.false_positives
 
 .PHONY: build
 build: venv ## build the collection's tarball

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="print what happens in each schedule")
     parser.add_argument("--report", type=Path, default=REPORT, help="where to write (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    kept = chosen.report.with_name("progress.json")
+    kept = chosen.report.with_suffix(".progress")
     so_far = resume(kept, chosen.seed, chosen.schedules)
     if so_far.done:
         print(f"going on after {so_far.done} schedules ({kept})")

@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .actuating import Actuator
 from .faults import KINDS, LASTING, Fault
 from .oracle import Oracle
 from .schedule import REPAIR_AFTER, REPAIR_INTERVAL, Monitor, _beginning, _ending, _play, _Stir
@@ -40,7 +39,7 @@ class Stage:
         self.monitor = Monitor(self.world, self.oracle, [])
         self._stir = _Stir()
         self._workshop = Workshop(self.world, self.oracle, self._end)
-        self.monitor.actuator = Actuator(self.world.ec2, lambda: self.world.now, self._workshop.power)
+        self.monitor.equip(self._workshop)
 
     def play(self, seconds: float) -> None:
         """Let time pass."""

@@ -68,6 +68,7 @@ class Monitor:
         self.running = True
         self.results: list[SwapResult] = []
         self.repair_results: list[RepairResult] = []
+        self.workshop: Workshop | None = None
         self.actuator: Actuator | None = None
         self.life = 0
         self._home = {zone: gateway.name for gateway in world.plan.gateways for zone in gateway.home_zones}
@@ -192,6 +193,20 @@ class Monitor:
         elif isinstance(action, Repair):
             self.trace.append(f"{self.world.now:9.2f} REPAIR {action.gateway}: {action.rung} ({action.reason})")
 
+    def equip(self, workshop: Workshop) -> None:
+        """Give it hands: what the calls of its repairs do to gateways is the workshop's."""
+        self.workshop = workshop
+        self.actuator = Actuator(self.world.ec2, lambda: self.world.now, workshop.power)
+
+    def carry_out(self, one: Repair) -> tuple[RepairResult, float]:
+        """The calls of a repair; their result, and the virtual seconds that they took."""
+        assert self.actuator is not None
+        before = self.world.ec2.truth.repairs.get(one.gateway)
+        result, seconds = self.actuator.repair(one)
+        if one.mark is not None and before != self.world.ec2.truth.repairs.get(one.gateway):
+            self.oracle.repairs.on_tag(one)
+        return result, seconds
+
     def _repair(self, one: Repair) -> None:
         world, life = self.world, self.life
 
@@ -200,11 +215,7 @@ class Monitor:
                 self.repair_results.append(result)
 
         def apply() -> None:
-            assert self.actuator is not None
-            before = world.ec2.truth.repairs.get(one.gateway)
-            result, seconds = self.actuator.repair(one)
-            if one.mark is not None and before != world.ec2.truth.repairs.get(one.gateway):
-                self.oracle.repairs.on_tag(one)
+            result, seconds = self.carry_out(one)
             world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
         world.at(world.now + world.random.uniform(0.05, 0.2), apply)
@@ -276,7 +287,7 @@ def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) 
     monitor = Monitor(world, oracle, outcome.trace)
     stir = _Stir()
     workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
-    monitor.actuator = Actuator(world.ec2, lambda: world.now, workshop.power)
+    monitor.equip(workshop)
     for fault in faults:
         world.at(fault.start, _beginning(world, monitor, fault, stir))
         world.at(fault.end, _ending(world, monitor, fault, stir))

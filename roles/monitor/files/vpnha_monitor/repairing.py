@@ -22,6 +22,7 @@ def carry_out(
     one: Repair,
     bucket: ec2.TokenBucket,
     stopped: Callable[[], bool],
+    *,
     clock: Callable[[], float] = time.monotonic,
 ) -> RepairResult:
     """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.

@@ -122,10 +122,10 @@ def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
 
 def test_16_a_repair_that_another_monitor_has_claimed_is_not_begun() -> None:
     client = Ec2()
-    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, lambda: False)
+    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lambda: False)
     assert (result.marked, result.accepted, result.error) == (False, False, "claimed")
     assert client.calls == []
-    assert carry_out(client, START, ec2.TokenBucket(), lambda: False, lambda: True).accepted
+    assert carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lambda: True).accepted
 
 
 def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
@@ -133,6 +133,6 @@ def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
         raise Ec2Error("claiming", "timeout", "no answer", applied=None)
 
     client = Ec2()
-    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, lost)
+    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lost)
     assert (result.marked, result.accepted, result.error) == (False, False, "timeout")
     assert client.calls == []

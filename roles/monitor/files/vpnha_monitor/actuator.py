@@ -99,7 +99,7 @@ class Actuator:
     def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
         began = time.monotonic()
         try:
-            result = repairing.carry_out(self._client(), one, self._bucket, self._stopped.is_set, claim)
+            result = repairing.carry_out(self._client(), one, self._bucket, self._stopped.is_set, claim=claim)
         except Exception as error:  # as for swaps: it has an end
             code = getattr(error, "code", type(error).__name__)
             result = RepairResult(one, None, None, str(code), str(error))

@@ -22,7 +22,9 @@ def carry_out(
     one: Repair,
     bucket: ec2.TokenBucket,
     stopped: Callable[[], bool],
+    *,
     claim: Callable[[], bool] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> RepairResult:
     """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
 
@@ -31,7 +33,7 @@ def carry_out(
     A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
     VpnhaError where botocore cannot make the call.
     """
-    if not bucket.acquire(time.monotonic() + _TOKEN_SECONDS):
+    if not bucket.acquire(clock() + _TOKEN_SECONDS):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
     marked: bool | None = one.mark is None
     if claim is not None:

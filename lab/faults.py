@@ -126,9 +126,15 @@ def clear(names: Names, fault_id: str) -> None:
 
 def push_api_faults(names: Names) -> None:
     """Let the proxies have the rules of all faults in force; each is replaced as a whole."""
-    faults = in_force(names)
+    newest_first = in_force(names)[::-1]
     for side in endpoint.SIDES:
-        endpoint.set_rules(names, side, [rule for fault in faults for rule in fault.rules.get(side, [])])
+        endpoint.set_rules(names, side, _adding_up([r for fault in newest_first for r in fault.rules.get(side, [])]))
+
+
+def _adding_up(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rules so that a delay of all requests holds beside others: of those that fit, the proxy takes the first only."""
+    delays = [rule["latency"] for rule in rules if rule.keys() == {"service", "latency"} and rule["service"] == "*"]
+    return [{"latency": delays[0], **rule} if delays else dict(rule) for rule in rules]
 
 
 def reapply(names: Names, where: str) -> None:

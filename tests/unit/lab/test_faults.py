@@ -156,9 +156,17 @@ def test_api_faults_add_up_on_both_sides_and_go_one_by_one(names: Names, lab: La
     slow = {"service": "*", "latency": 150.0}
     error = {"code": "InternalError", "status": 500}
     bad = {"service": "ec2", "error": error, "operation": "ReplaceRoute", "times": 2}
-    assert lab.rules == {"controller": [slow], "hosts": [slow, bad]}
+    # of the rules that fit a request the proxy takes the first only: the newest, with the delay of the other
+    assert lab.rules == {"controller": [slow], "hosts": [{"latency": 150.0, **bad}, slow]}
     faults.clear(names, "slow")
     assert lab.rules == {"controller": [], "hosts": [bad]}
+
+
+def test_a_delay_of_one_action_outweighs_the_delay_of_all(names: Names, lab: Lab) -> None:
+    faults.add(names, "api-latency", ["150"], Options(side="hosts"), "slow")
+    faults.add(names, "api-latency", ["2000"], Options(side="hosts", action="ReplaceRoute"), "slower")
+    slower = {"service": "ec2", "operation": "ReplaceRoute", "latency": 2000.0}
+    assert lab.rules["hosts"] == [slower, {"service": "*", "latency": 150.0}]
 
 
 def test_a_setting_goes_back_to_what_it_was(names: Names, lab: Lab) -> None:

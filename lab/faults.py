@@ -132,7 +132,7 @@ def push_api_faults(names: Names) -> None:
 
 
 def _adding_up(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rules so that a delay of all requests holds beside others: of those that fit, the proxy takes the first only."""
+    """The rules so that a delay of all requests holds beside others: the proxy takes the first rule that fits only."""
     delays = [rule["latency"] for rule in rules if rule.keys() == {"service", "latency"} and rule["service"] == "*"]
     return [{"latency": delays[0], **rule} if delays else dict(rule) for rule in rules]
 

@@ -76,6 +76,8 @@ class Lab:
             self.settings.update(changes)
             self.kernel.propagation = self.settings.route_propagation
             self.stale.seconds = self.settings.stale_reads
+            if "credential_seconds" in changes:
+                self.credentials.forget()
             if "blackholes" in changes:
                 for eni in self.backend.enis.values():
                     eni.blackhole = eni.id in self.settings.blackholes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -85,9 +85,9 @@ class Lookout:
             self.ec2.describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
         )
 
-    def routes(self) -> dict[str, str]:
+    def routes(self, owners: Mapping[str, str] | None = None) -> dict[str, str]:
         """Where each managed route leads: "table destination" to a gateway's name, or to what else it is."""
-        owners = self.owners()
+        owners = owners or self.owners()
         found = {}
         for table in self.tables():
             for route in table["Routes"]:
@@ -104,10 +104,10 @@ class Lookout:
             for route, gateway in self.routes().items()
         }
 
-    def left(self, home: dict[str, dict[str, str]], whose: str) -> bool:
+    def left(self, home: Mapping[str, Mapping[str, str]], whose: str, owners: Mapping[str, str] | None = None) -> bool:
         """Whether no route of a gateway ("gw-a") or of it for a site ("gw-a/hq") leads to it any more."""
         gateway, _, site = whose.partition("/")
-        now = self.routes()
+        now = self.routes(owners)
         its = [route for route, of in home.items() if of["gateway"] == gateway and site in ("", of["site"])]
         return all(now.get(route) != gateway for route in its)
 

@@ -103,7 +103,8 @@ class Stage:
 
     def until_left(self, whose: str, seconds: float = GONE_SECONDS) -> None:
         """Wait until EC2 shows that the routes of "gw-a", or "gw-a/hq", lead elsewhere. Raises NotSeen."""
-        until(lambda: self.lookout.left(self.home, whose), seconds, f"every route of {whose} leads elsewhere")
+        owners = self.lookout.owners()
+        until(lambda: self.lookout.left(self.home, whose, owners), seconds, f"every route of {whose} leads elsewhere")
 
     def until(self, condition: Callable[[], object], seconds: float, what: str) -> None:
         """Wait for something else. Raises NotSeen."""

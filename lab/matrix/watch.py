@@ -89,11 +89,13 @@ class Watch:
     def __init__(self, names: Names, lookout: Lookout, probes: Probes, capturing: bool) -> None:
         self._names, self._lookout, self._probes, self._capturing = names, lookout, probes, capturing
         self._flaps: int | None = None
+        self._owners: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin sending and counting."""
         self._probes.start()
         self._flaps = self._lookout.sessions_ended()
+        self._owners = self._lookout.owners()
         if self._capturing:
             with contextlib.suppress(LabError):
                 capture.stop(self._names, capture.INTERNET)  # of a row that was interrupted
@@ -116,7 +118,7 @@ class Watch:
                 calls,
                 fired,
                 hosts=self._lookout.hosts(),
-                owners=self._lookout.owners(),
+                owners=self._owners | self._lookout.owners(),  # a gateway may have got another
                 injected=injected,
                 healed=healed,
             ),

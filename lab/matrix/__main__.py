@@ -35,7 +35,7 @@ from lab.names import REPOSITORY, Names
 OUTPUT = REPOSITORY / "artifacts" / "faults"
 LAST = (13, 60, 61, 44, 42)  # the slowest
 ROOMS = (rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels)  # to have their rows registered
-DELAY = "matrix-delay"
+DELAY = "api-delay"  # in force for all rows
 
 
 def chosen(only: str) -> list[int]:

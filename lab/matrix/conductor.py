@@ -19,7 +19,7 @@ from lab.matrix.judge import judge
 from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
 from lab.matrix.model import Row
 from lab.matrix.results import AS_EXPECTED, NOT_AS_EXPECTED, NOT_STARTED
-from lab.matrix.stage import MONITOR_UNIT, Stage
+from lab.matrix.stage import FAULTS, MONITOR_UNIT, Stage
 from lab.matrix.watch import Probes, Watch
 from lab.names import REPOSITORY, Names
 
@@ -121,7 +121,7 @@ class Conductor:
 
     def _clear(self) -> None:
         for fault in faults.in_force(self._names):
-            if fault.id.startswith("matrix-"):
+            if fault.id.startswith(FAULTS):
                 faults.clear(self._names, fault.id)
         for gateway in GATEWAYS:
             with contextlib.suppress(IndexError):

@@ -10,6 +10,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from lab import endpoint, faults
@@ -19,6 +20,7 @@ from lab.matrix.lookout import MONITOR, Lookout, until
 from lab.names import REPOSITORY, Names
 
 MONITOR_UNIT = "vpnha-monitor"
+FAULTS = "matrix-"  # begins the ids of all faults of rows
 PEERS = {"gw-a": ("cgw-hq-a", "cgw-plant-a"), "gw-b": ("cgw-hq-b", "cgw-plant-b")}
 GONE_SECONDS = 20.0  # for the routes of a gateway that is gone
 MOVED_SECONDS = 90.0  # for a voluntary move: the grey window, then half a minute
@@ -45,13 +47,14 @@ class Stage:
         self.injected: float | None = None
         self._env, self._variables = env, variables
         self._number = number
+        self._faults = count(1)
         self._undo: list[tuple[str, Callable[[], object]]] = []
 
     # --- Cause -------------------------------------------------------------------------------------------
 
     def fault(self, kind: str, *args: str, **options: Any) -> str:
         """Bring one of the lab's faults into force (``lab fault kinds``); returns its id."""
-        fault_id = f"matrix-{self._number}-{len(self._undo)}"
+        fault_id = f"{FAULTS}{self._number}-{next(self._faults)}"
         self.inject(" ".join([kind, *args]))
         faults.add(self.names, kind, args, faults.Options(**options), fault_id)
         self.undo(f"clear {kind}", lambda: self.clear(fault_id))

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from lab import faults
 from lab.errors import LabError
+from lab.matrix import __main__ as matrix
 from lab.matrix import conductor, forgery
 from lab.matrix.lookout import NotSeen
 from lab.matrix.model import Expect, Row
@@ -184,6 +186,17 @@ def test_what_is_not_well_again_afterwards_is_the_rows_own_problem(names: Names,
 
     (problem,) = run(names, world, act)["problems"]
     assert problem.startswith("Not within 180 s: all is well.") and problem.endswith("Gateway gw-a is down.")
+
+
+def test_faults_that_an_earlier_row_left_are_taken_back_and_others_stay(
+    names: Names, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [faults.Fault(which, "cut", [], {}, 0.0) for which in ("matrix-8-1", matrix.DELAY)]
+    cleared: list[str] = []
+    monkeypatch.setattr(faults, "in_force", lambda _names: left)
+    monkeypatch.setattr(faults, "clear", lambda _names, which: cleared.append(which))
+    run(names, world, lambda stage: None)
+    assert cleared == ["matrix-8-1"]
 
 
 def test_what_an_earlier_row_left_is_mended_by_a_deploy_before_the_next(names: Names, world: World) -> None:

@@ -8,6 +8,7 @@ Each row's result is written as it ends: who stops it half-way goes on where it 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -128,10 +129,14 @@ def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
     env = lab_environment(names)
     os.environ.update(env)
 
+    deployed = names.run / "matrix.deployed"  # goes with the lab
+
     def deploy() -> None:
         run("Deploy", playbook("deploy", **VARIABLES), env)
+        deployed.write_text(json.dumps(VARIABLES), encoding="utf-8")
 
-    deploy()
+    if not deployed.exists() or json.loads(deployed.read_text(encoding="utf-8")) != VARIABLES:
+        deploy()
     sites = siteboot.deployment_variables(names)["vpnha_sites"]
     lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
     more_tables(lookout)

@@ -44,9 +44,7 @@ def forty_percent(stage: Stage) -> None:
     Expect(no_flap=True, outage_ms=500.0),
 )
 def blink(stage: Stage) -> None:
-    cut = stage.fault("blackout", "gw-a")
-    stage.watch(0.4)
-    stage.clear(cut)
+    stage.fault("blackout", "gw-a", "400")
     stage.watch(10.0)
 
 

@@ -22,10 +22,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from lab import preflight, siteboot
+from lab import siteboot
 from lab.demo import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal
 from lab.errors import LabError
-from lab.matrix import clock, results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
+from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
 from lab.matrix.conductor import VARIABLES, Conductor, more_tables
 from lab.matrix.faults import FAULTS, NOT_SHOWN
 from lab.matrix.lookout import Lookout, NotSeen, shown, until
@@ -124,7 +124,6 @@ def main(
 
 def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
     lab = [sys.executable, "-m", "lab"]
-    preflight.install(clock.PACKAGES)
     run("Lab up", [*lab, "up"], os.environ)
     env = lab_environment(names)
     os.environ.update(env)

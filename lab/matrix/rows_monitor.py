@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from lab.matrix import clock
 from lab.matrix.forgery import overheard, replay, spoiled
 from lab.matrix.lookout import MONITOR
 from lab.matrix.model import Expect, row
@@ -39,33 +38,6 @@ def cut_off_from_one(stage: Stage) -> None:
 def cut_off_from_all(stage: Stage) -> None:
     stage.fault("blackout", MONITOR)
     stage.watch(10.0)
-
-
-@row(
-    26,
-    "the monitor's wall clock put 1 h ahead, 15 s, then every packet of gw-a dropped; the same with 1 h behind",
-    Expect(leaves="gw-a", most_changes=4),
-)
-def clock_jumps(stage: Stage) -> None:
-    home = stage.on("gw-a")
-    clock.make_movable(stage, MONITOR, MONITOR_UNIT)
-    stage.until(lambda: not stage.lookout.objections(), 30.0, "the monitor is well with a clock that can be moved")
-    for hours in (1, -1):
-        stage.inject(f"the monitor's clock jumps to {hours:+d} h")
-        began = time.time()
-        clock.move(stage, MONITOR, hours * 3600)
-        stage.watch(15.0)
-        stage.fact(f"{hours:+d} h: no route is moved", not stage.calls("ReplaceRoute", began))
-        skew = stage.lookout.status()["clock_skew"]
-        stage.fact(f"{hours:+d} h: the skew is known ({skew:+.0f} s)", abs(skew + hours * 3600) < 60)
-        told = [one["evidence"]["skew"] for one in stage.lookout.status()["events"] if one["code"] == "clock-skewed"]
-        stage.fact(f"{hours:+d} h: the skew is told", any(abs(one + hours * 3600) < 60 for one in told))
-        cut = stage.fault("blackout", "gw-a")
-        stage.until_left("gw-a")
-        stage.clear(cut)
-        stage.until(lambda: all(stage.lookout.routes()[one] == "gw-a" for one in home), 60.0, "the routes are home")
-        clock.move(stage, MONITOR, 0)
-        stage.until(lambda: not stage.lookout.status()["clock_skew"], 30.0, "the monitor's clock is right again")
 
 
 @row(

@@ -13,8 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.integration.conftest import Lab
-from tests.integration.test_main_job import app_routes, reaches
+from tests.integration.conftest import Lab, app_routes, reaches
 
 pytestmark = pytest.mark.integration
 

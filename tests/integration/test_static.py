@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import ROOT, Lab, Labs, Variant, app_routes, drill, reaches
+from tests.integration.conftest import (
+    ROOT,
+    Lab,
+    Labs,
+    Variant,
+    app_routes,
+    assert_deploy_changes_nothing,
+    drill,
+    reaches,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -37,11 +46,7 @@ def test_the_gateways_speak_bgp_with_the_one_site_only(deployed: Lab) -> None:
 
 
 def test_a_second_deploy_changes_nothing(deployed: Lab) -> None:
-    before = app_routes(deployed)
-    again = deployed.play("deploy")
-    assert again.code == 0
-    assert {host: counts["changed"] for host, counts in again.recap.items()} == dict.fromkeys(again.recap, 0)
-    assert app_routes(deployed) == before
+    assert_deploy_changes_nothing(deployed)
 
 
 def test_a_dead_tunnel_costs_some_packets_and_leaves_the_other_site_alone(deployed: Lab, tmp_path: Path) -> None:

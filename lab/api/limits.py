@@ -45,6 +45,12 @@ def _seconds(key: str, value: Any) -> float:
     return float(value)
 
 
+def _life(key: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= 43200:
+        raise ValueError(f"{key} is {value!r}: give whole seconds from 1 to 43200.")
+    return int(value)
+
+
 def _range(key: str, value: Any) -> tuple[float, float]:
     low, high = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
     pair = (_seconds(key, low), _seconds(key, high))
@@ -84,7 +90,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "impaired": _checks,
     "blackholes": _interfaces,
     "retiring": _dates,
-    "credential_seconds": lambda key, value: int(_seconds(key, value)),
+    "credential_seconds": _life,
 }
 
 

@@ -70,6 +70,12 @@ def test_bad_settings_are_refused(changes: dict[str, Any]) -> None:
         Settings().update(changes)
 
 
+def test_every_setting_can_be_set_back_to_what_it_is_at_first() -> None:
+    settings = Settings()
+    settings.update(Settings().to_dict())
+    assert settings == Settings()
+
+
 def test_throttling_is_off_until_it_is_switched_on(vpc: Any, settings: Any, refused: Any) -> None:
     eni = vpc.eni()
     way = {"RouteTableId": vpc.table, "DestinationCidrBlock": "192.168.10.0/24", "NetworkInterfaceId": eni}

@@ -166,11 +166,17 @@ def mtu_lowered(stage: Stage) -> None:
 
 @row(
     51,
-    "FRR of hq's peer of gw-a stopped, until the routes to hq have left gw-a",
+    "hq's peer of gw-a shuts its BGP session, until the routes to hq have left gw-a",
     Expect(leaves="gw-a/hq", outage_ms=TUNNEL_MS, encrypted=True),
 )
 def bgp_down(stage: Stage) -> None:
-    stage.fault("unit-stop", "cgw-hq-a", "frr")
+    # not by stopping FRR there: without its blackhole route the peer itself would answer in clear
+    def session(words: str) -> None:
+        stage.run("cgw-hq-a", "vtysh", "-c", "configure", "-c", "router bgp 65010", "-c", f"{words} shutdown")
+
+    stage.inject("BGP session shut by cgw-hq-a")
+    stage.undo("BGP session", lambda: session("no neighbor 169.254.10.1"))
+    session("neighbor 169.254.10.1")
     stage.until_left("gw-a/hq", MOVED_SECONDS)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lab.matrix.model import Words
 
-_TWO_MONITORS = "It needs two monitors, which are not built yet."
+_TWO_MONITORS = "It needs two monitors, and the matrix deploys one."
 
 FAULTS: dict[int, Words] = {
     1: Words("charon killed", "failover of its sites' prefixes; the service comes back by itself"),

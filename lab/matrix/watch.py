@@ -127,10 +127,15 @@ class Watch:
             "outage_ms": max((stream["longest_ms"] for stream in streams), default=0.0),
             "lost_healing": max((stream["lost"] for stream in later), default=0),
             "streams": streams,
-            "flaps": ended - self._flaps if ended is not None and self._flaps is not None else None,
+            "flaps": grown(self._flaps, ended),
             "plaintext": plaintext,
             "events": self._lookout.events(injected),
         }
+
+
+def grown(before: int | None, after: int | None) -> int | None:
+    """By how much a counter has grown; None if that is not known, as when it began anew."""
+    return after - before if before is not None and after is not None and after >= before else None
 
 
 def counted(

@@ -11,7 +11,7 @@ import pytest
 
 from lab.matrix.judge import judge
 from lab.matrix.model import Expect
-from lab.matrix.watch import counted
+from lab.matrix.watch import counted, grown
 from tests.unit.lab.matrix_world import HQ, OTHER, PLANT, change, event, observation
 
 NOTHING = Expect()
@@ -176,3 +176,8 @@ def test_repairs_are_the_monitors_calls_on_instances() -> None:
     )
     assert [(one["action"], one["gateway"]) for one in found["repairs"]] == [("StopInstances", "gw-a")]
     assert found["calls"] == {"StopInstances": 1, "DescribeInstances": 1}
+
+
+def test_a_counter_that_began_anew_or_could_not_be_read_says_nothing() -> None:
+    assert (grown(3, 5), grown(3, 3)) == (2, 0)
+    assert grown(21, 0) is grown(None, 5) is grown(5, None) is None

@@ -58,6 +58,11 @@ demo: deps ## deploy in the lab, prove traffic, drill failovers, report the outa
 figures: deps ## measure the promised figures, each scenario REPEAT times (an hour or more; can be stopped and resumed)
 	@$(AS_ROOT) $(PY) -m lab.figures --repeat $(REPEAT)
 
+.PHONY: faults
+faults: REPEAT = 1
+faults: deps ## the fault matrix, each row REPEAT times (an hour for once; can be stopped and resumed): make faults ONLY=3,8
+	@$(AS_ROOT) $(PY) -m lab.matrix --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY))
+
 .PHONY: lab-up
 lab-up: deps ## start EC2 on this machine, with its sites
 	@$(AS_ROOT) $(PY) -m lab up

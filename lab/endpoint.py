@@ -97,6 +97,19 @@ def instances(names: Names) -> list[dict[str, Any]]:
     return list(_lab(names, "instances"))
 
 
+def calls(names: Names, since: float) -> list[dict[str, Any]]:
+    """The calls of EC2 answered from then on (seconds since the epoch): see lab/api/calls.py. Raises LabError."""
+    return list(_lab(names, f"calls?since={since!r}"))
+
+
+def fired(names: Names, side: Side, since: float) -> list[dict[str, Any]]:
+    """The requests of one side that a proxy has delayed or broken from then on. Raises LabError."""
+    try:
+        return list(_proxy(names, side, f"fired?limit=10000&since={since!r}", "GET"))
+    except (OSError, http.client.HTTPException) as error:
+        raise LabError(f"The proxy for {side} before the EC2 endpoint does not answer: {error}.") from None
+
+
 def settings(names: Names, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The endpoint's settings, after ``changes``. Raises LabError with the endpoint's own sentence."""
     return dict(_lab(names, "settings", changes))

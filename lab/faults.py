@@ -126,9 +126,15 @@ def clear(names: Names, fault_id: str) -> None:
 
 def push_api_faults(names: Names) -> None:
     """Let the proxies have the rules of all faults in force; each is replaced as a whole."""
-    faults = in_force(names)
+    newest_first = in_force(names)[::-1]
     for side in endpoint.SIDES:
-        endpoint.set_rules(names, side, [rule for fault in faults for rule in fault.rules.get(side, [])])
+        endpoint.set_rules(names, side, _adding_up([r for fault in newest_first for r in fault.rules.get(side, [])]))
+
+
+def _adding_up(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rules so that a delay of all requests holds beside others: the proxy takes the first rule that fits only."""
+    delays = [rule["latency"] for rule in rules if rule.keys() == {"service", "latency"} and rule["service"] == "*"]
+    return [{"latency": delays[0], **rule} if delays else dict(rule) for rule in rules]
 
 
 def reapply(names: Names, where: str) -> None:
@@ -174,6 +180,7 @@ _MATCHES = {
 
 def _packets(names: Names, fault: Fault, options: Options) -> None:
     peer: str | None
+    lasting = ""
     if fault.kind in ("loss", "mtu"):
         limit = _number(fault.args[1], "percent" if fault.kind == "loss" else "bytes")
         if fault.kind == "loss":
@@ -183,16 +190,33 @@ def _packets(names: Names, fault: Fault, options: Options) -> None:
         else:
             matches = [f"meta l4proto {{ udp, esp }} meta length > {round(limit)}"]
         peer = options.peer
+    elif fault.kind == "blackout":
+        matches = _MATCHES["blackout"]
+        peer = options.peer
+        if len(fault.args) > 1:
+            lasting, matches = _lasting(_number(fault.args[1], "milliseconds")), ["ip daddr @while"]
     else:
         matches = _MATCHES[fault.kind]
         peer = fault.args[1] if len(fault.args) > 1 else options.peer
     inside = _is_instance(names, fault.args[0])
     other = _address(names, peer, public=not inside) if peer else None
     for where in _places(names, fault.args[0]):
-        fault.nft[where] = _script(fault.id, inside, options.direction or "both", other, matches)
+        fault.nft[where] = _script(
+            fault.id, inside, options.direction or "both", other=other, matches=matches, lasting=lasting
+        )
 
 
-def _script(fault_id: str, inside: bool, direction: Direction, other: str | None, matches: Sequence[str]) -> str:
+def _lasting(milliseconds: float) -> str:
+    """A set that holds every address for so long: the kernel ends the fault, to the millisecond."""
+    if not 1 <= milliseconds <= 60_000:
+        raise LabError(f"A blackout of {milliseconds:g} milliseconds is not possible: give a number from 1 to 60000.")
+    halves = ", ".join(f"{half} timeout {round(milliseconds)}ms" for half in ("0.0.0.0/1", "128.0.0.0/1"))
+    return f"set while {{ type ipv4_addr; flags interval,timeout; elements = {{ {halves} }}; }}"
+
+
+def _script(
+    fault_id: str, inside: bool, direction: Direction, *, other: str | None, matches: Sequence[str], lasting: str
+) -> str:
     """The table. An instance's packets all pass its card's prerouting; what a site's host sends, by postrouting."""
     towards = ("prerouting", 'iifname "r0"' if inside else 'iifname != "lo"', f"ip saddr {other}" if other else "")
     away = (
@@ -201,7 +225,7 @@ def _script(fault_id: str, inside: bool, direction: Direction, other: str | None
         f"ip daddr {other}" if other else "",
     )
     ways = {"both": [towards, away], "in": [towards], "out": [away]}[direction]
-    lines = [f"table inet {_table(fault_id)} {{"]
+    lines = [f"table inet {_table(fault_id)} {{", *([lasting] if lasting else [])]
     for number, (hook, interface, address) in enumerate(ways):
         rules = [" ".join(f"{interface} {address} {match} counter drop".split()) for match in matches]
         lines += [f"chain way{number} {{", f"type filter hook {hook} priority -310; policy accept;", *rules, "}"]
@@ -302,7 +326,7 @@ KINDS: dict[str, Kind] = {
     "esp-block": Kind("HOST PEER", "drop ESP, let IKE pass", _DIRECTED, _packets),
     "ike-block": Kind("HOST PEER", "drop IKE, let ESP pass", _DIRECTED, _packets),
     "cut": Kind("HOST OTHER", "drop every packet between the two", _DIRECTED, _packets),
-    "blackout": Kind("HOST", "drop every packet of the host", _DIRECTED, _packets),
+    "blackout": Kind("HOST [MILLISECONDS]", "drop every packet of the host, for so long", _DIRECTED, _packets),
     "loss": Kind("HOST PERCENT", "drop packets at random", ("direction", "peer"), _packets),
     "mtu": Kind("HOST BYTES", "drop UDP and ESP packets that are longer", ("direction", "peer"), _packets),
     "signal": Kind("HOST UNIT SIGNAL", "send a signal to all of a service (taken back: SIGCONT or start)", (), _signal),

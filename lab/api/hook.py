@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -16,8 +17,10 @@ from lab.api import iam
 from lab.api.actions import Actions
 from lab.api.iam import Refused, Resource
 from lab.api.lab import ACCOUNT, REGION, Answer
+from lab.net.desired import route_eni
 
 _LOG = logging.getLogger(__name__)
+_ID = re.compile(r"[a-z]+-[0-9a-f]{8,}")
 
 _READS = ("Describe", "Get", "List", "Search")
 _ROUTES = ("CreateRoute", "ReplaceRoute", "DeleteRoute")  # EC2 asks for permission on the table only
@@ -35,8 +38,16 @@ class LabEC2(Actions):
         return self.call_action()
 
     def call_action(self) -> Answer:
+        action = str(self._get_action())
+        self._before: str | None = None
+        answer = self._answer(action)
+        who = self.normalized_request.environ["lab.caller"]
+        self.lab.calls.add(action, who.arn, answer, **self._named(action))
+        return answer
+
+    def _answer(self, action: str) -> Answer:
         try:
-            return self._serve(str(self._get_action()))
+            return self._serve(action)
         except Refused as error:
             return refusal(error.code, error.message, error.status)
         except ServiceException as error:
@@ -44,7 +55,7 @@ class LabEC2(Actions):
         except NotImplementedError as error:
             return refusal("Unsupported", f"The lab's EC2 cannot do this: {error}")
         except Exception:
-            _LOG.exception("%s failed", self._get_action())
+            _LOG.exception("%s failed", action)
             return refusal("InternalError", "An internal error has occurred; see the log of the lab's endpoint.", 500)
 
     def _serve(self, action: str) -> Answer:
@@ -71,6 +82,7 @@ class LabEC2(Actions):
         table = self.ec2_backend.route_tables.get(self._get_param("RouteTableId")) if action in _ROUTES else None
         if table is not None:
             self.lab.stale.remember(table)
+            self._before = _leads_to(table, self._get_param("DestinationCidrBlock"))
         answer: Answer = super().call_action()
         if token and answer[0] < 300:
             self.lab.done[action, token] = (asked, answer)
@@ -98,6 +110,17 @@ class LabEC2(Actions):
         context.update({f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value") or "",) for tag in tags})
         iam.check(who, f"ec2:{action}", resources, context, ec2=True)
 
+    def _named(self, action: str) -> dict[str, Any]:
+        """What the record of calls tells of this one."""
+        if action in _ROUTES:
+            return {
+                "resources": (str(self._get_param("RouteTableId")),),
+                "destination": str(self._get_param("DestinationCidrBlock") or ""),
+                "before": self._before,
+                "after": self._get_param("NetworkInterfaceId"),
+            }
+        return {"resources": tuple(value[0] for value in self.querystring.values() if _ID.fullmatch(value[0]))}
+
     def _resources(self, action: str) -> list[Resource]:
         """What the call names by id, as IAM knows it."""
         from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
@@ -115,6 +138,13 @@ class LabEC2(Actions):
                 arn = f"arn:aws:ec2:{self.region}:{ACCOUNT}:{kind}/{value}"
                 found.append(Resource(arn, dict(self.ec2_backend.tags.get(value, {}))))
         return found
+
+
+def _leads_to(table: Any, destination: str | None) -> str | None:
+    """The ENI that a table's route to a destination leads to; None if there is no such route, or it leads elsewhere."""
+    route = next((each for each in table.routes if each.destination_cidr_block == destination), None)
+    eni = route_eni(route) if route is not None else None
+    return str(eni.id) if eni is not None else None
 
 
 def refusal(code: str, message: str, status: int = 400) -> Answer:

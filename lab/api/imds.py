@@ -139,6 +139,11 @@ class Credentials:
         self._held: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
+    def forget(self) -> None:
+        """Hand out new ones from now on."""
+        with self._lock:
+            self._held.clear()
+
     def of(self, instance: str, role: Any) -> str:
         """The JSON that the metadata service shows for an instance's role."""
         from moto.core.utils import utcnow

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 from lab.api import imds, mends
 from lab.api.actions import Stale
+from lab.api.calls import Calls
 from lab.api.limits import Buckets, Settings
 from lab.api.machines import AMIS, HostsLike, Machines
 from lab.names import Names
@@ -32,6 +34,7 @@ class Lab:
         self.settings = Settings()
         self.buckets = Buckets()
         self.stale = Stale()
+        self.calls = Calls()
         self.done: dict[
             tuple[str, str], tuple[str, tuple[int, dict[str, str], Any]]
         ] = {}  # (action, client token) -> request, answer
@@ -42,7 +45,7 @@ class Lab:
 
     def start(self) -> None:
         """Mend moto, start the data plane, and put the lab's images there."""
-        mends.apply(self._status)
+        mends.apply(self._status, self._events)
         self.kernel.start()
         with self.lock:
             for ami, image in AMIS.items():
@@ -73,6 +76,19 @@ class Lab:
             self.settings.update(changes)
             self.kernel.propagation = self.settings.route_propagation
             self.stale.seconds = self.settings.stale_reads
+            if "credential_seconds" in changes:
+                self.credentials.forget()
+            if "blackholes" in changes:
+                for eni in self.backend.enis.values():
+                    eni.blackhole = eni.id in self.settings.blackholes
+                self.sync()
+
+    def _events(self, instance: Any) -> list[dict[str, Any]]:
+        at = self.settings.retiring.get(instance.id)
+        if at is None:
+            return []
+        said = "The instance is running on degraded hardware"
+        return [{"Code": "instance-retirement", "Description": said, "NotBefore": datetime.fromtimestamp(at, UTC)}]
 
     def _status(self, instance: Any, which: str) -> str:
         if self.settings.impaired.get(instance.id) == which:

@@ -20,6 +20,8 @@ class Settings:
     throttle: bool = False  # EC2's token buckets
     stale_reads: float = 0.0  # seconds after a change of routes in which reads may show the routes before it
     impaired: dict[str, str] = field(default_factory=dict)  # instance id -> "system" or "instance": its status check
+    blackholes: list[str] = field(default_factory=list)  # ENIs: routes to them read blackhole, and are
+    retiring: dict[str, float] = field(default_factory=dict)  # instance id -> when EC2 retires it, since the epoch
     credential_seconds: int = 21600  # life of the credentials that the metadata service hands out
 
     def update(self, changes: Mapping[str, Any]) -> None:
@@ -43,6 +45,12 @@ def _seconds(key: str, value: Any) -> float:
     return float(value)
 
 
+def _life(key: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= 43200:
+        raise ValueError(f"{key} is {value!r}: give whole seconds from 1 to 43200.")
+    return int(value)
+
+
 def _range(key: str, value: Any) -> tuple[float, float]:
     low, high = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
     pair = (_seconds(key, low), _seconds(key, high))
@@ -63,12 +71,26 @@ def _checks(key: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def _interfaces(key: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{key} is {value!r}: give a list of ids of network interfaces.")
+    return list(value)
+
+
+def _dates(key: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict) or not all(type(each) in (int, float) for each in value.values()):
+        raise ValueError(f"{key} is {value!r}: give a mapping of instance ids to seconds since the epoch.")
+    return {instance: float(each) for instance, each in value.items()}
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "route_propagation": _range,
     "throttle": _switch,
     "stale_reads": _seconds,
     "impaired": _checks,
-    "credential_seconds": lambda key, value: int(_seconds(key, value)),
+    "blackholes": _interfaces,
+    "retiring": _dates,
+    "credential_seconds": _life,
 }
 
 

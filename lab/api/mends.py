@@ -22,8 +22,12 @@ from lab.net.underlay import ELASTIC
 _RESERVED = 4  # EC2 keeps the first four addresses and the last of every subnet
 
 
-def apply(status: Callable[[Any, str], str]) -> None:
-    """Mend moto. ``status(instance, "instance" | "system")``: what that status check of a running instance says."""
+def apply(status: Callable[[Any, str], str], events: Callable[[Any], list[dict[str, Any]]]) -> None:
+    """Mend moto.
+
+    ``status(instance, "instance" | "system")``: what that status check of a running instance says.
+    ``events(instance)``: what EC2 has scheduled for it.
+    """
     from moto.dynamodb.models.table import Table
     from moto.ec2 import models, utils
     from moto.ec2.models import (
@@ -46,6 +50,7 @@ def apply(status: Callable[[Any, str], str]) -> None:
     _interfaces(models.EC2Backend, elastic_network_interfaces.NetworkInterface)
     _elastic(models.EC2Backend, elastic_ip_addresses, elastic_network_interfaces)
     _instances(instances.Instance, utils, status)
+    instances.Instance.events = property(events)
     _groups(models.EC2Backend, security_groups.SecurityGroupRule)
     _templates(models.EC2Backend, launch_templates.LaunchTemplate)
     _dynamodb(Table)
@@ -165,6 +170,8 @@ def _is_blackhole(route: Any) -> bool:
     eni = route_eni(route)
     if eni is not None or route.instance is not None:
         if eni is None or eni.id not in eni.ec2_backend.enis or eni.instance is None:
+            return True
+        if getattr(eni, "blackhole", False):  # the lab's setting says so
             return True
         return eni.instance.state not in ("pending", "running")
     gateway = route.gateway

@@ -8,6 +8,7 @@ where the hosts' requests arrive; a proxy stands before each. On the machine's s
 
 - ``GET /_lab/ready``: 200 (it only listens once the slow first calls have been made),
 - ``GET /_lab/settings`` and ``PATCH /_lab/settings``: see ``limits.Settings``, as JSON,
+- ``GET /_lab/calls?since=1767225600.5``: the calls of EC2 answered from then on, see ``calls.Call``, as JSON,
 - ``GET /_lab/instances``: id, name, state, namespace, ENIs and addresses of every instance, as JSON.
 
 State is in memory: when the process ends, the lab's EC2 is gone, and ``lab down`` removes what is left of it.
@@ -24,6 +25,7 @@ import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from lab import setns
 from lab.errors import LabError
@@ -62,8 +64,11 @@ class Control:
             return "200 OK", {"ready": True}
         if what == "instances":
             return "200 OK", [_instance(self._lab, each) for each in self._lab.backend.all_instances()]
+        if what == "calls":
+            return "200 OK", self._lab.calls.since(_since(environ.get("QUERY_STRING", "")))
         if what != "settings":
-            return "404 Not Found", {"error": f"The lab has nothing called {what!r}: see ready, settings, instances."}
+            there = "ready, settings, instances, calls"
+            return "404 Not Found", {"error": f"The lab has nothing called {what!r}: see {there}."}
         if method == "PATCH":
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             changes = json.loads(body or b"{}")
@@ -71,6 +76,14 @@ class Control:
                 raise ValueError("Send the settings to change as one JSON object.")
             self._lab.configure(changes)
         return "200 OK", self._lab.settings.to_dict()
+
+
+def _since(query: str) -> float:
+    text = parse_qs(query).get("since", ["0"])[0]
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"since is {text!r}: give seconds since the epoch.") from None
 
 
 def _instance(lab: Any, instance: Any) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def prefix_list_entries(prefix_list: Any) -> list[dict[str, str]]:
 def _target(backend: Any, table: Any, route: Any) -> str:
     eni = route_eni(route)
     if eni is not None:
-        return str(eni.id) if eni.id in backend.enis else BLACKHOLE
+        there = eni.id in backend.enis and not getattr(eni, "blackhole", False)
+        return str(eni.id) if there else BLACKHOLE
     attached = getattr(getattr(route.gateway, "vpc", None), "id", None)
     return INTERNET if attached is not None and attached == table.vpc_id else BLACKHOLE
 

@@ -78,6 +78,9 @@ def tunnel_remarks(tunnel: Tunnel, judgement: Judgement, seen: GatewayEvidence |
     if report.ike in ("missing", "connecting"):
         text = f"{tunnel.name} carries packets, but its IKE SA is {report.ike}."
         return [Remark("ike-down-esp-passes", tunnel.name, text, delay=2.0)]
+    if report.ike == "unanswered":
+        text = f"{tunnel.name} carries packets, but its peer does not answer IKE."
+        return [Remark("ike-down-esp-passes", tunnel.name, text)]
     return []
 
 

@@ -270,7 +270,7 @@ class TunnelReport:
     """What an agent says of one tunnel, carried in each heartbeat."""
 
     name: str
-    ike: str  # "established", "connecting", "missing", "unknown"
+    ike: str  # "established", "unanswered" (so, but the peer owes an answer), "connecting", "missing", "unknown"
     child: str  # "installed", "missing", "unknown"
     probe: LossStats  # to the peer's inside address, through this tunnel only
     target: LossStats  # to the site's probe targets, from this tunnel's inside address

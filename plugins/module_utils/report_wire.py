@@ -16,7 +16,7 @@ from typing import Any
 
 from .model import AgentReport, LossStats, TunnelReport
 
-IKE = ("established", "connecting", "missing", "unknown")
+IKE = ("established", "unanswered", "connecting", "missing", "unknown")
 CHILD = ("installed", "missing", "unknown")
 BGP = ("established", "down", "unknown", "static")
 CHARON = ("alive", "hung", "dead")

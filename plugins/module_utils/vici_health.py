@@ -10,7 +10,7 @@ The input are the messages of VICI's ``list-sas``, as the ``vici`` library gives
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .model import Verdict
@@ -20,6 +20,7 @@ _CARRYING_CHILD = ("INSTALLED", "REKEYING", "REKEYED", "UPDATING")
 _NO_SPI = "0000000000000000"
 _DUPLICATE_SECONDS = 5.0  # a reauthentication has two SAs for a moment
 _ABSENT_SECONDS = 0.5  # an SA that is busy is left out of a poll
+_UNANSWERED_SECONDS = 5.0  # in which a request is sent again at least once
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class TunnelSas:
     ike: str  # "established", "connecting", "missing", "unknown"
     child: str  # "installed", "missing", "unknown"
     sas: tuple[IkeSa, ...] = ()
+    unanswered: bool = False  # the peer has owed an answer for seconds, on an established IKE SA
 
     @property
     def established(self) -> tuple[IkeSa, ...]:
@@ -142,6 +144,7 @@ def packets_in(sas: Iterable[IkeSa]) -> dict[str, int]:
 class _Track:
     seen: TunnelSas
     absent_since: float | None = None
+    waiting_since: float | None = None
     confirmed: bool = False  # an event said that it is gone
     duplicate_since: float | None = None
     packets: Mapping[str, int] = field(default_factory=dict)  # when the duplicates were first seen
@@ -170,6 +173,12 @@ class SaTracker:
                 track.absent_since = now
             if track.absent_since is not None and now - track.absent_since < _ABSENT_SECONDS and not track.confirmed:
                 seen = TunnelSas(name, "unknown", "unknown")
+            if not seen.waiting:
+                track.waiting_since = None
+            elif track.waiting_since is None:
+                track.waiting_since = now
+            elif now - track.waiting_since >= _UNANSWERED_SECONDS:
+                seen = replace(seen, unanswered=True)
             if len(seen.established) < 2:
                 track.duplicate_since = None
             elif track.duplicate_since is None:

@@ -110,6 +110,13 @@ def test_esp_and_ike_are_told_apart_by_the_marker(
     assert ("meta l4proto esp" in rules[0]) == (esp is not None)
 
 
+def test_a_short_blackout_is_ended_by_the_kernel(names: Names, lab: Lab) -> None:
+    faults.add(names, "blackout", ["gw-a", "400"], Options())
+    script = lab.tables["t1-card-eni-1"]
+    assert "elements = { 0.0.0.0/1 timeout 400ms, 128.0.0.0/1 timeout 400ms };" in script
+    assert drops(script) == ['iifname "r0" ip daddr @while', 'iifname "h0" ip daddr @while']
+
+
 def test_loss_is_a_share_of_the_packets(names: Names, lab: Lab) -> None:
     faults.add(names, "loss", ["gw-a", "12.5"], Options(direction="in"))
     assert drops(lab.tables["t1-card-eni-1"]) == ['iifname "r0" numgen random mod 10000 < 1250']
@@ -156,9 +163,17 @@ def test_api_faults_add_up_on_both_sides_and_go_one_by_one(names: Names, lab: La
     slow = {"service": "*", "latency": 150.0}
     error = {"code": "InternalError", "status": 500}
     bad = {"service": "ec2", "error": error, "operation": "ReplaceRoute", "times": 2}
-    assert lab.rules == {"controller": [slow], "hosts": [slow, bad]}
+    # of the rules that fit a request the proxy takes the first only: the newest, with the delay of the other
+    assert lab.rules == {"controller": [slow], "hosts": [{"latency": 150.0, **bad}, slow]}
     faults.clear(names, "slow")
     assert lab.rules == {"controller": [], "hosts": [bad]}
+
+
+def test_a_delay_of_one_action_outweighs_the_delay_of_all(names: Names, lab: Lab) -> None:
+    faults.add(names, "api-latency", ["150"], Options(side="hosts"), "slow")
+    faults.add(names, "api-latency", ["2000"], Options(side="hosts", action="ReplaceRoute"), "slower")
+    slower = {"service": "ec2", "operation": "ReplaceRoute", "latency": 2000.0}
+    assert lab.rules["hosts"] == [slower, {"service": "*", "latency": 150.0}]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +204,7 @@ def test_a_setting_goes_back_to_what_it_was(names: Names, lab: Lab) -> None:
         ("loss", ["gw-a", "0"], {}, "not possible"),
         ("loss", ["gw-a", "101"], {}, "not possible"),
         ("blackout", ["gw-z"], {}, "no host called gw-z"),
+        ("blackout", ["gw-a", "0"], {}, "A blackout of 0 milliseconds is not possible"),
         ("blackout", ["gw-a"], {"action": "RunInstances"}, "no use for --action"),
         ("signal", ["gw-a", "frr", "BANG"], {}, "no signal 'BANG'"),
         ("api-latency", ["fast"], {}, "no number of milliseconds"),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -65,7 +66,27 @@ def settings(url: str) -> Iterator[Callable[..., dict[str, Any]]]:
             return dict(json.load(answer))
 
     yield change
-    change(route_propagation=0, throttle=False, stale_reads=0, impaired={}, credential_seconds=3600)
+    change(
+        route_propagation=0,
+        throttle=False,
+        stale_reads=0,
+        impaired={},
+        blackholes=[],
+        retiring={},
+        credential_seconds=3600,
+    )
+
+
+@pytest.fixture
+def calls(url: str) -> Callable[[], list[dict[str, Any]]]:
+    """Tells what the endpoint has been asked since the test began."""
+    began = time.time()
+
+    def ask() -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{url}/_lab/calls?since={began!r}") as answer:
+            return list(json.load(answer))
+
+    return ask
 
 
 class Vpc:

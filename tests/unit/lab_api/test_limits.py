@@ -54,11 +54,26 @@ def test_settings_are_taken_together_or_not_at_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"route_propagation": "1"}, {"throttle": 1}, {"stale_reads": -1}, {"impaired": {"i-1": "x"}}, {"no": 1}]
+    "changes",
+    [
+        {"route_propagation": "1"},
+        {"throttle": 1},
+        {"stale_reads": -1},
+        {"impaired": {"i-1": "x"}},
+        {"no": 1},
+        {"blackholes": "eni-1"},
+        {"retiring": {"i-1": "tomorrow"}},
+    ],
 )
 def test_bad_settings_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         Settings().update(changes)
+
+
+def test_every_setting_can_be_set_back_to_what_it_is_at_first() -> None:
+    settings = Settings()
+    settings.update(Settings().to_dict())
+    assert settings == Settings()
 
 
 def test_throttling_is_off_until_it_is_switched_on(vpc: Any, settings: Any, refused: Any) -> None:

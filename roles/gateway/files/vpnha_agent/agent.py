@@ -185,7 +185,7 @@ class Agent:
         static = self._config.deployment.site(tunnel.site).routing == "static"
         return TunnelReport(
             name=tunnel.name,
-            ike=sas.ike,
+            ike="unanswered" if sas.unanswered else sas.ike,
             child=sas.child,
             probe=probe.peer.stats(now),
             target=probe.target_stats(now),

@@ -68,9 +68,10 @@ def test_a_neighbour_that_has_no_tunnel_either_is_no_way() -> None:
     assert world.told("site-down", "hq")
 
 
-def test_row_4_ike_dropped_while_esp_passes_is_only_told() -> None:
+@pytest.mark.parametrize("ike", ["connecting", "unanswered"])
+def test_row_4_ike_dropped_while_esp_passes_is_only_told(ike: str) -> None:
     world = play()
-    world.tunnel("hq-gw-a").ike = "connecting"
+    world.tunnel("hq-gw-a").ike = ike
     world.run(30)
     assert world.swaps == []
     assert len(world.told("ike-down-esp-passes", "hq-gw-a")) == 1

@@ -146,6 +146,15 @@ def test_a_first_absence_is_unknown_a_lasting_one_missing() -> None:
     assert tracker.observe([], 2.2)[NAME].ike == "missing"
 
 
+def test_a_peer_that_owes_an_answer_for_seconds_is_told_of_and_not_when_it_has_answered() -> None:
+    tracker = SaTracker([NAME])
+    owed = [tracker.observe(captured("dpd_unanswered"), now)[NAME].unanswered for now in (0.0, 2.0, 4.9, 5.0)]
+    assert owed == [False, False, False, True]
+    assert tracker.tunnels()[NAME].ike == "established", "who asks for the SA itself still finds it"
+    assert not tracker.observe(captured("established"), 6.0)[NAME].unanswered
+    assert not tracker.observe(captured("dpd_unanswered"), 7.0)[NAME].unanswered, "another request, another wait"
+
+
 def test_after_a_down_event_one_absence_is_enough() -> None:
     tracker = SaTracker([NAME])
     tracker.observe(captured("established"), 0.0)

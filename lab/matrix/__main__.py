@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m lab.matrix``: starts the lab, deploys, and goes through the rows of the fault matrix.
+
+Each row's result is written as it ends: who stops it half-way goes on where it was by calling it again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from lab import siteboot
+from lab.demo import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal
+from lab.errors import LabError
+from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
+from lab.matrix.conductor import VARIABLES, Conductor, more_tables
+from lab.matrix.faults import FAULTS, NOT_SHOWN
+from lab.matrix.lookout import Lookout, NotSeen, shown, until
+from lab.matrix.model import ROWS
+from lab.matrix.page import page
+from lab.names import REPOSITORY, Names
+
+OUTPUT = REPOSITORY / "artifacts" / "faults"
+LAST = (13, 60, 61, 44, 42, 36)  # the slowest
+ROOMS = (rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels)  # to have their rows registered
+DELAY = "api-delay"  # in force for all rows
+
+
+def chosen(only: str) -> list[int]:
+    """The rows to run, in their order: all, or those of a list such as ``3,8,40``. Raises BadParameter."""
+    order = sorted(ROWS, key=lambda number: (LAST.index(number) + 1 if number in LAST else 0, number))
+    if not only:
+        return order
+    wanted = set()
+    for word in only.split(","):
+        if not word.strip().isdecimal() or int(word) not in FAULTS:
+            raise typer.BadParameter(f"there is no row {word.strip()!r}: give numbers from 1 to {max(FAULTS)}.")
+        if int(word) in NOT_SHOWN:
+            raise typer.BadParameter(f"row {int(word)} is not shown: {NOT_SHOWN[int(word)]}")
+        wanted.add(int(word))
+    return [number for number in order if number in wanted]
+
+
+def write(output: Path) -> dict[str, Any]:
+    """Write the report and its page; returns the report."""
+    found = results.report(output)
+    results.write(output / "report.json", found)
+    (output / "report.html").write_text(page(found), encoding="utf-8")
+    return found
+
+
+def show(found: dict[str, Any], numbers: Sequence[int], output: Path) -> None:
+    """The table of these rows, what was not as expected, and where the files lie."""
+    table = Table(title=f"Fault matrix, EC2 API delayed by {API_DELAY_MS} ms")
+    for column in ("#", "fault", "runs", "changes", "repairs", "outage ms", "verdict"):
+        table.add_column(column, justify="left" if column in ("fault", "repairs", "verdict") else "right")
+    colours = {results.AS_EXPECTED: "green", results.LEFT_OUT: "dim"}
+    for row in found["rows"]:
+        if row["number"] in numbers or row["number"] in NOT_SHOWN:
+            seen = row["observed"]
+            figures = ["", "", "", ""]
+            if seen:
+                figures = [
+                    f"{seen['passed']}/{seen['runs']}",
+                    "-".join(map(str, dict.fromkeys((seen["swaps"][0], seen["swaps"][-1])))),
+                    ", ".join(seen["repairs"]),
+                    str(seen["outage_worst_ms"]),
+                ]
+            colour = colours.get(row["verdict"], "red")
+            table.add_row(str(row["number"]), row["fault"], *figures, f"[{colour}]{row['verdict']}")
+    console.print(table)
+    for row in found["rows"]:
+        for problem in row["problems"] if row["number"] in numbers else ():
+            console.print(f"row {row['number']}, run {problem}", style="red", markup=False, soft_wrap=True)
+    console.print(f"report: {output / 'report.json'}\n        {output / 'report.html'}", soft_wrap=True)
+
+
+def main(
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="Runs of each row.")] = 1,
+    only: Annotated[str, typer.Option(help="Only these rows, such as 3,8,40.")] = "",
+    again: Annotated[bool, typer.Option(help="Run rows again that have been run.")] = False,
+    keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
+) -> None:
+    """Cause every fault of the matrix in the lab; rows that an earlier call has run are left as they are."""
+    signal.signal(signal.SIGTERM, stop_on_signal)
+    numbers = chosen(only)
+    if again and not only:
+        shutil.rmtree(OUTPUT, ignore_errors=True)
+    elif again:
+        results.forget(OUTPUT, numbers)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    left = results.due(OUTPUT, numbers, repeat)
+    try:
+        if left:
+            _go_through(left, Names.from_env())
+        found = write(OUTPUT)
+        show(found, numbers, OUTPUT)
+        raise typer.Exit(0 if results.kept(found, numbers) else 1)
+    except (StepFailed, LabError, NotSeen) as failure:
+        console.print(str(failure), style="red", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("interrupted; what was run so far stays", style="red")
+        raise typer.Exit(130) from None
+    finally:
+        write(OUTPUT)
+        if left and not keep:
+            console.rule("[bold]Lab down")
+            subprocess.run([sys.executable, "-m", "lab", "down"], check=False)
+
+
+def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
+    lab = [sys.executable, "-m", "lab"]
+    run("Lab up", [*lab, "up"], os.environ)
+    env = lab_environment(names)
+    os.environ.update(env)
+
+    deployed = names.run / "matrix.deployed"  # goes with the lab
+
+    def deploy() -> None:
+        run("Deploy", playbook("deploy", **VARIABLES), env)
+        deployed.write_text(json.dumps(VARIABLES), encoding="utf-8")
+
+    if not deployed.exists() or json.loads(deployed.read_text(encoding="utf-8")) != VARIABLES:
+        deploy()
+    sites = siteboot.deployment_variables(names)["vpnha_sites"]
+    lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
+    more_tables(lookout)
+    subprocess.run([*lab, "fault", "clear", DELAY], env=env, check=False, capture_output=True)
+    run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS), "--id", DELAY], env)
+    until(lambda: not lookout.objections(), 120.0, f"all is well after the deploy: {shown(lookout.objections())}")
+    conductor = Conductor(names, lookout, env, deploy)
+    targets = [site["probe_targets"][0] for site in sites]
+    console.rule("[bold]Rows")
+    for at, (number, repetition) in enumerate(left, 1):
+        began = time.monotonic()
+        console.print(f"[{at} of {len(left)}] row {number}, run {repetition}: {FAULTS[number].fault}", markup=False)
+        seen = conductor.run(ROWS[number], repetition, targets)
+        results.write(results.file_of(OUTPUT, number, repetition), seen)
+        write(OUTPUT)
+        good = seen["verdict"] == results.AS_EXPECTED
+        console.print(f"  {seen['verdict']} after {time.monotonic() - began:.0f} s", style="green" if good else "red")
+        for problem in seen["problems"]:
+            console.print(f"  {problem}", style="red", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -17,6 +17,7 @@ from .model import Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel,
 from .verdicts import Judgement, Pair, Remark, fresh, good, grey, one_way_loss, silent
 
 LARGE_LOSS = 0.5  # share of full-size probes lost, while small ones pass, that means an MTU fault
+LOSSY = 0.25  # share of a tunnel's own probes lost over a window, from which on its targets' silence may be chance
 _CARRIES = (Verdict.UP, Verdict.GREY)
 
 
@@ -100,7 +101,7 @@ def judge_paths(
         judgement, owns = tunnels[tunnel.name], best[tunnel.site]
         if tunnel.gateway not in owns or judgement.rank < owns[tunnel.gateway].judgement.rank:
             owns[tunnel.gateway] = _Own(
-                tunnel, judgement, *_target_figures(tunnel, seen.get(tunnel.gateway), deployment.timing)
+                tunnel, judgement, *_own_figures(tunnel, seen.get(tunnel.gateway), deployment.timing)
             )
     paths: dict[Pair, Judgement] = {}
     down: dict[str, str] = {}
@@ -120,12 +121,17 @@ class _Own:
 
     tunnel: Tunnel
     judgement: Judgement
-    target: LossStats | None  # the probes to the site's targets; None without a recent report
+    probe: LossStats | None  # the probes to the peer; None without a recent report
+    target: LossStats | None  # the probes to the site's targets, likewise
     age: float  # of those figures, seconds
 
     @property
     def carries(self) -> bool:
         return self.judgement.verdict in _CARRIES
+
+    @property
+    def lossy(self) -> bool:
+        return self.probe is not None and self.probe.lost > LOSSY * self.probe.sent
 
 
 class _SiteView:
@@ -164,7 +170,7 @@ class _SiteView:
         if way in ("none", "neighbour"):
             text = f"{name} has no route to {self._site.name}, although {own.tunnel.name} carries packets."
             return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)
-        if self._target(name, silent):
+        if self._target(name, silent) and not own.lossy:
             others = [other for other in self._reaching if other != name]
             if others:
                 text = f"{self._site.name} answers through {', '.join(others)}, but not through {name}."
@@ -195,10 +201,12 @@ class _SiteView:
         return own.target is not None and reading(own.target, self._timing.tunnel_window, own.age)
 
 
-def _target_figures(tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing) -> tuple[LossStats | None, float]:
-    """The figures of the tunnel's probes to the site's targets, and their age in seconds."""
+def _own_figures(
+    tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing
+) -> tuple[LossStats | None, LossStats | None, float]:
+    """The figures of the tunnel's probes to its peer and to the site's targets, and their age in seconds."""
     report, age = _report(tunnel, seen, timing)
-    return None if report is None else report.target, age
+    return (None, None, age) if report is None else (report.probe, report.target, age)
 
 
 def _report(tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing) -> tuple[TunnelReport | None, float]:

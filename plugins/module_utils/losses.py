@@ -11,6 +11,7 @@ from collections import deque
 from .model import LossStats
 
 _MIN_PROBES = 3  # silence is never concluded from fewer lost probes, whatever the interval
+_CHANCE = 1e-4  # a silence that loss alone makes more often than this is part of the loss
 
 
 class _Probe:
@@ -30,7 +31,8 @@ class LossWindow:
     as lost; an answer that comes later still takes the loss back. Answers may come in any order, twice, or to
     probes never sent; sequence numbers must not repeat within ``slow_window``.
 
-    The long window begins anew after a silence: who is back from the dead is not one who loses many packets.
+    The long window begins anew after a silence: who is back from the dead is not one who loses many packets. Where so
+    many are lost that it may be chance, the silence counts as loss like any other.
     """
 
     def __init__(self, window: float, slow_window: float, due: float = 0.1) -> None:
@@ -61,7 +63,7 @@ class LossWindow:
         if probe is None or probe.answered:
             return False
         before = self._since if self._last_answer is None else self._last_answer
-        if before is not None and t - before >= self.window:
+        if before is not None and t - before >= self.window and not self._by_chance(probe, before):
             self._forgive(probe)
         probe.answered = True
         if not probe.forgiven:
@@ -114,6 +116,19 @@ class LossWindow:
                 self._unanswered -= 1
             if self._by_seq.get(probe.seq) is probe:
                 del self._by_seq[probe.seq]
+
+    def _by_chance(self, first: _Probe, silent_from: float) -> bool:
+        """Whether what was lost before the silence makes it likely; ``first`` is the probe whose answer ends it."""
+        sent = lost = silent = 0
+        for probe in self._probes:
+            if probe is first:
+                break
+            if probe.sent_at >= silent_from:
+                silent += 1
+            elif not probe.forgiven:
+                sent += 1
+                lost += not probe.answered
+        return sent > 0 and (lost / sent) ** silent > _CHANCE
 
     def _forgive(self, first: _Probe) -> None:
         """Count nothing that was sent before ``first`` over the long window."""

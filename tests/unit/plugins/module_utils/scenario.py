@@ -89,7 +89,7 @@ class Probe:
 
     answered_at: float | None = None
     works: bool = True
-    loss: float = 0.0  # share of probes lost over the long window
+    loss: float = 0.0  # share of probes lost
     watched_since: float = 0.0
 
     def stats(self, now: float, window: float) -> LossStats:
@@ -98,7 +98,7 @@ class Probe:
             self.answered_at = now - 0.01
         age = None if self.answered_at is None else now - self.answered_at
         sent = round(window / TICK)
-        lost = sent if age is None or age >= window else round(sent * age / window)
+        lost = sent if age is None or age >= window else round(sent * max(age / window, self.loss))
         full = now - self.watched_since >= window
         return LossStats(sent, lost, full, age, self.loss, now - self.watched_since >= 10.0)
 

@@ -243,6 +243,17 @@ def test_a_peer_that_answers_without_the_site_behind_it_is_left_for_one_that_rea
     assert reasons(world) == {"site-not-behind-peer"}
 
 
+def test_row_7_targets_that_are_silent_where_the_tunnel_loses_many_packets_are_no_emergency() -> None:
+    world = play()
+    world.tunnel("hq-gw-a").probe.loss = 0.64
+    world.tunnel("hq-gw-a").target.works = False
+    world.run(5)
+    assert world.swaps == []
+    world.tunnel("hq-gw-a").probe.loss = 0.0
+    assert world.run_until_moved(5) < 1.3
+    assert reasons(world) == {"site-not-behind-peer"}
+
+
 def test_a_peer_that_never_answers_on_its_inside_address_is_judged_by_the_site() -> None:
     world = Play(settled=False)
     for gateway in world.gateways.values():

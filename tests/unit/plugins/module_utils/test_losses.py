@@ -147,6 +147,20 @@ def test_who_is_back_from_a_silence_is_not_one_who_loses_many_packets() -> None:
     assert losses.stats(now).slow_full
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_row_7_a_silence_that_loss_alone_makes_does_not_begin_the_long_window_anew(seed: int) -> None:
+    losses, chance = window(), random.Random(seed)
+    now, seq = probed(losses, 0.0, 12.0)
+    silences = 0
+    for step in range(1800):  # 90 s of 40 % loss each way
+        now, seq = probed(losses, now, EVERY, seq, answered=chance.random() > 0.64)
+        stats = losses.stats(now)
+        silences += stats.silent
+        if step > 500:
+            assert stats.slow_full and stats.slow_loss > 0.45
+    assert silences > 0
+
+
 class Plain:
     """The same counts, kept in the plainest way."""
 
@@ -155,9 +169,11 @@ class Plain:
         self.since: float | None = None
         self.forgiven: set[int] = set()
         self.last: float | None = None
+        self.newest = 0.0
 
     def sent(self, seq: int, t: float) -> None:
         self.probes[seq] = (t, False)
+        self.newest = t
         if self.since is None:
             self.since = t
 
@@ -166,10 +182,16 @@ class Plain:
         if before or at < t - 10.0:
             return
         quiet_since = self.since if self.last is None else self.last
-        if quiet_since is not None and t - quiet_since >= 0.5:
+        if quiet_since is not None and t - quiet_since >= 0.5 and not self.by_chance(seq, quiet_since):
             self.forgiven.update(one for one in self.probes if one < seq)
         self.probes[seq] = (at, True)
         self.last = t
+
+    def by_chance(self, seq: int, quiet_since: float) -> bool:
+        kept = {n: probe for n, probe in self.probes.items() if n < seq and n not in self.forgiven}
+        before = [ok for at, ok in kept.values() if self.newest - 10.0 <= at < quiet_since]
+        silent = sum(at >= quiet_since for n, (at, _ok) in self.probes.items() if n < seq)
+        return bool(before) and (before.count(False) / len(before)) ** silent > 1e-4
 
     def counts(self, now: float) -> tuple[int, int, float]:
         due = [(n, at, ok) for n, (at, ok) in self.probes.items() if at >= now - 10.0 and (ok or at <= now - 0.1)]

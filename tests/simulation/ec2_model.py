@@ -98,7 +98,10 @@ class Ec2Model:
         """Whether no instance ran at some moment of that time."""
         for n, (at, view) in enumerate(self._history):
             until = self._history[n + 1][0] if n + 1 < len(self._history) else end
-            stopped = all(instance.state in ("stopping", "stopped") for instance in view.instances.values())
+            still = ("stopping", "stopped", "shutting-down")
+            stopped = all(
+                one.state in still or (one.state == "absent" and one.eni_free) for one in view.instances.values()
+            )
             if stopped and at <= end and until >= begin:
                 return True
         return False

@@ -24,7 +24,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .faults import LASTING, Fault, draw, draw_lasting
+from .faults import LASTING, REPLACED, Fault, draw, draw_lasting
 from .oracle import Oracle
 from .striking import mend, strike
 from .violation import Violation
@@ -233,9 +233,10 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     """Play a schedule to its end or to the first broken promise. ``only``: these kinds of faults."""
     random = Random(seed)
     plan, lasting = plan_for(random), []
-    if set(only) & set(LASTING) or (not only and seed % 3 == 0):
+    if set(only) & {*LASTING, *REPLACED} or (not only and seed % 3 == 0):
         timing = replace(plan.timing, repair_after=REPAIR_AFTER, repair_interval=REPAIR_INTERVAL)
-        plan = replace(plan, repair="restart", timing=timing)
+        replacing = set(only) & set(REPLACED) or (not only and seed % 6 == 0)
+        plan = replace(plan, repair="replace" if replacing else "restart", timing=timing)
         lasting = draw_lasting(plan, Random(-seed), FAULTS_FROM, FAULTS_TO, only)
     world = World(plan, random, seed)
     faults = sorted([*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting], key=lambda fault: fault.start)

@@ -17,7 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 
 from . import __main__ as command
 from . import mutants, schedule
-from .faults import KINDS, LASTING
+from .faults import IN_THE_WAY, KINDS, LASTING, REPLACED
 from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt
 from .world import Truth
 
@@ -32,8 +32,9 @@ def test_the_promises_hold_in_many_schedules() -> None:
         if outcome.violation:
             broken.append(f"seed {outcome.seed}: {outcome.violation}")
     assert broken == []
-    assert {*KINDS, *LASTING} <= set(coverage), "every kind of fault was met"
+    assert {*KINDS, *LASTING, *REPLACED, *IN_THE_WAY} <= set(coverage), "every kind of fault was met"
     assert coverage["ended by a repair"] > 50
+    assert min(coverage["repair: terminate"], coverage["repair: launch"]) > 20
     assert min(*command.met(coverage).values(), coverage["must leave"]) > 50
 
 

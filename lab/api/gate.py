@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What stands before every service of the endpoint: the sender's clock, the sender's credentials, the right to call.
 
-EC2's own permissions are decided later, where the parameters are known; other services' by action only.
+EC2's own permissions are decided later, where the parameters are known; those on secrets by action and name, other
+services' by action only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from xml.sax.saxutils import escape
 from lab.api import iam
 from lab.api.hook import refusal
 from lab.api.iam import Refused, Resource
-from lab.api.lab import ACCOUNT
+from lab.api.lab import ACCOUNT, REGION
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
 _SKEW = 300.0  # seconds by which a clock may be off
@@ -45,7 +46,7 @@ class Gate:
             who = iam.caller(ACCOUNT, scope.group(1), token, ec2=service == "ec2")
             environ["lab.caller"] = who
             if service != "ec2" and who.policies is not None:
-                iam.check(who, f"{service}:{_action(environ)}", [Resource()], {}, ec2=False)
+                iam.check(who, f"{service}:{_action(environ)}", [_resource(environ, service)], {}, ec2=False)
         except Refused as error:
             return _answer(error, service, environ, start_response)
         return self._app(environ, start_response)
@@ -64,10 +65,25 @@ def _action(environ: dict[str, Any]) -> str:
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     if target:
         return target.rsplit(".", 1)[-1]
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
+    body = _body(environ)
     form: dict[str, list[str]] = parse_qs(body.decode("utf-8", "replace"))
     return form.get("Action", ["?"])[0]
+
+
+def _resource(environ: dict[str, Any], service: str) -> Resource:
+    """What a call is for. A secret's ARN ends in six characters that nobody chooses."""
+    if service != "secretsmanager":
+        return Resource()
+    named = str(json.loads(_body(environ) or b"{}").get("SecretId", ""))
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{named}-AbCdEf"
+    return Resource(named if named.startswith("arn:") else arn)
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """The request's body, which can be read again afterwards."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
 
 
 def _answer(error: Refused, service: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:

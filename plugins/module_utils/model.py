@@ -103,7 +103,7 @@ class Timing:
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
 
 
-REPAIR_POLICIES = ("none", "reboot", "restart")
+REPAIR_POLICIES = ("none", "reboot", "restart", "replace")
 
 
 @dataclass(frozen=True)

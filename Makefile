@@ -99,16 +99,20 @@ unit: venv ## unit tests
 	@pytest -q tests/unit
 
 .PHONY: sim
-sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1
+sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 (can be stopped and resumed)
 	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
 
 .PHONY: mutants
-mutants: venv ## plant bugs into the decision; the simulation must find each
+mutants: venv ## plant a bug for each promise; the simulation, or a unit test, must find it
 	@$(PY) -m tests.simulation.mutants
 
 .PHONY: bench
 bench: venv ## CPU time of the decision with 2, 20 and 100 gateways
 	@$(PY) -m benchmarks.decision
+
+.PHONY: bench-load
+bench-load: venv ## CPU and memory of the real monitor with 100 gateways and 1,000 route tables (some minutes, needs root)
+	@$(AS_ROOT) $(PY) -m benchmarks.monitor_load
 
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec
@@ -126,6 +130,7 @@ test: deps lint sanity ## everything that CI checks
 .PHONY: docs
 docs: venv ## write the pages that are made from the code
 	@$(PY) -m tests.tools.diagnoses_page > docs/diagnoses.md
+	@$(PY) -m benchmarks.false_positives
 
 .PHONY: build
 build: venv ## build the collection's tarball

@@ -9,10 +9,11 @@ A pid may be reused and a process may start children; a cgroup knows all that is
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lab.errors import LabError
@@ -48,10 +49,9 @@ def all_of(names: Names) -> list[Path]:
 
 def populated(where: Path) -> bool:
     """Whether any process is in it or below."""
-    try:
+    with _while_there():
         return "populated 1" in (where / "cgroup.events").read_text(encoding="ascii")
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def pids(where: Path) -> list[int]:
@@ -65,8 +65,18 @@ def pids(where: Path) -> list[int]:
 
 def kill(where: Path) -> None:
     """End everything in it at once, as a power cut does; no error when there is nothing."""
-    with contextlib.suppress(FileNotFoundError):
+    with _while_there():
         (where / "cgroup.kill").write_text("1", encoding="ascii")
+
+
+@contextlib.contextmanager
+def _while_there() -> Iterator[None]:
+    """Passes over a cgroup that is gone, also one that goes between the open and the read or write (ENODEV)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def wait_empty(where: Path, timeout: float) -> bool:

@@ -89,10 +89,11 @@ def _check_budget(state: State, evidence: Evidence, view: Ec2View, repair: Repai
         mark, mine = view.repairs.get(name), state.repairs.steps.get(name, ())
         if mark is not None and not mark.readable and name == repair.gateway:
             raise InvariantViolation(6, f"What the tag of {name} says of its budget cannot be read.")
-        walls = {at for at in (mark.steps_wall if mark else ()) if at > wall - _DAY}
-        walls |= {step.wall for step in mine if step.at > now - _DAY}
+        told = {at for at in (mark.steps_wall if mark else ()) if at > wall - _DAY}
+        walls = told | {step.wall for step in mine if step.at > now - _DAY}
+        # a step of ours by the monotonic clock: its wall time is rounded up, and its tag may not have been written
         recent = any(step.at > now - timing.repair_interval for step in mine)
-        recent = recent or any(at > wall - timing.repair_interval for at in walls)
+        recent = recent or any(at > wall - timing.repair_interval for at in told)
         judgement = state.verdicts.gateways.get(name)
         works = judgement is not None and judgement.verdict in (Verdict.UP, Verdict.GREY)
         if name != repair.gateway:

@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from .progress import Progress, resume
 from .schedule import Outcome, run
 
 REPORT = Path("artifacts/sim/report.json")
 PROMISES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19)  # of the design that the decision keeps
+TELL_SECONDS = 20.0  # between two lines of progress
+CHUNK = 20  # schedules that a process is handed at once
 SHOWN = 5  # failing seeds that are printed in full
 
 
@@ -32,43 +35,68 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="print what happens in each schedule")
     parser.add_argument("--report", type=Path, default=REPORT, help="where to write (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    began = time.monotonic()
-    seeds = range(chosen.seed, chosen.seed + chosen.schedules)
-    coverage: Counter[str] = Counter()
-    failures: list[Outcome] = []
-    steps = swaps = 0
-    for outcome in outcomes(seeds, chosen.jobs):
-        steps, swaps = steps + outcome.steps, swaps + outcome.swaps
-        coverage.update(outcome.coverage)
-        if chosen.verbose:
-            print(*outcome.trace, sep="\n")
-        if outcome.violation:
-            failures.append(outcome)
-            print(f"seed {outcome.seed}: {outcome.violation}")
-            if len(failures) <= SHOWN:
-                print(*(f"    {fault}" for fault in outcome.faults), sep="\n")
-            print(f"    replay: python -m tests.simulation --schedules 1 --seed {outcome.seed} --verbose")
-    seconds = time.monotonic() - began
+    kept = chosen.report.with_suffix(".progress")
+    so_far = resume(kept, chosen.seed, chosen.schedules)
+    if so_far.done:
+        print(f"going on after {so_far.done} schedules ({kept})")
+    try:
+        _play(so_far, chosen, kept)
+    except KeyboardInterrupt:
+        so_far.save(kept)
+        print(f"stopped after {so_far.done} of {chosen.schedules} schedules; the same command goes on from there")
+        return 130
+    kept.unlink(missing_ok=True)
     report = {
         "schedules": chosen.schedules,
         "seed": chosen.seed,
-        "violations": len(failures),
-        "failing_seeds": [{"seed": one.seed, "violation": one.violation} for one in failures],
-        "seconds": round(seconds, 1),
-        "steps": steps,
-        "swaps": swaps,
-        "promises": met(coverage),
-        "coverage": dict(sorted(coverage.items())),
+        "violations": len(so_far.failing_seeds),
+        "failing_seeds": so_far.failing_seeds,
+        "seconds": round(so_far.seconds, 1),
+        "processes": chosen.jobs,
+        "virtual_hours": round(so_far.virtual_seconds / 3600, 1),
+        "steps": so_far.steps,
+        "swaps": so_far.swaps,
+        "promises": met(so_far.coverage),
+        "coverage": dict(sorted(so_far.coverage.items())),
         "commit": _commit(),
     }
-    print("how often each promise was put to the test:", *(f"{n}: {times}" for n, times in met(coverage).items()))
+    print(
+        "how often each promise was put to the test:", *(f"{n}: {times}" for n, times in met(so_far.coverage).items())
+    )
     chosen.report.parent.mkdir(parents=True, exist_ok=True)
     chosen.report.write_text(json.dumps(report, indent=2) + "\n")
     print(
-        f"{chosen.schedules} schedules, {len(failures)} violations, {swaps} swaps, {steps} steps "
-        f"in {seconds:.1f} s; report: {chosen.report}"
+        f"{chosen.schedules} schedules, {len(so_far.failing_seeds)} violations, {so_far.swaps} swaps, "
+        f"{so_far.steps} steps in {so_far.seconds:.1f} s; report: {chosen.report}"
     )
-    return 1 if failures else 0
+    return 1 if so_far.failing_seeds else 0
+
+
+def _play(so_far: Progress, chosen: argparse.Namespace, kept: Path) -> None:
+    """Play what is left, tell how far it is, and keep that from time to time."""
+    before, done_before = so_far.seconds, so_far.done
+    began = told = time.monotonic()
+    seeds = range(chosen.seed + so_far.done, chosen.seed + chosen.schedules)
+    for outcome in outcomes(seeds, chosen.jobs):
+        so_far.add(outcome)
+        if chosen.verbose:
+            print(*outcome.trace, sep="\n")
+        if outcome.violation:
+            print(f"seed {outcome.seed}: {outcome.violation}")
+            if len(so_far.failing_seeds) <= SHOWN:
+                print(*(f"    {fault}" for fault in outcome.faults), sep="\n")
+            print(f"    replay: python -m tests.simulation --schedules 1 --seed {outcome.seed} --verbose")
+        now = time.monotonic()
+        so_far.seconds = before + now - began
+        if now - told > TELL_SECONDS:
+            told = now
+            rate = (so_far.done - done_before) / (now - began)
+            print(
+                f"{so_far.done} of {chosen.schedules} schedules, {len(so_far.failing_seeds)} violations, "
+                f"{rate:.1f} a second, {(chosen.schedules - so_far.done) / rate / 60:.0f} min to go",
+                flush=True,
+            )
+            so_far.save(kept)
 
 
 def met(coverage: Counter[str]) -> dict[str, int]:
@@ -82,7 +110,11 @@ def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
         yield from map(run, seeds)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(run, seeds, chunksize=max(1, min(50, len(seeds) // (4 * jobs))))
+        # a few chunks at a time: all the results of a hundred thousand schedules need not wait in memory
+        most = CHUNK * jobs * 8
+        for start in range(0, len(seeds), most):
+            some = seeds[start : start + most]
+            yield from pool.map(run, some, chunksize=max(1, min(CHUNK, len(some) // (4 * jobs))))
 
 
 def _commit() -> str:

@@ -8,18 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from ansible_collections.vpnha.aws.plugins.module_utils import tags
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Ec2View,
     Instance,
-    Repair,
     Route,
     RouteKey,
-    Swap,
-    SwapResult,
 )
 
 WALL = 1_700_000_000.0
+POWERED = ("pending", "running")  # states in which EC2 calls routes to an instance active
 
 
 class Ec2Model:
@@ -35,17 +34,21 @@ class Ec2Model:
                     key = RouteKey(f"rtb-{gateway.zone}", prefix)
                     routes[key] = Route(key, gateway.zone, f"eni-{gateway.name}", gateway.name, f"eni-{gateway.name}")
         instances = {g.name: Instance(g.name, f"i-{g.name}", f"eni-{g.name}", "running") for g in plan.gateways}
+        self.impaired: set[str] = set()  # gateways whose status check fails
+        self.full = False  # no capacity for another instance that runs
+        self.launched: set[str] = set()  # the tokens of launches
         self.truth = Ec2View(routes, instances)
         self._history = [(0.0, self.truth)]
         # faults of the API itself, switched by the schedule
         self.stale = 0.0  # reads show a state up to this old, each another
         self.reads_fail = False
         self.writes: str = ""  # "", "throttle", "error", "timeout, applied", "timeout, not applied", "mixed"
-        self.written: list[tuple[float, Swap]] = []  # what was really applied
 
     def change(self, now: float, **changes: object) -> None:
         """The truth changes."""
-        self.truth = replace(self.truth, **changes)  # type: ignore[arg-type]
+        truth = replace(self.truth, **changes)  # type: ignore[arg-type]
+        truth = replace(truth, instances={name: self._checked(one) for name, one in truth.instances.items()})
+        self.truth = replace(truth, routes=_with_states(truth))
         self._history.append((now, self.truth))
 
     def change_instance(self, now: float, name: str, **changes: object) -> None:
@@ -53,11 +56,39 @@ class Ec2Model:
         changed = replace(self.truth.instances[name], **changes)  # type: ignore[arg-type]
         self.change(now, instances={**self.truth.instances, name: changed})
 
+    def impair(self, now: float, name: str, fails: bool) -> None:
+        """A gateway's status check begins to fail, or passes again."""
+        (self.impaired.add if fails else self.impaired.discard)(name)
+        self.change(now)
+
+    def _checked(self, one: Instance) -> Instance:
+        """An instance with what its status checks say, which is nothing unless it runs."""
+        running = "ok" if one.state == "running" else "not-applicable"
+        system = "impaired" if running == "ok" and one.gateway in self.impaired else running
+        if (one.system_status, one.instance_status) == (system, running):
+            return one
+        return replace(one, system_status=system, instance_status=running)
+
     def point(self, now: float, key: RouteKey, eni_id: str | None) -> None:
         """A route is made to point at an interface, or at something that is none."""
         owner = {instance.eni_id: name for name, instance in self.truth.instances.items()}.get(eni_id)
         route = replace(self.truth.routes[key], eni_id=eni_id, gateway=owner, target=eni_id or "igw-1", blackhole=False)
         self.change(now, routes={**self.truth.routes, key: route})
+
+    def delete_route(self, now: float, key: RouteKey) -> None:
+        """A route is deleted."""
+        routes = {other: route for other, route in self.truth.routes.items() if other != key}
+        self.change(now, routes=routes, missing_routes=self.truth.missing_routes | {key})
+
+    def renew(self, now: float, name: str) -> None:
+        """A gateway's interface is replaced: routes to the old one are blackholes that no gateway owns."""
+        old = self.truth.instances[name].eni_id
+        self.change_instance(now, name, eni_id=f"{old}+")
+        routes = {
+            key: replace(route, gateway=None, blackhole=True) if route.eni_id == old else route
+            for key, route in self.truth.routes.items()
+        }
+        self.change(now, routes=routes)
 
     def read(self, now: float) -> Ec2View | None:
         """What a read that begins now will show; None if it fails."""
@@ -73,26 +104,11 @@ class Ec2Model:
             shown = view
         return shown
 
-    def swap(self, now: float, swap: Swap) -> SwapResult:
-        """A call of ReplaceRoute, and what its caller learns of it."""
-        mode = self.writes
-        if mode == "mixed":
-            mode = self._random.choice(("", "throttle", "error", "timeout, applied", "timeout, not applied"))
-        if mode == "throttle":
-            return SwapResult(swap, accepted=False, error="RequestLimitExceeded")
-        if mode == "error":
-            return SwapResult(swap, accepted=False, error="InternalError")
-        known = swap.eni_id in {instance.eni_id for instance in self.truth.instances.values()}
-        if swap.key not in self.truth.routes or not known:
-            return SwapResult(swap, accepted=False, error="InvalidParameterValue")
-        if mode == "timeout, not applied":
-            return SwapResult(swap, accepted=None, error="timeout")
-        self.point(now, swap.key, swap.eni_id)
-        self.written.append((now, swap))
-        if mode == "timeout, applied":
-            return SwapResult(swap, accepted=None, error="timeout")
-        accepted = None if self.stale and self._random.random() < 0.5 else True
-        return SwapResult(swap, accepted=accepted, milliseconds=200.0)
+    def weather(self) -> str:
+        """What becomes of a call that changes something: as ``writes``, one of them where they are mixed."""
+        if self.writes != "mixed":
+            return self.writes
+        return self._random.choice(("", "throttle", "error", "timeout, applied", "timeout, not applied"))
 
     def all_stopped(self, begin: float, end: float) -> bool:
         """Whether no instance ran at some moment of that time."""
@@ -106,16 +122,23 @@ class Ec2Model:
                 return True
         return False
 
-    def tag(self, now: float, one: Repair) -> str:
-        """The call that writes a repair's tag; an error's code if its caller learns of one."""
-        mode = self.writes
-        if mode == "mixed":
-            mode = self._random.choice(("", "throttle", "error", "timeout, applied", "timeout, not applied"))
-        if mode in ("", "timeout, applied") and one.mark is not None:
-            self.change(now, repairs={**self.truth.repairs, one.gateway: one.mark})
-        return {"": "", "throttle": "RequestLimitExceeded", "error": "InternalError"}.get(mode, "timeout")
+    def mark_repair(self, now: float, eni_id: str, value: str) -> None:
+        """The tag that tells of a gateway's repairs is written."""
+        [name] = [name for name, one in self.truth.instances.items() if one.eni_id == eni_id]
+        self.change(now, repairs={**self.truth.repairs, name: tags.parse_repair(value)})
 
     def gateway_of(self, key: RouteKey) -> str | None:
         """The gateway that a route really leads to."""
         route = self.truth.routes.get(key)
         return route.gateway if route is not None else None
+
+
+def _with_states(view: Ec2View) -> dict[RouteKey, Route]:
+    """The routes, each a blackhole if the instance that it leads to is off."""
+    off = {one.eni_id: one.state not in POWERED for one in view.instances.values() if one.eni_id}
+    return {
+        key: replace(route, blackhole=off[route.eni_id])
+        if route.eni_id in off and off[route.eni_id] != route.blackhole
+        else route
+        for key, route in view.routes.items()
+    }

@@ -128,6 +128,33 @@ def draw_lasting(
     return sorted(faults, key=lambda fault: fault.start)
 
 
+HANGS = 5  # times that one gateway hangs within a day: more than the budget of its repairs
+HANGS_APART = (3.5 * 3600.0, 4.2 * 3600.0)  # seconds
+PERSON_COMES_LATE = (2400.0, 3000.0)  # seconds after each
+FLAPS = ("power off", "tunnel cut", "bgp down")
+FLAPS_LAST, FLAPS_APART = (3.0, 20.0), (110.0, 200.0)  # seconds
+HOUR = 3600.0
+
+
+def draw_day(plan: Deployment, random: Random, begin: float, finish: float) -> list[Fault]:
+    """The faults of a day: any as always, a gateway that hangs again and again, and an hour in which something flaps.
+
+    So the budget of repairs and that of voluntary moves come to bite.
+    """
+    faults = draw(plan, random, begin, finish)
+    hangs, at = random.choice(plan.gateways).name, random.uniform(begin, begin + 2 * HOUR)
+    for _ in range(HANGS):
+        faults.append(Fault("host hangs", (hangs,), at, at + random.uniform(*PERSON_COMES_LATE)))
+        at += random.uniform(*HANGS_APART)
+    kind = random.choice(FLAPS)
+    where, at = _where(plan, random, KINDS[kind][1]), random.uniform(begin, finish - HOUR)
+    over = at + HOUR
+    while at < over:
+        faults.append(Fault(kind, where, at, at + random.uniform(*FLAPS_LAST)))
+        at += random.uniform(*FLAPS_APART)
+    return sorted(faults, key=lambda fault: fault.start)
+
+
 def _where(plan: Deployment, random: Random, scope: str) -> tuple[str, ...]:
     gateway, site = random.choice(plan.gateways), random.choice(plan.sites)
     if scope == "gateway":

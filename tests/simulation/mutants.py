@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m tests.simulation.mutants``: bugs planted in the engine, each of which the simulation must find.
+"""``python -m tests.simulation.mutants``: planted bugs, each of which the simulation must find, or a unit test.
 
 The engine's own checks are switched off meanwhile. Exit code 1 if a bug survives.
 """
@@ -38,6 +38,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgemen
 
 from . import schedule
 from .ec2_model import WALL
+from .text_mutants import TEXT_MUTANTS, TextMutant
+from .text_mutants import hunt as hunt_in_copy
 
 REPORT = Path("artifacts/sim/mutants.json")
 PATIENCE = 60  # schedules within which a planted bug must be found
@@ -45,9 +47,7 @@ PATIENCE = 60  # schedules within which a planted bug must be found
 # Promises of the design that no planted bug stands for, and where they are kept.
 ELSEWHERE = {
     16: "one monitor per deployment so far; its veto: tests/unit/plugins/module_utils/test_decision_gateways.py",
-    18: "the daemon's: tests/unit/monitor/test_daemon.py",
     20: "the data plane's: tests/unit/agent/test_agent_rules.py, the lab",
-    21: "playbooks and modules: tests/unit/ec2/test_manual_swap.py, tests/integration/test_main_job.py",
 }
 
 
@@ -62,6 +62,7 @@ class Mutant:
     instead: Any
     faults: tuple[str, ...]
     also_found_as: tuple[int, ...] = ()  # what it breaks as well, by the time it is noticed
+    rare: int = 1  # so many times the usual patience
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,10 @@ MUTANTS = (
         ("host hangs", "power off", "tunnel cut"),
     ),
     Mutant(
+        "the monitor's word is enough for a repair", (7,), repair, "second_source", lambda *_: "nobody",
+        ("host hangs", "monitor cut from gateway", "monitor cut from gateway", "agent dead", "agent dead"), rare=10,
+    ),
+    Mutant(
         "every read is believed", (8,), places, "_weigh", _every_read, ("power off", "reads stale", "tunnel cut"),
     ),
     Mutant(
@@ -277,12 +282,12 @@ def hunt(mutant: Mutant) -> Fate:
     """Look for the bug, in schedules of the faults under which it shows."""
     expected = (*mutant.invariants, *mutant.also_found_as)
     with planted(mutant):
-        for seed in range(1, PATIENCE + 1):
+        for seed in range(1, PATIENCE * mutant.rare + 1):
             outcome = schedule.run(seed, mutant.faults)
             if outcome.violation:
                 killed = outcome.promise in expected
                 return Fate(mutant.name, mutant.invariants, killed, seed, outcome.violation)
-    return Fate(mutant.name, mutant.invariants, False, None, f"nothing in {PATIENCE} schedules")
+    return Fate(mutant.name, mutant.invariants, False, None, f"nothing in {PATIENCE * mutant.rare} schedules")
 
 
 def hunt_number(number: int) -> Fate:
@@ -290,12 +295,18 @@ def hunt_number(number: int) -> Fate:
     return hunt(MUTANTS[number])
 
 
+def hunt_text(mutant: TextMutant) -> Fate:
+    """Look for a bug in the text of what is not played here, with the unit test that must find it."""
+    killed, found = hunt_in_copy(mutant)
+    return Fate(mutant.name, mutant.invariants, killed, None, found)
+
+
 def hunt_all(jobs: int) -> list[Fate]:
     """What becomes of every mutant."""
     if jobs <= 1:
-        return list(map(hunt, MUTANTS))
+        return [*map(hunt, MUTANTS), *map(hunt_text, TEXT_MUTANTS)]
     with ProcessPoolExecutor(jobs) as pool:
-        return list(pool.map(hunt_number, range(len(MUTANTS))))
+        return [*pool.map(hunt_number, range(len(MUTANTS))), *pool.map(hunt_text, TEXT_MUTANTS)]
 
 
 def main(jobs: int = os.cpu_count() or 1) -> int:

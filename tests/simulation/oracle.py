@@ -45,7 +45,7 @@ class Oracle:
         self.coverage: Counter[str] = Counter()
         self._ordered: dict[RouteKey, float] = {}
         self._times: dict[RouteKey, list[float]] = {}
-        self._moves: dict[RouteKey, list[float]] = {}
+        self.moves: dict[RouteKey, list[float]] = {}  # voluntary ones
         self._accepted: dict[RouteKey, tuple[float, str]] = {}  # when, and to which gateway
         self._told: set[str] = set()  # routes whose move was told, and has not ended yet
         self._interfaces: dict[str, list[str]] = {}  # as the monitor came to know them
@@ -64,7 +64,7 @@ class Oracle:
             self._accepted[key] = now, result.swap.gateway
             self._told.discard(str(key))
             if result.swap.voluntary:
-                self._moves.setdefault(key, []).append(now)
+                self.moves.setdefault(key, []).append(now)
 
     def forget_flights(self) -> None:
         """A monitor that was restarted knows of no swap in flight."""
@@ -96,6 +96,7 @@ class Oracle:
     def _check_note(self, note: Note) -> None:
         if note.code == "invariant-violated":
             raise Violation(int(str(note.evidence["invariant"])), f"found by the engine itself: {note.text}")
+        self.coverage[f"told: {note.code}"] += not note.resolved
         if note.code not in DIAGNOSES or not note.text:
             raise Violation(19, f"a note whose code {note.code!r} nobody knows")
         if note.code in ("failover", "failback", "voluntary-move") and note.evidence.get("reason") in DIAGNOSES:
@@ -201,7 +202,7 @@ class Oracle:
         for begin, end in self.world.truth.stretches(("unfit", (swap.gateway, site)), now):
             if end - begin >= 0.7 and end > now - hold + 0.5 and begin < now - TRUTH_LAG:
                 raise Violation(12, f"{swap.key} to {swap.gateway}, bad for {site} until {now - end:.1f} s ago")
-        recent = [at for at in self._moves.get(swap.key, ()) if now - at < 3600]
+        recent = [at for at in self.moves.get(swap.key, ()) if now - at < 3600]
         if len(recent) >= self.world.plan.timing.voluntary_moves_per_hour:
             raise Violation(12, f"{swap.key} moved {len(recent)} times this hour already")
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One schedule: a world, its faults and a monitor with the real judge and decision, on a virtual clock."""
+"""One schedule: a world, its faults and a monitor with the real judge, decision and actuator, on a virtual clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .faults import LASTING, REPLACED, Fault, draw, draw_lasting
+from .actuating import Actuator
+from .faults import HOUR, LASTING, REPLACED, Fault, draw, draw_day, draw_lasting
 from .oracle import Oracle
 from .striking import mend, strike
 from .violation import Violation
@@ -35,6 +36,11 @@ TICK = 0.05
 STIR = 3.0  # seconds of full attention after anything happens
 FAULTS_FROM, FAULTS_TO = 30.0, 540.0
 REPAIR_AFTER, REPAIR_INTERVAL = 20.0, 150.0  # seconds: schedules are short
+EVERY_TENTH = 10  # is a day long, with the delays that are shipped for repairs
+DAY_TO = 25.2 * HOUR
+# seconds that are skipped at once: where nothing is amiss, where nothing has been done for long, else; while it waits
+CALM_HOP, SETTLED_HOP, HOP, WAITING_HOP = 300.0, 10.0, 5.0, 2.0
+SETTLED = 200.0  # seconds without an action, after which the monitor only waits for somebody
 
 
 @dataclass
@@ -63,7 +69,9 @@ class Monitor:
         self.results: list[SwapResult] = []
         self.repair_results: list[RepairResult] = []
         self.workshop: Workshop | None = None
+        self.actuator: Actuator | None = None
         self.life = 0
+        self._home = {zone: gateway.name for gateway in world.plan.gateways for zone in gateway.home_zones}
         self._begin()
 
     def _begin(self) -> None:
@@ -72,6 +80,9 @@ class Monitor:
         self.since = self.trusted = now
         self.oracle.coverage["promise 10"] += 1
         self.view: Ec2View | None = None
+        self.read_due = 0.0  # when the last read arrives
+        self.acted = now  # when it last did or told something
+        self._at_home = False  # all routes of the view
         self.view_began, self.version = now, 0
         self.heard: set[str] = set()
         self.lag = 0.0
@@ -115,12 +126,21 @@ class Monitor:
         """Something is under way that needs its full attention."""
         routes = self.state.routes
         repairing = self.state.repairs.flight or self.repair_results
-        return bool(routes.flights or routes.doubts or self.results or self._reading or repairing)
+        return bool(routes.flights or routes.doubts or self.results or repairing)
 
     @property
     def waiting(self) -> bool:
         """It counts seconds for something."""
         return bool(self.state.routes.retries or self.world.faults or not self.view)
+
+    @property
+    def hop(self) -> float:
+        """Seconds for which nothing needs to be looked at, unless something happens."""
+        if self._at_home and not (self.waiting or self.state.repairs.down_since):
+            return CALM_HOP
+        if self.world.now - self.acted > SETTLED:
+            return SETTLED_HOP
+        return WAITING_HOP if self.waiting else HOP
 
     def step(self) -> None:
         """One step of the decision."""
@@ -152,6 +172,7 @@ class Monitor:
         for action in actions:
             self._trace(action)
         if actions:
+            self.acted = now
             sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
             self.oracle.on_actions(actions, self.view, sources, self.trusted)
         for action in actions:
@@ -172,18 +193,32 @@ class Monitor:
         elif isinstance(action, Repair):
             self.trace.append(f"{self.world.now:9.2f} REPAIR {action.gateway}: {action.rung} ({action.reason})")
 
+    def equip(self, workshop: Workshop) -> None:
+        """Give it hands: what the calls of its repairs do to gateways is the workshop's."""
+        self.workshop = workshop
+        self.actuator = Actuator(self.world.ec2, lambda: self.world.now, workshop.power)
+
+    def carry_out(self, one: Repair) -> tuple[RepairResult, float]:
+        """The calls of a repair; their result, and the virtual seconds that they took."""
+        assert self.actuator is not None
+        before = self.world.ec2.truth.repairs.get(one.gateway)
+        result, seconds = self.actuator.repair(one)
+        if one.mark is not None and before != self.world.ec2.truth.repairs.get(one.gateway):
+            self.oracle.repairs.on_tag(one)
+        return result, seconds
+
     def _repair(self, one: Repair) -> None:
-        world, life, workshop = self.world, self.life, self.workshop
-        assert workshop is not None
-        outcome: list[RepairResult] = []
+        world, life = self.world, self.life
 
-        def answer() -> None:
+        def answer(result: RepairResult) -> None:
             if life == self.life:
-                self.repair_results.append(outcome[0])
+                self.repair_results.append(result)
 
-        applied = world.now + world.random.uniform(0.05, 0.2)
-        world.at(applied, lambda: outcome.append(workshop.call(one)))
-        world.at(applied + world.random.uniform(0.05, 0.4), answer)
+        def apply() -> None:
+            result, seconds = self.carry_out(one)
+            world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
+
+        world.at(world.now + world.random.uniform(0.05, 0.2), apply)
 
     def _read(self) -> None:
         began, life = self.world.now, self.life
@@ -196,25 +231,26 @@ class Monitor:
             self._reading = False
             if view is not None:
                 self.view, self.view_began, self.version = view, began, self.version + 1
+                self._at_home = all(route.gateway == self._home[route.zone] for route in view.routes.values())
                 self.oracle.on_view(view)
 
-        self.world.at(began + self.world.random.uniform(0.05, 0.4), arrive)
+        self.read_due = began + self.world.random.uniform(0.05, 0.4)
+        self.world.at(self.read_due, arrive)
 
     def _order(self, swap: Swap) -> None:
         self.swaps += 1
         world, life = self.world, self.life
-        outcome: list[SwapResult] = []
+
+        def answer(result: SwapResult) -> None:
+            if life == self.life:
+                self.results.append(result)
 
         def apply() -> None:
-            outcome.append(world.ec2.swap(world.now, swap))
+            assert self.actuator is not None
+            result, seconds = self.actuator.swap(swap)
+            world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
-        def answer() -> None:
-            if life == self.life:
-                self.results.append(outcome[0])
-
-        applied = world.now + world.random.uniform(0.05, 0.2)
-        world.at(applied, apply)
-        world.at(applied + world.random.uniform(0.05, 0.4), answer)
+        world.at(world.now + world.random.uniform(0.05, 0.2), apply)
 
 
 def plan_for(random: Random) -> Deployment:
@@ -233,24 +269,34 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     """Play a schedule to its end or to the first broken promise. ``only``: these kinds of faults."""
     random = Random(seed)
     plan, lasting = plan_for(random), []
+    day = not only and seed % EVERY_TENTH == 0
+    if day:
+        return _play_out(seed, random, replace(plan, repair="restart"), draw_day(plan, random, FAULTS_FROM, DAY_TO))
     if set(only) & {*LASTING, *REPLACED} or (not only and seed % 3 == 0):
         timing = replace(plan.timing, repair_after=REPAIR_AFTER, repair_interval=REPAIR_INTERVAL)
         replacing = set(only) & set(REPLACED) or (not only and seed % 6 == 0)
         plan = replace(plan, repair="replace" if replacing else "restart", timing=timing)
         lasting = draw_lasting(plan, Random(-seed), FAULTS_FROM, FAULTS_TO, only)
+    faults = [*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting]
+    return _play_out(seed, random, plan, sorted(faults, key=lambda fault: fault.start))
+
+
+def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) -> Outcome:
     world = World(plan, random, seed)
-    faults = sorted([*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting], key=lambda fault: fault.start)
     outcome = Outcome(seed, faults=[str(fault) for fault in faults])
     oracle = Oracle(world, faults)
     monitor = Monitor(world, oracle, outcome.trace)
     stir = _Stir()
-    monitor.workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
+    workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
+    monitor.equip(workshop)
     for fault in faults:
         world.at(fault.start, _beginning(world, monitor, fault, stir))
         world.at(fault.end, _ending(world, monitor, fault, stir))
     last = max([FAULTS_TO, *(fault.end for fault in faults)])
-    world.at(last + 1.0, monitor.workshop.inspect)
+    world.at(last + 1.0, workshop.inspect)
     end = last + world.plan.timing.hold_down_max + 80.0
+    if last > DAY_TO / 2:
+        end = max(end + HOUR, DAY_TO)  # the last hour's moves may be used up
     try:
         _play(world, monitor, stir, end)
         oracle.at_end()
@@ -275,8 +321,9 @@ def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
         following = world.now + TICK
         if not fine:
             # a monitor has just looked when something happens, and looks again soon after, out of step with it
-            hop = 2.0 if monitor.waiting else 5.0
-            following = max(following, min(world.now + hop, world.next_timer() - TICK * world.random.random()))
+            next_timer, spread = world.next_timer(), TICK * world.random.random()
+            hop = min(world.now + monitor.hop, end)
+            following = max(following, min(hop, next_timer + (spread if next_timer == monitor.read_due else -spread)))
         world.advance(following)
         if monitor.able:
             monitor.step()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey
@@ -61,6 +60,13 @@ def _writes(mode: str) -> Doing:
     return do
 
 
+def _full(full: bool) -> Doing:
+    def do(world: World, _fault: Fault) -> None:
+        world.ec2.full = full
+
+    return do
+
+
 def _reads(stale: float, fail: bool) -> Doing:
     def do(world: World, _fault: Fault) -> None:
         world.ec2.stale, world.ec2.reads_fail = stale, fail
@@ -79,6 +85,13 @@ def _set_wall_clock_right(world: World, _fault: Fault) -> None:
 def _instance(**changes: object) -> Doing:
     def do(world: World, fault: Fault) -> None:
         world.ec2.change_instance(world.now, fault.where[0], **changes)
+
+    return do
+
+
+def _impair(fails: bool) -> Doing:
+    def do(world: World, fault: Fault) -> None:
+        world.ec2.impair(world.now, fault.where[0], fails)
 
     return do
 
@@ -124,15 +137,7 @@ def _start(world: World, fault: Fault) -> None:
 
 
 def _renew(world: World, fault: Fault) -> None:
-    """The gateway's interface is replaced: routes to the old one are blackholes that no gateway owns."""
-    ec2, name = world.ec2, fault.where[0]
-    old = ec2.truth.instances[name].eni_id
-    ec2.change_instance(world.now, name, eni_id=f"{old}+")
-    routes = {
-        key: replace(route, gateway=None, blackhole=True) if route.eni_id == old else route
-        for key, route in ec2.truth.routes.items()
-    }
-    ec2.change(world.now, routes=routes)
+    world.ec2.renew(world.now, fault.where[0])
 
 
 def _pause_deployment(world: World, fault: Fault) -> None:
@@ -159,9 +164,7 @@ def _fail_over(world: World, fault: Fault) -> None:
 
 
 def _delete_route(world: World, fault: Fault) -> None:
-    ec2, key = world.ec2, RouteKey(*fault.where)
-    routes = {other: route for other, route in ec2.truth.routes.items() if other != key}
-    ec2.change(world.now, routes=routes, missing_routes=ec2.truth.missing_routes | {key})
+    world.ec2.delete_route(world.now, RouteKey(*fault.where))
 
 
 def _point_elsewhere(world: World, fault: Fault) -> None:
@@ -190,8 +193,9 @@ _STRIKES: dict[str, Doing] = {
     "stop instance": _stop,
     "stopped by somebody": _stop,
     "terminated by somebody": _terminate,
+    "no capacity": _full(True),
     "source/dest check": _instance(source_dest_check=True),
-    "status impaired": _instance(system_status="impaired"),
+    "status impaired": _impair(True),
     "new interface": _renew,
     "wall clock set": _set_wall_clock,
     "writes throttled": _writes("throttle"),
@@ -212,8 +216,9 @@ _STRIKES: dict[str, Doing] = {
 _MENDS: dict[str, Doing] = {
     **dict.fromkeys(("stop instance", *LASTING, *REPLACED), _start),
     "interface stays busy": _free,
+    "no capacity": _full(False),
     "source/dest check": _instance(source_dest_check=False),
-    "status impaired": _instance(system_status="ok"),
+    "status impaired": _impair(False),
     "wall clock set": _set_wall_clock_right,
     "person points route elsewhere": _point_back,
     **dict.fromkeys([kind for kind in _STRIKES if kind.startswith("writes")], _writes("")),

@@ -16,9 +16,10 @@ import pytest
 from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 
 from . import __main__ as command
-from . import mutants, schedule
+from . import mutants, progress, schedule
 from .faults import IN_THE_WAY, KINDS, LASTING, REPLACED
-from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt
+from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt, hunt_text
+from .text_mutants import TEXT_MUTANTS, TextMutant
 from .world import Truth
 
 SCHEDULES = 2000
@@ -35,6 +36,7 @@ def test_the_promises_hold_in_many_schedules() -> None:
     assert {*KINDS, *LASTING, *REPLACED, *IN_THE_WAY} <= set(coverage), "every kind of fault was met"
     assert coverage["ended by a repair"] > 50
     assert min(coverage["repair: terminate"], coverage["repair: launch"]) > 20
+    assert min(coverage["told: moves-limited"], coverage["told: repair-needs-person"]) > 50, "budgets come to bite"
     assert min(*command.met(coverage).values(), coverage["must leave"]) > 50
 
 
@@ -57,9 +59,16 @@ def test_a_planted_bug_is_found(mutant: Mutant) -> None:
 
 
 def test_every_promise_has_a_planted_bug_or_a_place_where_it_is_kept() -> None:
-    planted_for = {number for mutant in MUTANTS for number in mutant.invariants} - {0}
-    assert planted_for == set(command.PROMISES)
-    assert planted_for | set(ELSEWHERE) == set(range(1, 22))
+    played = {number for mutant in MUTANTS for number in mutant.invariants} - {0}
+    assert played == set(command.PROMISES)
+    named = {number for mutant in TEXT_MUTANTS for number in mutant.invariants}
+    assert played | named | set(ELSEWHERE) == set(range(1, 22))
+
+
+@pytest.mark.parametrize("mutant", TEXT_MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_bug_planted_in_the_text_is_found(mutant: TextMutant) -> None:
+    fate = hunt_text(mutant)
+    assert fate.killed, fate.found
 
 
 def test_a_bug_that_survives_is_told_by_the_exit_code(
@@ -67,6 +76,7 @@ def test_a_bug_that_survives_is_told_by_the_exit_code(
 ) -> None:
     harmless = replace(MUTANTS[0], name="no bug at all", instead=wanted)
     monkeypatch.setattr(mutants, "MUTANTS", (MUTANTS[0], harmless))
+    monkeypatch.setattr(mutants, "TEXT_MUTANTS", ())
     monkeypatch.setattr(mutants, "PATIENCE", 2)
     monkeypatch.setattr(mutants, "REPORT", tmp_path / "mutants.json")
     assert mutants.main(jobs=1) == 1
@@ -86,3 +96,45 @@ def test_a_failing_seed_is_reported_with_the_command_that_replays_it(
     assert f"replay: python -m tests.simulation --schedules 1 --seed {seed} --verbose" in capsys.readouterr().out
     found = json.loads(report.read_text())
     assert (found["schedules"], found["violations"], found["failing_seeds"][0]["seed"]) == (1, 1, seed)
+
+
+def test_a_run_that_is_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole.json", tmp_path / "parts" / "report.json"
+    command.main(["--schedules", "4", "--jobs", "1", "--report", str(whole)])
+
+    def play(seed: int) -> schedule.Outcome:
+        if seed == 3:
+            raise KeyboardInterrupt
+        return schedule.run(seed)
+
+    arguments = ["--schedules", "4", "--jobs", "1", "--report", str(parts)]
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(command, "run", play)
+        assert command.main(arguments) == 130
+    assert "stopped after 2 of 4 schedules" in capsys.readouterr().out
+    assert not parts.exists()
+    command.main(arguments)
+    assert "going on after 2 schedules" in capsys.readouterr().out
+    one, other = json.loads(whole.read_text()), json.loads(parts.read_text())
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert {"schedules", "violations", "seconds", "coverage", "commit"} <= set(one)
+
+
+def test_what_other_code_has_played_does_not_count(tmp_path: Path) -> None:
+    kept = progress.Progress(1, "of another time", done=2)
+    kept.save(tmp_path / "progress.json")
+    assert progress.resume(tmp_path / "progress.json", 1, 4).done == 0
+    kept.code = progress.code()
+    kept.save(tmp_path / "progress.json")
+    assert [progress.resume(tmp_path / "progress.json", *asked).done for asked in ((1, 4), (2, 4), (1, 2))] == [2, 0, 0]
+    (tmp_path / "progress.json").write_text("{", encoding="utf-8")
+    assert progress.resume(tmp_path / "progress.json", 1, 4).done == 0
+
+
+def test_schedules_are_as_long_and_as_full_as_they_should_be() -> None:
+    for seed in (7, 8, 9, 10):
+        outcome = schedule.run(seed)
+        assert len(outcome.faults) >= 3
+        assert outcome.virtual_seconds >= (25 * 3600 if seed == 10 else 600)

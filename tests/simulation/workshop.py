@@ -1,13 +1,11 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What EC2 does with the calls of a repair, and what that does to a gateway."""
+"""What the calls of a repair do to a gateway."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
 
 from .faults import LASTING, REPLACED, Fault
 from .oracle import Oracle
@@ -15,12 +13,6 @@ from .striking import vanish
 from .world import World
 
 SHUTS_DOWN = 10.0  # seconds of an orderly stop
-ALLOWED = {
-    "reboot": ("running",),
-    "start": ("stopped",),
-    "terminate": ("running", "stopping", "stopped"),
-    "launch": ("absent",),
-}
 BOOTS = (5.0, 20.0)
 
 
@@ -30,25 +22,9 @@ class Workshop:
     def __init__(self, world: World, oracle: Oracle, mended: Callable[[Fault], None]) -> None:
         self._world, self._oracle, self._mended = world, oracle, mended
 
-    def call(self, one: Repair) -> RepairResult:
-        """Carry a repair out, and what its caller learns of it."""
-        world = self._world
-        if one.mark is not None:
-            error = world.ec2.tag(world.now, one)
-            if world.ec2.truth.repairs.get(one.gateway) == one.mark:
-                self._oracle.repairs.on_tag(one)
-            if error:
-                marked = None if error == "timeout" else False
-                return RepairResult(one, marked, accepted=False, error=error)
-        elif world.ec2.writes:
-            return RepairResult(one, True, accepted=False, error="RequestLimitExceeded")
-        before = world.ec2.truth.instances[one.gateway].state
-        if before not in ALLOWED.get(one.rung, ("running", "stopping")):
-            return RepairResult(one, True, accepted=False, error="IncorrectInstanceState")
-        if one.rung in ("start", "launch") and world.has(("no capacity",)):
-            return RepairResult(one, True, accepted=False, error="InsufficientInstanceCapacity")
-        getattr(self, f"_{one.rung.replace('-', '_')}")(one.gateway)
-        return RepairResult(one, True, accepted=True, milliseconds=200.0)
+    def power(self, call: str, gateway: str) -> None:
+        """EC2 has taken a call."""
+        getattr(self, f"_{call.replace('-', '_')}")(gateway)
 
     def inspect(self) -> None:
         """A person starts what still stands still when everything else is well."""

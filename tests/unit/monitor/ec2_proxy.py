@@ -24,9 +24,12 @@ class Ec2Proxy:
 
     def __init__(self, port: int, moto_port: int) -> None:
         self.delays: dict[str, float] = {}  # action -> seconds before it is carried out
-        self.errors: dict[str, str] = {}  # action -> code
+        self.errors: dict[str, str] = {}  # action -> code; "*" stands for all
+        self.most: dict[str, int] = {}  # action -> how many are carried out; the rest are refused
+        self.answers_late: dict[str, float] = {}  # action -> seconds after it was carried out
         self.begun: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
+        self._lock = threading.Lock()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,8 +40,9 @@ class Ec2Proxy:
                 action = urllib.parse.parse_qs(body.decode())["Action"][0]
                 proxy.begun[action] += 1
                 time.sleep(proxy.delays.get(action, 0.0))
-                if action in proxy.errors:
-                    status, answer = 503, _ERROR.format(code=proxy.errors[action]).encode()
+                code = proxy._refusal(action)
+                if code:
+                    status, answer = 503, _ERROR.format(code=code).encode()
                 else:
                     upstream = http.client.HTTPConnection("127.0.0.1", moto_port)
                     upstream.request("POST", self.path, body, dict(self.headers))
@@ -46,6 +50,7 @@ class Ec2Proxy:
                     status, answer = reply.status, reply.read()
                     upstream.close()
                 proxy.ended[action] += 1
+                time.sleep(proxy.answers_late.get(action, 0.0))
                 with contextlib.suppress(OSError):  # whoever asked may have been killed meanwhile
                     self.send_response(status)
                     self.send_header("Content-Type", "text/xml")
@@ -61,6 +66,14 @@ class Ec2Proxy:
 
         self._server = Server(("127.0.0.1", port), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _refusal(self, action: str) -> str:
+        """The code with which a call is refused; empty if it is not."""
+        if action in self.most:
+            with self._lock:
+                self.most[action] -= 1
+                return "ServiceUnavailable" if self.most[action] < 0 else ""
+        return self.errors.get(action, self.errors.get("*", ""))
 
     def close(self) -> None:
         self._server.shutdown()

@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -259,6 +260,21 @@ class World:
 
     def _subnet(self, vpc: str, cidr: str, zone: str) -> str:
         return str(self.ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"])
+
+    def add_tables(self, zone: str, gateway: str, count: int) -> None:
+        """More route tables of a zone, each with a route to that gateway."""
+        vpc = self.ec2.describe_route_tables(RouteTableIds=[self.tables[zone]])["RouteTables"][0]["VpcId"]
+        for number in range(count):
+            table = self.ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+            self.tables[f"{zone} {number}"] = table
+            self.ec2.create_tags(Resources=[table], Tags=_tags(deployment="test", table="app", zone=zone))
+            self.ec2.create_route(
+                RouteTableId=table, DestinationCidrBlock=PREFIX, NetworkInterfaceId=self.enis[gateway]
+            )
+
+    def targets(self) -> Counter[str]:
+        """How many routes lead to each gateway."""
+        return Counter(self.target(zone) for zone in self.tables)
 
     def target(self, zone: str) -> str:
         """The gateway that a zone's route leads to."""

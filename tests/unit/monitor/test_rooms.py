@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, RouteKey, Swap, SwapResult
 from vpnha_monitor import journal
+from vpnha_monitor.actuator import Actuator
 from vpnha_monitor.carrying import PATIENCE, Carrying
 from vpnha_monitor.clock import Lateness
 from vpnha_monitor.journal import Event, Journal, Trouble
@@ -172,6 +176,36 @@ def test_reader_goes_on_after_an_error_and_reads_on_demand() -> None:
 
 
 # --- service manager ------------------------------------------------------------------------------------------
+
+
+def test_18_a_monitor_that_stops_ends_the_call_in_flight_and_begins_no_other() -> None:
+    """EC2 throttles the call that is in flight when the monitor is told to stop: there is no second try."""
+    begun, answer = threading.Event(), threading.Event()
+    calls: list[str] = []
+    results: list[SwapResult] = []
+
+    class Client:
+        def replace_route(self, **_given: str) -> None:
+            calls.append("replace_route")
+            begun.set()
+            assert answer.wait(20)
+            raise ClientError({"Error": {"Code": "RequestLimitExceeded", "Message": "no"}}, "ReplaceRoute")
+
+        def describe_route_tables(self, **_given: Any) -> dict[str, Any]:
+            return {"RouteTables": []}
+
+    actuator = Actuator(Client, results.extend, lambda result: None)
+    actuator.swap([Swap(ROUTE, "gw-b", "eni-b", "gateway-silent")])
+    assert begun.wait(20)
+    ended: list[bool] = []
+    stopping = threading.Thread(target=lambda: ended.append(actuator.stop(20.0)))
+    stopping.start()
+    until(actuator._stopped.is_set)
+    answer.set()
+    stopping.join()
+    assert ended == [True]
+    assert [(result.accepted, result.error) for result in results] == [(False, "RequestLimitExceeded")]
+    assert calls == ["replace_route"]
 
 
 def test_notifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -238,10 +239,20 @@ class Agent:
 
     async def _watchdog(self) -> None:
         notify("WATCHDOG=1")
-        for reason, count in self._answerer.refused.items():
+        refused = self._ignored()
+        for reason, count in refused.items():
             if count != self._refused.get(reason, 0):
                 self._log.say(f"refused {reason}", f"{count} heartbeats were refused so far as {reason}")
-        self._refused = dict(self._answerer.refused)
+        self._refused = refused
+
+    def _ignored(self) -> dict[str, int]:
+        """Ignored packets so far by reason: requests, and answers of other agents, of which late ones are none."""
+        total = Counter(self._answerer.refused)
+        for asker in self._askers.values():
+            total.update({reason: count for reason, count in asker.refused.items() if reason != "stale"})
+        if self._ask is not None and self._ask.unknown:
+            total["unknown"] += self._ask.unknown
+        return dict(total)
 
     async def _leave(self) -> None:
         """Say why the agent goes, and give everybody the time to act on it."""

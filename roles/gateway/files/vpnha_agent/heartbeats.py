@@ -37,6 +37,7 @@ class AskProtocol(asyncio.DatagramProtocol):
     def __init__(self, askers: Mapping[str, HeartbeatAsker], port: int) -> None:
         self._askers, self._port = askers, port
         self._transport: Any = None
+        self.unknown = 0  # packets of nobody that was asked
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -48,7 +49,9 @@ class AskProtocol(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         asker = self._askers.get(addr[0])
-        if asker is not None:
+        if asker is None:
+            self.unknown += 1
+        else:
             asker.on_packet(data, asyncio.get_running_loop().time())
 
     def error_received(self, exc: Exception) -> None:

@@ -17,13 +17,20 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, Rep
 _TOKEN_SECONDS = 0.05  # to wait for a token of EC2's limit: where there is none at hand, swaps need them
 
 
-def carry_out(client: Any, one: Repair, bucket: ec2.TokenBucket, stopped: Callable[[], bool]) -> RepairResult:
+def carry_out(
+    client: Any,
+    one: Repair,
+    bucket: ec2.TokenBucket,
+    stopped: Callable[[], bool],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> RepairResult:
     """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
 
     A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
     VpnhaError where botocore cannot make the call.
     """
-    if not bucket.acquire(time.monotonic() + _TOKEN_SECONDS):
+    if not bucket.acquire(clock() + _TOKEN_SECONDS):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
     marked: bool | None = one.mark is None
     if one.mark is not None:

@@ -79,6 +79,9 @@ def test_promise_6_of_a_repair() -> None:
     assert number(flying, seen(evidence), one, now) == 6
     begun = replace(state, repairs=replace(state.repairs, steps={"gw-a": (RepairStep(now - 599, 0.0, "reboot"),)}))
     assert number(begun, seen(evidence), one, now) == 6, "by the monotonic clock, whatever the tag says"
+    ago = RepairStep(now - 600, wall - 599, "reboot")
+    over = replace(begun, repairs=replace(begun.repairs, steps={"gw-a": (ago,)}))
+    repair_promises.check(over, seen(evidence), one, now, swapping=False)  # its tag was not written: no second later
     assert number(state, replace(seen(evidence), clock_skew=60.0), one, now) == 6
     assert number(state, seen(evidence), replace(one, mark=None), now) == 6, "a part of no step"
 

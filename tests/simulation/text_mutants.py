@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bugs planted in the text of what the simulation does not play: the daemon's threads, playbooks' modules.
+
+Each is planted in a copy of the code, and a unit test named with it must fail there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("plugins", "roles", "lab", "tests")
+FAILED = 1  # pytest's exit code when tests ran and some failed
+ENGINE = "plugins/module_utils"
+DAEMON = "roles/monitor/files/vpnha_monitor"
+
+
+@dataclass(frozen=True)
+class TextMutant:
+    """A planted bug, and the test that finds it."""
+
+    name: str
+    invariants: tuple[int, ...]
+    file: str
+    text: str  # which must be there once
+    instead: str
+    test: str
+
+
+TAKES_HOME = """\
+        if destination in have:
+            worker.change(
+                subject, "", "", "replace_route",
+                RouteTableId=table["RouteTableId"], NetworkInterfaceId=eni_id, **destination_argument(destination),
+            )
+"""
+
+TEXT_MUTANTS = (
+    TextMutant(
+        "a monitor that stops tries again", (18,), f"{DAEMON}/actuator.py",
+        "return not self._stopped.is_set() and super().acquire(deadline) and not self._stopped.is_set()",
+        "return super().acquire(deadline)",
+        "tests/unit/monitor/test_rooms.py::test_18_a_monitor_that_stops_ends_the_call_in_flight_and_begins_no_other",
+    ),
+    TextMutant(
+        "a monitor that stops lets the call in flight go", (18,), f"{DAEMON}/actuator.py",
+        "future.result(max(0.0, until - time.monotonic()))", "future.result(0.0)",
+        "tests/unit/monitor/test_rooms.py::test_18_a_monitor_that_stops_ends_the_call_in_flight_and_begins_no_other",
+    ),
+    TextMutant(
+        "a monitor that stops repairs all the same", (18,), f"{DAEMON}/repairing.py", "if stopped():", "if False:",
+        "tests/unit/monitor/test_repairing.py::test_18_a_monitor_that_stops_begins_no_call",
+    ),
+    TextMutant(
+        "a deploy takes its routes home", (21,), f"{ENGINE}/network_build.py",
+        "        if destination in have:\n", TAKES_HOME,
+        "tests/unit/ec2/test_network.py::test_while_failed_over_nothing_is_moved",
+    ),
+    TextMutant(
+        "a manual failover is not pinned", (21,), f"{ENGINE}/manual_swap.py",
+        "if pin_tables:\n", "if pin_tables and not swaps:\n",
+        "tests/unit/ec2/test_manual_swap.py::test_away_pinned_and_home_again",
+    ),
+    TextMutant(
+        "a manual swap moves what somebody has pinned", (21,), f"{ENGINE}/routes.py",
+        "pin.expires_wall > wall and not choice.over_pins", "pin.expires_wall > wall and False",
+        "tests/unit/ec2/test_manual_swap.py::test_a_pin_holds_against_a_swap_without_one",
+    ),
+)  # fmt: skip
+
+
+def hunt(mutant: TextMutant) -> tuple[bool, str]:
+    """Whether the test finds the bug, and what it said."""
+    with tempfile.TemporaryDirectory(prefix="vpnha-mutant-") as directory:
+        copy = Path(directory)
+        plant(mutant, copy)
+        paths = [".build/collections", ".", "roles/monitor/files", "roles/gateway/files"]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(copy / path) for path in paths),
+            "ANSIBLE_COLLECTIONS_PATH": str(copy / paths[0]),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test],
+            cwd=copy, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    said = re.findall(r"^E +(.+)", done.stdout, re.MULTILINE)
+    found = f"{mutant.test.rpartition('::')[2]}: {said[0] if said else done.stdout[-200:]}"
+    return done.returncode == FAILED, found
+
+
+def plant(mutant: TextMutant, copy: Path) -> None:
+    """Make a copy of the code with the bug in it."""
+    for name in COPIED:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "output"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    home = copy / ".build/collections/ansible_collections/vpnha"
+    home.mkdir(parents=True)
+    (home / "aws").symlink_to(copy)
+    place = copy / mutant.file
+    text = place.read_text(encoding="utf-8")
+    if text.count(mutant.text) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.file} should have this once: {mutant.text}")
+    place.write_text(text.replace(mutant.text, mutant.instead), encoding="utf-8")

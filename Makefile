@@ -101,10 +101,12 @@ unit: venv ## unit tests
 .PHONY: sim
 sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 (can be stopped and resumed)
 	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
+	@$(PY) -m tests.simulation.several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
 
 .PHONY: mutants
 mutants: venv ## plant a bug for each promise; the simulation, or a unit test, must find it
 	@$(PY) -m tests.simulation.mutants
+	@$(PY) -m tests.simulation.several_mutants
 
 .PHONY: bench
 bench: venv ## CPU time of the decision with 2, 20 and 100 gateways

@@ -279,7 +279,7 @@ def fault_add(  # noqa: PLR0917 (typer makes options of them)
     ] = None,
     direction: Annotated[str | None, typer.Option(help="both, in or out, as the host sees it.")] = None,
     peer: Annotated[str | None, typer.Option(help="Only packets from and to this host or address.")] = None,
-    action: Annotated[str | None, typer.Option(help="Only this EC2 action, such as ReplaceRoute.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action of EC2, or as in dynamodb:Query.")] = None,
     side: Annotated[str | None, typer.Option(help="Only requests of the controller, or of the hosts.")] = None,
     times: Annotated[int | None, typer.Option(help="Only so many requests.")] = None,
     seconds: Annotated[float | None, typer.Option("--for", help="Take it back after so many seconds.")] = None,

@@ -37,7 +37,7 @@ class Options:
 
     direction: Direction | None = None
     peer: str | None = None  # only packets from and to this host or address
-    action: str | None = None  # only this EC2 action
+    action: str | None = None  # only this EC2 action, or that of another service: "dynamodb:Query", "dynamodb:"
     side: endpoint.Side | None = None  # only requests of the controller, or of the hosts
     times: int | None = None  # only this often
 
@@ -268,8 +268,9 @@ def _unit_stop(names: Names, fault: Fault, _: Options) -> None:
 
 def _api(effect: Callable[[Sequence[str]], Mapping[str, Any]]) -> Callable[[Names, Fault, Options], None]:
     def make(names: Names, fault: Fault, options: Options) -> None:
-        rule: dict[str, Any] = {"service": "ec2" if options.action else "*", **effect(fault.args)}
-        rule |= {"operation": options.action} if options.action else {}
+        service, _colon, operation = (options.action or "*:").rpartition(":")
+        rule: dict[str, Any] = {"service": service or "ec2", **effect(fault.args)}
+        rule |= {"operation": operation} if operation else {}
         rule |= {"times": options.times} if options.times else {}
         for side in [options.side] if options.side else endpoint.SIDES:
             fault.rules[side] = [rule]

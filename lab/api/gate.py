@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What stands before every service of the endpoint: the sender's clock, the sender's credentials, the right to call.
 
-EC2's own permissions are decided later, where the parameters are known; those on secrets by action and name, other
-services' by action only.
+EC2's own permissions are decided later, where the parameters are known; DynamoDB's by action and table, Secrets
+Manager's by action and secret, those of other services by action only.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Gate:
             who = iam.caller(ACCOUNT, scope.group(1), token, ec2=service == "ec2")
             environ["lab.caller"] = who
             if service != "ec2" and who.policies is not None:
-                iam.check(who, f"{service}:{_action(environ)}", [_resource(environ, service)], {}, ec2=False)
+                named = {"dynamodb": _tables, "secretsmanager": _secret}.get(service, lambda _environ: [Resource()])
+                iam.check(who, f"{service}:{_action(environ)}", named(environ), {}, ec2=False)
         except Refused as error:
             return _answer(error, service, environ, start_response)
         return self._app(environ, start_response)
@@ -65,22 +66,28 @@ def _action(environ: dict[str, Any]) -> str:
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     if target:
         return target.rsplit(".", 1)[-1]
-    body = _body(environ)
-    form: dict[str, list[str]] = parse_qs(body.decode("utf-8", "replace"))
+    form: dict[str, list[str]] = parse_qs(_body(environ).decode("utf-8", "replace"))
     return form.get("Action", ["?"])[0]
 
 
-def _resource(environ: dict[str, Any], service: str) -> Resource:
-    """What a call is for. A secret's ARN ends in six characters that nobody chooses."""
-    if service != "secretsmanager":
-        return Resource()
+def _tables(environ: dict[str, Any]) -> list[Resource]:
+    """The table that a call of DynamoDB names; one that names none works on everything."""
+    try:
+        name = json.loads(_body(environ))["TableName"]
+    except (ValueError, KeyError, TypeError):
+        return [Resource()]
+    return [Resource(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")]
+
+
+def _secret(environ: dict[str, Any]) -> list[Resource]:
+    """The secret that a call names. Its ARN ends in six characters that nobody chooses."""
     named = str(json.loads(_body(environ) or b"{}").get("SecretId", ""))
     arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{named}-AbCdEf"
-    return Resource(named if named.startswith("arn:") else arn)
+    return [Resource(named if named.startswith("arn:") else arn)]
 
 
 def _body(environ: dict[str, Any]) -> bytes:
-    """The request's body, which can be read again afterwards."""
+    """The request's body, which is left to be read again."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body

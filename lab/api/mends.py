@@ -12,6 +12,7 @@ import fnmatch
 import functools
 import inspect
 import ipaddress
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,6 +24,7 @@ _RESERVED = 4  # EC2 keeps the first four addresses and the last of every subnet
 
 def apply(status: Callable[[Any, str], str]) -> None:
     """Mend moto. ``status(instance, "instance" | "system")``: what that status check of a running instance says."""
+    from moto.dynamodb.models.table import Table
     from moto.ec2 import models, utils
     from moto.ec2.models import (
         core,
@@ -46,6 +48,7 @@ def apply(status: Callable[[Any, str], str]) -> None:
     _instances(instances.Instance, utils, status)
     _groups(models.EC2Backend, security_groups.SecurityGroupRule)
     _templates(models.EC2Backend, launch_templates.LaunchTemplate)
+    _dynamodb(Table)
 
 
 def arguments(function: Callable[..., Any], *args: Any, **kw: Any) -> dict[str, Any]:
@@ -368,3 +371,19 @@ def _templates(backend: Any, template: Any) -> None:
 
     backend.create_launch_template = create_launch_template
     template.tags = property(lambda self: self.get_tags(), lambda self, value: None)
+
+
+def _dynamodb(table: Any) -> None:
+    """A table has an id, by which one that was removed and made again is another one."""
+    described = table.describe
+
+    @functools.wraps(described)
+    def describe(self: Any, *args: Any, **kw: Any) -> Any:
+        answer = described(self, *args, **kw)
+        if "table_id" not in vars(self):
+            self.table_id = str(uuid.uuid4())
+        for inner in answer.values():
+            inner["TableId"] = self.table_id
+        return answer
+
+    table.describe = describe

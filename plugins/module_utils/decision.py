@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from . import invariants, repair, repair_promises, told
+from . import invariants, lease, repair, repair_promises, told
 from .errors import InvariantViolation
 from .holds import remember, rested
 from .judge import judge
 from .model import Action, Deployment, Evidence, Note, ReadEc2, Repair, RouteKey, Swap, Verdict
 from .moves import Move, wanted
+from .owners import OWNER_SILENCE
 from .places import take_in
 from .state import Flight, Health, State
 from .verdicts import Judgement, Pair, Verdicts
@@ -35,11 +36,16 @@ FLIGHT_SECONDS = 30.0  # for a swap's result, seconds...
 FLIGHT_SECONDS_EACH = 0.25  # ...and for each that is ordered before it: EC2 takes five a second
 WALL_JUMP = 1.0  # seconds by which the clocks may part within a step; more means that the machine was paused
 READ_AGAIN = 2.0  # seconds between two reads for the same reason
+# Where there are several monitors, EC2 is read this often while one of the others may be late with a swap.
+READ_OF_SEVERAL = 0.8  # seconds; EC2 counts reads: six calls each
+READ_IN_DOUBT = 0.3  # ...and when a read shows what this monitor has not done
+LATE_WRITES = "another monitor's late writes"
+LATE = 30.0  # seconds after something has happened, be it that another monitor fell silent or came back
 
 
-def start(deployment: Deployment, now: float, seed: int = 0) -> State:
+def start(deployment: Deployment, now: float, seed: int = 0, monitor: str = "") -> State:
     """The state of a monitor that has just started."""
-    return State(deployment=deployment, started=now, seed=seed, trusted_from=now)
+    return State(deployment=deployment, started=now, seed=seed, monitor=monitor, trusted_from=now)
 
 
 def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Action, ...]]:
@@ -64,6 +70,7 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
         return state, (*notes, *more)
     drill = evidence.ec2 is not None and evidence.ec2.drill is not None
     state = repair.watch(_remember(state, verdicts, now, drill=drill), evidence, now)
+    state = _others(state, evidence, now)
     moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
     ordered = {swap.key for swap in swaps}
@@ -191,8 +198,20 @@ def _in_flight(state: State, swaps: Iterable[Swap], now: float) -> dict[RouteKey
     return flights
 
 
+def _others(state: State, evidence: Evidence, now: float) -> State:
+    """The state with the monitors that have said lately that they can act."""
+    others = frozenset(name for name, age in evidence.store.words.items() if age <= OWNER_SILENCE)
+    return state if others == state.others else replace(state, others=others, others_changed=now)
+
+
+def _late_writes(state: State, now: float) -> bool:
+    """Whether another monitor may still carry out what it decided some time ago."""
+    busy = state.routes.beliefs or state.routes.flights or now - state.others_changed < LATE
+    return lease.needed(state.deployment) and bool(busy)
+
+
 def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[ReadEc2]]:
-    """Reads out of turn: an unknown outcome, and EC2's word on a gateway that has fallen silent."""
+    """Reads out of turn: an unknown outcome, EC2's word on a gateway that has fallen silent, another's late write."""
     reasons = [f"outcome of {doubt.swap.key}" for doubt in state.routes.doubts.values()][:1]
     for name, judgement in state.verdicts.gateways.items():
         silent = judgement.verdict in (Verdict.DOWN, Verdict.UNKNOWN)
@@ -200,6 +219,10 @@ def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[Re
             reasons.append(f"{name} is {judgement.verdict.value}")
     asked = {reason: at for reason, at in state.reads_asked.items() if now - at < READ_AGAIN}
     due = [reason for reason in reasons if reason not in asked]
+    doubtful = any(belief.contrary is not None for belief in state.routes.beliefs.values())
+    every = READ_IN_DOUBT if doubtful else READ_OF_SEVERAL
+    if _late_writes(state, now) and now - asked.get(LATE_WRITES, float("-inf")) > every:
+        due.append(LATE_WRITES)
     if asked == state.reads_asked and not due:
         return state, []
     return replace(state, reads_asked={**asked, **dict.fromkeys(due, now)}), [ReadEc2(reason) for reason in due]

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from . import lease
 from .description_checks import check
 from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
 from .description_timing import timing
 from .errors import DescriptionError
 from .model import REPAIR_POLICIES, Deployment, Gateway, Monitor, Site, Tunnel, Zone
+from .owners import owner_of
 
 __all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
 
@@ -61,7 +63,6 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
-    _check_repair(top, deployment)
     if problems.sentences:
         raise DescriptionError(problems.sentences)
     return deployment
@@ -76,6 +77,12 @@ def remarks(deployment: Deployment) -> tuple[str, ...]:
             found.append(f"Site {site.name} has tunnels to {min(gateways)} only: if that gateway fails, it is cut off.")
     if not deployment.monitors:
         found.append("There is no monitor in vpnha_monitors: nothing will fail over by itself.")
+    for zone in deployment.zones if lease.needed(deployment) else ():
+        if not owner_of(deployment, zone.name):
+            found.append(
+                f"No monitor is in another zone than the home gateway of {zone.name}: its routes have no owner, and "
+                "are moved only by a monitor that has the lease."
+            )
     if len(deployment.gateways) < 2:
         found.append("There is only one gateway: nothing can take over from it.")
     return tuple(found)
@@ -108,15 +115,6 @@ def _repair(top: Section) -> str:
     if policy and policy not in REPAIR_POLICIES:
         top.problem("vpnha_repair", f"{shown(policy)} is unknown; write none, reboot, restart or replace.")
     return policy
-
-
-def _check_repair(top: Section, deployment: Deployment) -> None:
-    if deployment.repair != "none" and len(deployment.monitors) > 1:
-        top.problem(
-            "vpnha_repair",
-            f"{len(deployment.monitors)} monitors would repair without knowing of each other; "
-            "leave one in vpnha_monitors, or write none.",
-        )
 
 
 def _zones(top: Section) -> tuple[Zone, ...]:

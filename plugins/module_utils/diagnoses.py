@@ -429,6 +429,37 @@ _ALL = (
         "It was dropped. This is a bug of the monitor.",
         "Report it with the journal's entry.",
     ),
+    # Several monitors
+    Diagnosis(
+        "lease-store-unreadable",
+        "Lease store cannot be read",
+        "told",
+        "The monitor knows neither lease nor veto: it swaps only the routes that it owns, and repairs nothing.",
+        "Check the monitor's way to DynamoDB, its permissions, and that the deploy playbook has made the table.",
+    ),
+    Diagnosis(
+        "lease-store-unwritable",
+        "Lease store cannot be written",
+        "told",
+        "The others do not hear this monitor and act for it, and it cannot keep the lease.",
+        "Check the monitor's way to DynamoDB and its permissions.",
+    ),
+    Diagnosis("lease-taken", "Lease taken", "none", "The monitor acts for those that fall silent, and may repair.", ""),
+    Diagnosis("lease-lost", "Lease lost", "none", "Another monitor has it, or it could not be renewed in time.", ""),
+    Diagnosis(
+        "monitor-silent",
+        "Another monitor does not say that it can act",
+        "told",
+        "It is down, blind, or cut off from the lease store; whoever has the lease acts for it.",
+        "Look at that monitor: `vpnha status` on its host.",
+    ),
+    Diagnosis(
+        "route-contested",
+        "Another monitor has moved a route back",
+        "told",
+        "The lease store cannot be read, so nobody knows why; the route is left alone until it can be.",
+        "Mend the monitors' way to DynamoDB and to each other's zones.",
+    ),
     # The daemons
     Diagnosis(
         "clock-skewed",

@@ -32,6 +32,7 @@ CREDENTIALS = "credentials"
 THROTTLED = frozenset({"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"})
 # The call may have been applied although it failed.
 UNKNOWN_OUTCOME = frozenset({TIMEOUT, CLOSED, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"})
+UNKNOWN_OUTCOME |= {"InternalServerError"}  # DynamoDB's word for it
 # Worth one more try; an answer of another code would only be given again. The last four are what a clock that is off
 # looks like, see `Clock`: the next try has AWS's time.
 TRANSIENT = THROTTLED | UNKNOWN_OUTCOME | {UNREACHABLE}
@@ -64,17 +65,18 @@ class Clock:
 CLOCK = Clock()  # one per process: it is the host's clock that is off
 
 
-def settings(*, patient: bool = False, pool: int = 32) -> Config:
+def settings(*, patient: bool = False, swift: bool = False, pool: int = 32) -> Config:
     """The botocore configuration of our clients.
 
     ``patient`` is for work that nobody waits for in an emergency (making things, reading an overview): botocore may
-    repeat a call by itself and wait longer. ``pool`` is the number of connections that are kept warm.
+    repeat a call by itself and wait longer. ``swift`` is for calls that are worth nothing a second later. ``pool`` is
+    the number of connections that are kept warm.
     """
     from botocore.config import Config
 
     return Config(
         connect_timeout=5 if patient else 1,
-        read_timeout=30 if patient else 2.5,
+        read_timeout=30 if patient else 1.0 if swift else 2.5,
         retries={"mode": "standard", "total_max_attempts": 5 if patient else 1},
         max_pool_connections=pool,
         tcp_keepalive=True,
@@ -82,7 +84,13 @@ def settings(*, patient: bool = False, pool: int = 32) -> Config:
 
 
 def make_client(
-    service: str = "ec2", *, region: str, endpoint_url: str = "", pool: int = 32, patient: bool = False
+    service: str = "ec2",
+    *,
+    region: str,
+    endpoint_url: str = "",
+    pool: int = 32,
+    patient: bool = False,
+    swift: bool = False,
 ) -> Any:
     """A client of an AWS service with `settings`, credentials as boto3 finds them, thread-safe.
 
@@ -99,7 +107,7 @@ def make_client(
         client = session.client(
             service,
             endpoint_url=endpoint_url or None,
-            config=settings(patient=patient, pool=pool),
+            config=settings(patient=patient, swift=swift, pool=pool),
         )
     except (BotoCoreError, ValueError) as error:
         raise translate("preparing to talk to AWS", error) from error
@@ -133,9 +141,9 @@ def correct_clock(client: Any) -> Any:
     return client
 
 
-def of_module(module: Any, *, patient: bool = False) -> Any:
-    """The EC2 client of an Ansible module (an AnsibleAWSModule: credentials, region, endpoint from its options)."""
-    return correct_clock(module.client("ec2", config=settings(patient=patient)))
+def of_module(module: Any, *, patient: bool = False, service: str = "ec2") -> Any:
+    """The client of an Ansible module (an AnsibleAWSModule: credentials, region, endpoint from its options)."""
+    return correct_clock(module.client(service, config=settings(patient=patient)))
 
 
 def translate(doing: str, error: Exception) -> Ec2Error:

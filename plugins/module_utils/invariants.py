@@ -11,9 +11,12 @@ mistake there is caught here. A swap that breaks one is dropped and told, never 
 from __future__ import annotations
 
 from .errors import InvariantViolation
+from .lease import SECONDS as LEASE_SECONDS
 from .model import Ec2View, Evidence, Swap, Verdict
 from .state import State
 from .verdicts import Judgement
+
+_VETOED = ("gateway-silent", "gateway-stopped", "gateway-impaired")  # silence, which another monitor may disprove
 
 
 def check(state: State, evidence: Evidence, swap: Swap, now: float) -> None:
@@ -28,6 +31,8 @@ def check(state: State, evidence: Evidence, swap: Swap, now: float) -> None:
         raise InvariantViolation(15, f"{swap.key} is no route that EC2 shows in the deployment's tables.")
     _check_calm(state, evidence, now)
     source = _check_ownership(state, evidence, view, swap)
+    _check_permission(state, evidence, swap, view.routes[swap.key].zone, now)
+    _check_veto(state, evidence, swap, source)
     _check_target(state, view, swap, source)
     if swap.voluntary:
         _check_voluntary(state, swap, now)
@@ -67,6 +72,26 @@ def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap
     if max(until) > evidence.wall:
         raise InvariantViolation(14, f"{key} may not be moved to {swap.gateway}: actions are paused.")
     return source
+
+
+def _check_permission(state: State, evidence: Evidence, swap: Swap, zone: str, now: float) -> None:
+    """Only a route set's owner swaps without a lease."""
+    monitors, store = state.deployment.monitors, evidence.store
+    homes = [gateway.zone for gateway in state.deployment.gateways if zone in gateway.home_zones]
+    elsewhere = [monitor.name for monitor in monitors if homes and monitor.zone != homes[0]]
+    if len(monitors) > 1 and state.monitor not in elsewhere[:1]:
+        sent = now - store.lease_age if store.lease_age is not None else float("-inf")
+        if sent < state.trusted_from or now - sent > LEASE_SECONDS - 1.0:
+            raise InvariantViolation(16, f"{swap.key} is not {state.monitor or 'this monitor'}'s, which has no lease.")
+        if not swap.by_lease:
+            raise InvariantViolation(16, f"{swap.key} would be swapped even after the lease has run out.")
+
+
+def _check_veto(state: State, evidence: Evidence, swap: Swap, source: str) -> None:
+    """Nobody leaves for its silence what another monitor finds healthy."""
+    veto, path = evidence.vetoes.get(source), _path(state, swap, source)
+    if not swap.voluntary and path.code in _VETOED and veto is not None and veto <= 2.0:
+        raise InvariantViolation(16, f"Another monitor has called {source} healthy {veto:.1f} s ago.")
 
 
 def _check_target(state: State, view: Ec2View, swap: Swap, source: str) -> None:

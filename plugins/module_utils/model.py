@@ -307,6 +307,16 @@ class GatewayEvidence:
 
 
 @dataclass(frozen=True)
+class StoreView:
+    """What the lease store says, where there are several monitors. Ages are seconds."""
+
+    age: float | None = None  # since before the last read that was answered; None: never read
+    lease_age: float | None = None  # since before the renewal of this monitor's lease was sent; None: it has none
+    holder: str = ""  # of the lease, by the last read; whether it has run out is not known from this
+    words: Mapping[str, float] = field(default_factory=dict)  # other monitor -> since it said that it can act
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the monitor knows at one moment; what ``step`` gets to see."""
 
@@ -320,6 +330,7 @@ class Evidence:
     vetoes: Mapping[str, float] = field(default_factory=dict)  # gateway -> age of another monitor's "healthy", s
     repair_results: tuple[RepairResult, ...] = ()  # of repairs likewise
     clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
+    store: StoreView = field(default_factory=StoreView)
 
 
 # --- What is done ---------------------------------------------------------------------------------------------
@@ -334,6 +345,7 @@ class Swap:
     eni_id: str
     reason: str  # code of a diagnosis
     voluntary: bool = False
+    by_lease: bool = False  # only the lease allows it, so it must not be begun when that runs out
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .holds import held
 from .judge_gateway import NOT_RUNNING, retiring
 from .model import Ec2View, Evidence, RouteKey, Swap, Verdict
+from .owners import acts, contested, owns
 from .places import HOUR, free
 from .state import Group, State
 
@@ -69,7 +70,9 @@ class _Planner:
         self.stuck: list[Stuck] = []
 
     def plan(self, group: Group) -> None:
-        """Plan the group's move, if there is reason for one and a place to go to."""
+        """Plan the group's move, if it is this monitor's, and there is reason for one and a place to go to."""
+        if not acts(self._state, self._evidence, group.zone, self._now):
+            return
         for leave in _reasons(self._state, self._evidence, group, self._now):
             targets = self._voluntary(group, leave) if leave.voluntary else self._emergency(group, leave)
             if leave.voluntary and not targets:
@@ -77,11 +80,20 @@ class _Planner:
             wall = self._evidence.wall
             routes = self._state.routes.groups[group]
             keys = tuple(key for key in routes if movable(self._view, key, group.gateway, wall))
+            keys = self._uncontested(group, leave, keys)
             if keys and targets:
                 self._move(group, leave, targets[0], keys)
             elif keys:
                 self.stuck.append(Stuck(group, leave, "no-healthy-gateway", keys))
             return
+
+    def _uncontested(self, group: Group, leave: Leave, keys: tuple[RouteKey, ...]) -> tuple[RouteKey, ...]:
+        """What nobody else has moved: two monitors that cannot hear each other must not take turns."""
+        lost = tuple(key for key in keys if contested(self._state, self._evidence, key, group.gateway))
+        if not lost:
+            return keys
+        self.stuck.append(Stuck(group, leave, "route-contested", lost))
+        return tuple(key for key in keys if key not in lost)
 
     def _move(self, group: Group, leave: Leave, target: str, keys: tuple[RouteKey, ...]) -> None:
         if leave.voluntary:
@@ -90,8 +102,9 @@ class _Planner:
                 self.stuck.append(Stuck(group, leave, "moves-limited", limited))
             keys = tuple(key for key in keys if key not in limited)
         eni_id = self._state.routes.eni_of(target) or ""
+        leased = not owns(self._state, group.zone)
         swaps = tuple(
-            Swap(key, target, eni_id, leave.code, leave.voluntary)
+            Swap(key, target, eni_id, leave.code, leave.voluntary, leased)
             for key in keys
             if free(self._state.routes, key, self._now)
         )

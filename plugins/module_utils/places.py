@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from . import lease
 from .model import Deployment, Ec2View, Evidence, RouteKey, SwapResult
+from .owners import read_lately
 from .state import Belief, Doubt, Group, Interface, Retry, Routes
 
 _T = TypeVar("_T")
@@ -26,6 +28,9 @@ READS_APART = 2.0  # seconds between the two reads that overrule a belief
 DOUBT_SECONDS = 5.0  # how long a read is waited for before an unknown swap is tried again
 RETRY_LEAST, RETRY_MOST = 1.0, 30.0
 HOUR = 3600.0
+# With several monitors a belief is given up sooner: what a read shows may be the late write of another one.
+READS_APART_OF_SEVERAL = 0.3
+BELIEVED_OF_SEVERAL = 1.2  # seconds after a swap before which none is
 FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
 THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")
 
@@ -39,11 +44,13 @@ def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: flo
         if now >= flight.deadline:
             lost = SwapResult(flight.swap, accepted=None, error="timeout", detail="no result came")
             routes = _take_result(routes, lost, now, seed)
-    view = evidence.ec2
+    view, several = evidence.ec2, lease.needed(deployment)
+    if routes.placed and (not several or read_lately(evidence)):
+        routes = replace(routes, placed={})
     if view is None:
         return routes
     if evidence.ec2_version != routes.version:
-        routes = _take_view(routes, view, evidence, now)
+        routes = _take_view(routes, view, evidence, now, several)
     elif routes.beliefs is before.beliefs:
         return routes
     return _grouped(routes, deployment, view)
@@ -85,6 +92,7 @@ def _accepted(routes: Routes, key: RouteKey, belief: Belief, voluntary_at: float
         doubts=_without(routes.doubts, key),
         retries=_without(routes.retries, key),
         moves=moves,
+        placed={**routes.placed, key: belief.gateway},
     )
 
 
@@ -98,7 +106,7 @@ def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed:
     return Retry(count, now + min(RETRY_MOST, max(RETRY_LEAST, delay)), error)
 
 
-def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) -> Routes:
+def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, several: bool) -> Routes:
     began = now - (evidence.ec2_age or 0.0)
     owners = {instance.eni_id: name for name, instance in view.instances.items() if instance.eni_id}
     gateway_of_eni = {**routes.gateway_of_eni, **owners}
@@ -108,7 +116,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float) ->
         shown = route.eni_id if route is not None else None
         if began >= belief.at and shown not in gateway_of_eni:
             continue  # it led to a gateway before our swap as well: no stale read shows this, a person has done it
-        kept = _weigh(belief, shown, evidence.ec2_version, began, now)
+        kept = (_weigh_of_several if several else _weigh)(belief, shown, evidence.ec2_version, began, now)
         if kept is not None:
             beliefs[key] = kept
     interfaces = {
@@ -168,6 +176,16 @@ def _weigh(belief: Belief, shown: str | None, version: int, began: float, now: f
         first, since, _shown = belief.contrary
         return None if version != first and now - since >= READS_APART else belief
     return replace(belief, contrary=(version, now, shown))
+
+
+def _weigh_of_several(belief: Belief, shown: str | None, version: int, began: float, now: float) -> Belief | None:
+    """The same where other monitors may write: a route that one of them has moved is corrected within two seconds."""
+    kept = _weigh(belief, shown, version, began, now)
+    if kept is None or belief.contrary is None or kept.contrary != belief.contrary or belief.contrary[2] != shown:
+        return kept
+    first, since, _shown = belief.contrary
+    old = now - belief.at >= BELIEVED_OF_SEVERAL and now - since >= READS_APART_OF_SEVERAL
+    return None if old and version != first else kept
 
 
 def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:

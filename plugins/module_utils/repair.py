@@ -19,10 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from . import tags
+from . import lease, tags
 from .judge_gateway import peer_ages, stands_still
 from .model import Ec2View, Evidence, Instance, Note, Repair, RepairMark, RepairResult, RouteKey, Timing, Verdict
 from .moves import gateway_paused, paused
+from .owners import LEAST, lease_left
 from .places import BELIEF_SECONDS
 from .state import RepairFlight, Repairs, RepairStep, State
 from .verdicts import silent
@@ -244,7 +245,7 @@ def plan(state: State, evidence: Evidence, now: float, swapping: bool) -> Plan:
     waiting: dict[str, str] = {}
     lost: dict[str, str] = {}
     chosen: Repair | None = None
-    others = _not_now(state, evidence, view, swapping)
+    others = _not_now(state, evidence, view, now, swapping)
     past = {name: history(state, view, name, evidence.wall, now) for name in due}
     begun = dict(under_way(state, view, evidence.wall, now))
     order = sorted(due, key=lambda name: (name not in begun, past[name].used, name))
@@ -267,7 +268,7 @@ def plan(state: State, evidence: Evidence, now: float, swapping: bool) -> Plan:
     return Plan(chosen, waiting, lost)
 
 
-def _not_now(state: State, evidence: Evidence, view: Ec2View, swapping: bool) -> str:
+def _not_now(state: State, evidence: Evidence, view: Ec2View, now: float, swapping: bool) -> str:
     """Why nothing at all is repaired now; empty if it may be."""
     timing = state.deployment.timing
     if state.verdicts.sites_down:
@@ -282,6 +283,8 @@ def _not_now(state: State, evidence: Evidence, view: Ec2View, swapping: bool) ->
         return "Nothing is repaired while EC2 cannot be read."
     if swapping or state.routes.flights or state.routes.doubts:
         return "Nothing is repaired while routes are being moved."
+    if lease.needed(state.deployment) and lease_left(state, evidence, now) < LEAST:
+        return "Nothing is repaired by this monitor, which does not have the lease."
     return "Another repair has just been ordered." if state.repairs.flight is not None else ""
 
 

@@ -11,6 +11,7 @@ itself.
 from __future__ import annotations
 
 from .errors import InvariantViolation
+from .lease import SECONDS as LEASE_SECONDS
 from .model import Ec2View, Evidence, Repair, Verdict
 from .state import State
 
@@ -31,6 +32,7 @@ def check(state: State, evidence: Evidence, repair: Repair, now: float, swapping
         raise InvariantViolation(15, f"{repair.gateway} is no gateway that EC2 shows.")
     _check_permission(state, evidence, view, repair)
     _check_calm(state, evidence, now)
+    _check_lease(state, evidence, repair, now)
     _check_worth(state, evidence, view, repair)
     _check_budget(state, evidence, view, repair, now)
     _check_patience(state, evidence, view, repair, now)
@@ -59,6 +61,15 @@ def _check_calm(state: State, evidence: Evidence, now: float) -> None:
         raise InvariantViolation(10, "The monitor has not observed for a full window since its start.")
     if verdicts.sites_down:
         raise InvariantViolation(4, f"{min(verdicts.sites_down)} is down through every gateway: that is its own fault.")
+
+
+def _check_lease(state: State, evidence: Evidence, repair: Repair, now: float) -> None:
+    """With several monitors the one that has the lease repairs."""
+    age = evidence.store.lease_age
+    if len(state.deployment.monitors) < 2:
+        return
+    if age is None or now - age < state.trusted_from or age > LEASE_SECONDS - 1.0:
+        raise InvariantViolation(16, f"{repair.gateway} must not be repaired without the lease.")
 
 
 def _check_worth(state: State, evidence: Evidence, view: Ec2View, repair: Repair) -> None:

@@ -96,6 +96,7 @@ class Routes:
     beliefs: Mapping[RouteKey, Belief] = field(default_factory=dict)
     blackholes: Mapping[RouteKey, int] = field(default_factory=dict)  # the first read that said so
     moves: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntary ones of the last hour
+    placed: Mapping[RouteKey, str] = field(default_factory=dict)  # where swaps led since the lease store was read
     groups: Mapping[Group, tuple[RouteKey, ...]] = field(default_factory=dict)  # by zone, site, gateway, fault
     carried: Mapping[str, int] = field(default_factory=dict)  # gateway -> number of routes that lead to it
     foreign: Mapping[RouteKey, str] = field(default_factory=dict)  # a person's -> what they point at
@@ -156,6 +157,7 @@ class State:
     deployment: Deployment
     started: float
     seed: int = 0  # spreads the retries of several monitors
+    monitor: str = ""  # this one's name, where there are several
     trusted_from: float = 0.0  # what was seen before proves nothing
     wall_offset: float | None = None  # wall clock less monotonic clock
     verdicts: Verdicts = field(default_factory=Verdicts)
@@ -167,3 +169,5 @@ class State:
     told: Mapping[Subject, Told] = field(default_factory=dict)
     untold: Mapping[Subject, float] = field(default_factory=dict)  # seen since, not told yet
     reads_asked: Mapping[str, float] = field(default_factory=dict)  # reason -> when
+    others: frozenset[str] = frozenset()  # monitors that have said lately that they can act...
+    others_changed: float = float("-inf")  # ...and when these were last others

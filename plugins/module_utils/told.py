@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 
+from . import lease
 from .holds import hold_down
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
 from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
@@ -17,6 +18,7 @@ from .repair import under_way
 from .state import State, Subject, Told
 
 PATH_DELAY = 0.3  # seconds that a tunnel's trouble must last: several gateways losing one site are one matter
+MONITOR_DELAY = 15.0  # seconds in which a monitor restarts and looks about
 REPAIR_DELAY = 2.0  # seconds in which it is known whether a step was begun at all
 LINGER = 3.0  # seconds that a matter must be gone before it counts as over
 ROUTES_NAMED = 20  # in a note's evidence
@@ -93,6 +95,7 @@ def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float
         found.update(_pause_matters(state, evidence.ec2, evidence.wall))
         found.update(_repair_matters(state, evidence.ec2, evidence.wall, now))
     found.update(_ec2_matters(state, evidence, now))
+    found.update(_monitor_matters(state, evidence, now))
     return found
 
 
@@ -197,6 +200,21 @@ def _ec2_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple
         if hold > 2 * timing.hold_down:
             text = f"{gateway} keeps failing for {site}; routes go back to it after {hold:g} healthy seconds."
             yield ("flapping", f"{gateway}/{site}"), Matter(text)
+
+
+def _monitor_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple[Subject, Matter]]:
+    """With several monitors: that they cannot agree, and that one of them is missing."""
+    if not lease.needed(state.deployment):
+        return
+    age = now - state.started if evidence.store.age is None else evidence.store.age
+    if age > lease.SECONDS:
+        text = "The lease store cannot be read: this monitor swaps only the routes that it owns, and repairs nothing."
+        yield ("lease-store-unreadable", ""), Matter(text)
+        return  # nobody can be heard then
+    for monitor in state.deployment.monitors:
+        if monitor.name != state.monitor and monitor.name not in state.others:
+            text = f"The monitor {monitor.name} does not say that it can act."
+            yield ("monitor-silent", monitor.name), Matter(text, MONITOR_DELAY)
 
 
 def result_notes(results: Iterable[SwapResult]) -> list[Note]:

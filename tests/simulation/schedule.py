@@ -22,6 +22,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Swap,
     SwapResult,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from tests.unit.plugins.module_utils.scenario import deployment
 
 from .actuating import Actuator
@@ -90,7 +91,10 @@ class Monitor:
         self.repair_results.clear()
         self._reading = False
         self._asked = False
-        self.state = decision.start(self.world.plan, now, seed=self.life)
+        self.state = self._start(now)
+
+    def _start(self, now: float) -> State:
+        return decision.start(self.world.plan, now, seed=self.life)
 
     def start_again(self) -> None:
         """A fresh process, which knows nothing."""
@@ -152,19 +156,7 @@ class Monitor:
             self._read()
         results, self.results = tuple(self.results), []
         repaired, self.repair_results = tuple(self.repair_results), []
-        seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
-        self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
-        evidence = Evidence(
-            seen,
-            self.view,
-            now - self.view_began if self.view else None,
-            self.version,
-            self.lag,
-            world.wall,
-            results,
-            repair_results=repaired,
-            clock_skew=-world.skew,
-        )
+        evidence = self._evidence(results, repaired)
         self.lag = 0.0
         self.oracle.on_results(results, now)
         self.state, actions = decision.step(self.state, evidence, now)
@@ -183,6 +175,22 @@ class Monitor:
             elif isinstance(action, ReadEc2):
                 self._asked = True
         self.oracle.on_step(self.since)
+
+    def _evidence(self, results: tuple[SwapResult, ...], repaired: tuple[RepairResult, ...]) -> Evidence:
+        world = self.world
+        seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
+        self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
+        return Evidence(
+            seen,
+            self.view,
+            world.now - self.view_began if self.view else None,
+            self.version,
+            self.lag,
+            world.wall,
+            results,
+            repair_results=repaired,
+            clock_skew=-world.skew,
+        )
 
     def _trace(self, action: object) -> None:
         if isinstance(action, Note):

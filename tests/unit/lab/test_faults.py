@@ -161,6 +161,18 @@ def test_api_faults_add_up_on_both_sides_and_go_one_by_one(names: Names, lab: La
     assert lab.rules == {"controller": [], "hosts": [bad]}
 
 
+@pytest.mark.parametrize(
+    ("action", "rule"),
+    [
+        ("dynamodb:Query", {"service": "dynamodb", "operation": "Query"}),
+        ("dynamodb:", {"service": "dynamodb"}),
+    ],
+)
+def test_an_action_may_be_that_of_another_service(names: Names, lab: Lab, action: str, rule: dict[str, str]) -> None:
+    faults.add(names, "api-reset", [], Options(action=action, side="hosts"))
+    assert lab.rules["hosts"] == [{"reset": True, **rule}]
+
+
 def test_a_setting_goes_back_to_what_it_was(names: Names, lab: Lab) -> None:
     fault = faults.add(names, "setting", ["route_propagation", "1.5"], Options())
     assert lab.settings["route_propagation"] == 1.5

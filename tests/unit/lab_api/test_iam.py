@@ -111,6 +111,21 @@ def test_other_services_ask_for_permission_too(client: Any, role: Any, refused: 
     assert "assumed-role" in client("sts", role).get_caller_identity()["Arn"]
 
 
+def test_a_role_reaches_the_tables_of_dynamodb_that_it_may(client: Any, role: Any, vpc: Any, refused: Any) -> None:
+    keys = {"KeySchema": [{"AttributeName": "item", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"}
+    keys["AttributeDefinitions"] = [{"AttributeName": "item", "AttributeType": "S"}]
+    names = [f"{vpc.id}-{suffix}" for suffix in ("monitors", "others")]
+    for name in names:
+        client("dynamodb").create_table(TableName=name, **keys)
+    statement = allow("dynamodb:PutItem", f"arn:aws:dynamodb:eu-central-1:*:table/{names[0]}")
+    client("iam").put_role_policy(RoleName=f"role-{vpc.id}", PolicyName="put", PolicyDocument=policy(statement))
+    dynamodb, item = client("dynamodb", role), {"item": {"S": "x"}}
+    dynamodb.put_item(TableName=names[0], Item=item)
+    assert refused(dynamodb.put_item, TableName=names[1], Item=item) == "AccessDenied"
+    assert refused(dynamodb.delete_table, TableName=names[0]) == "AccessDenied"
+    assert refused(dynamodb.list_tables) == "AccessDenied"
+
+
 @pytest.mark.parametrize("change", [{"AccessKeyId": "AKIA0123456789ABCDEF"}, {"SessionToken": "wrong"}])
 def test_unknown_credentials_are_refused(client: Any, role: Any, refused: Any, change: dict[str, str]) -> None:
     assert refused(client("ec2", {**role, **change}).describe_vpcs) == "AuthFailure"

@@ -324,3 +324,21 @@ def test_a_launch_template_keeps_its_own_tags_to_itself(vpc: Any) -> None:
     assert versions[0]["LaunchTemplateData"] == {"ImageId": "ami-vpnha0base"}
     template = vpc.ec2.describe_launch_templates(LaunchTemplateNames=[vpc.id])["LaunchTemplates"][0]
     assert template["Tags"] == [{"Key": "a", "Value": "b"}]
+
+
+def test_a_table_of_dynamodb_has_an_id_and_another_one_when_it_is_made_again(client: Any, vpc: Any) -> None:
+    dynamodb, name = client("dynamodb"), f"{vpc.id}-monitors"
+
+    def make() -> str:
+        made = dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "item", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "item", "AttributeType": "S"}],
+        )
+        assert dynamodb.describe_table(TableName=name)["Table"]["TableId"] == made["TableDescription"]["TableId"]
+        return str(made["TableDescription"]["TableId"])
+
+    first = make()
+    dynamodb.delete_table(TableName=name)
+    assert make() != first

@@ -20,7 +20,7 @@ GATEWAY = Resource(f"{ARN}:instance/i-1", {"vpnha:deployment": "prod", "vpnha:ro
 INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "prod"})
 
 
-def policy(repair: str) -> str:
+def policy(repair: str, monitors: int = 1) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     variables = {
@@ -28,6 +28,7 @@ def policy(repair: str) -> str:
         "vpnha_region": "eu-central-1",
         "vpnha_deployment": "prod",
         "vpnha_repair": repair,
+        "vpnha_checked": {"monitors": [{}] * monitors},
         "__vpnha_network_vpc_id": "vpc-1",
     }
     return environment.from_string(TEMPLATE.read_text()).render(variables)
@@ -58,3 +59,21 @@ def test_the_tag_of_repairs_may_be_written_where_there_are_repairs(repair: str, 
     may = allowed([policy(repair)], "ec2:CreateTags", INTERFACE, {"aws:tagkeys": (key,)})
     assert may is (key == "vpnha:pin" or (key == "vpnha:repair" and repair != "none"))
     assert not allowed([policy(repair)], "ec2:TerminateInstances", GATEWAY, {})
+
+
+@pytest.mark.parametrize("repair", ["none", "restart"])
+@pytest.mark.parametrize("monitors", [1, 2, 3])
+def test_the_lease_store_is_for_several_monitors_only(repair: str, monitors: int) -> None:
+    written = policy(repair, monitors)
+    assert json.loads(written)["Version"] == "2012-10-17"
+    arn = "arn:aws:dynamodb:eu-central-1:123456789012:table"
+    for action in ("Query", "PutItem", "DeleteItem", "DeleteTable", "CreateTable", "UpdateTable"):
+        may = allowed([written], f"dynamodb:{action}", Resource(f"{arn}/prod-monitors"), {})
+        assert may is (monitors > 1 and action.endswith(("Query", "Item")))
+        assert not allowed([written], f"dynamodb:{action}", Resource(f"{arn}/test-monitors"), {})
+
+
+def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:
+    for deployment, may in (("prod", True), ("test", False)):
+        table = Resource(f"{ARN}:route-table/rtb-1", {"vpnha:deployment": deployment})
+        assert allowed([policy("none", 2)], "ec2:ReplaceRoute", table, {}) is may

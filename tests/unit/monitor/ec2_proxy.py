@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A proxy before moto that delays or refuses EC2's actions, and counts them."""
+"""A proxy before moto that delays or refuses AWS's actions, and counts them."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import threading
 import time
 import urllib.parse
@@ -37,11 +38,15 @@ class Ec2Proxy:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                action = urllib.parse.parse_qs(body.decode())["Action"][0]
+                target = self.headers.get("X-Amz-Target", "")  # DynamoDB's way to name it
+                action = target.rpartition(".")[2] or urllib.parse.parse_qs(body.decode())["Action"][0]
                 proxy.begun[action] += 1
                 time.sleep(proxy.delays.get(action, 0.0))
                 code = proxy._refusal(action)
-                if code:
+                kind = self.headers.get("Content-Type", "")
+                if code and target:
+                    status, answer = 503, json.dumps({"__type": code, "message": "as wanted"}).encode()
+                elif code:
                     status, answer = 503, _ERROR.format(code=code).encode()
                 else:
                     upstream = http.client.HTTPConnection("127.0.0.1", moto_port)
@@ -53,7 +58,7 @@ class Ec2Proxy:
                 time.sleep(proxy.answers_late.get(action, 0.0))
                 with contextlib.suppress(OSError):  # whoever asked may have been killed meanwhile
                     self.send_response(status)
-                    self.send_header("Content-Type", "text/xml")
+                    self.send_header("Content-Type", kind if target else "text/xml")
                     self.send_header("Content-Length", str(len(answer)))
                     self.end_headers()
                     self.wfile.write(answer)

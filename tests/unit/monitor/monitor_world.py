@@ -29,6 +29,7 @@ import yaml
 from ec2_proxy import Ec2Proxy
 from moto.server import ThreadedMotoServer
 
+from ansible_collections.vpnha.aws.plugins.module_utils import lease_table
 from ansible_collections.vpnha.aws.plugins.module_utils.description import to_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
@@ -216,13 +217,15 @@ class World:
         self.journal = directory / "journal.sqlite"
         self.log = directory / "monitor.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.second: subprocess.Popen[bytes] | None = None  # of two monitors
         self.configure()
         self.zone_a, self.zone_b = (zone.name for zone in self.deployment.zones)
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        for process in (self.process, self.second):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
         for agent in self.agents.values():
             agent.stop()
         self.proxy.close()
@@ -338,6 +341,35 @@ class World:
             )
         return self.process
 
+    def start_second(self) -> subprocess.Popen[bytes]:
+        """Another monitor, on port 9785 and with a journal of its own; `several` must have been called."""
+        config = self.directory / "mon-b.yml"
+        value = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        value |= {"monitor": "mon-b", "listen": "127.0.0.1:9785", "journal": str(self.directory / "mon-b.sqlite")}
+        config.write_text(yaml.safe_dump(value), encoding="utf-8")
+        env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        env["PYTHONPATH"] = os.pathsep.join(sys.path)
+        with self.log.open("ab") as out:
+            self.second = subprocess.Popen(
+                [sys.executable, "-m", "vpnha_monitor", "--config", str(config)], env=env, stdout=out, stderr=out
+            )
+        return self.second
+
+    def several(self) -> None:
+        """From now on there are two monitors, one in each zone, and their lease store."""
+        zones = [zone.name for zone in self.deployment.zones]
+        monitors = (Monitor("mon-a", zones[0], "10.20.0.20"), Monitor("mon-b", zones[1], "10.20.1.20"))
+        self.deployment = replace(self.deployment, monitors=monitors)
+        self.configure()
+        dynamodb = boto3.client(
+            "dynamodb",
+            region_name=REGION,
+            endpoint_url="http://127.0.0.1:4566",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        lease_table.make(dynamodb, self.deployment.name, check=False)
+
     def traffic(self, zone: str, gateway: str) -> None:
         """From now on a zone's packets go through that gateway."""
         for agent in self.agents.values():
@@ -358,24 +390,25 @@ class World:
             command += ["--config", str(self.config)]
         return subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
-    def status(self) -> dict[str, Any] | None:
+    def status(self, port: int = 9784) -> dict[str, Any] | None:
         """/status; None while it does not answer."""
-        found = self.get("/status")
+        found = self.get("/status", port)
         return None if found is None else json.loads(found[1])
 
-    def get(self, path: str) -> tuple[int, str] | None:
+    def get(self, path: str, port: int = 9784) -> tuple[int, str] | None:
         """A page's code and text; None while nobody listens."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:9784{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except (OSError, ValueError):
             return None
 
-    def events(self, *codes: str) -> list[journal.Event]:
+    def events(self, *codes: str, second: bool = False) -> list[journal.Event]:
         """What the journal has, of these codes."""
-        found = journal.read(self.journal) if self.journal.exists() else []
+        path = self.directory / "mon-b.sqlite" if second else self.journal
+        found = journal.read(path) if path.exists() else []
         return [event for event in found if not codes or event.code in codes]
 
     def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:

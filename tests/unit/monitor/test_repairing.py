@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairMark
 from vpnha_monitor.repairing import carry_out
 
@@ -131,4 +132,22 @@ def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
         assert bucket.acquire()
     result = carry_out(client, START, bucket, lambda: False)
     assert (result.marked, result.accepted, result.error) == (False, False, "RequestLimitExceeded")
+    assert client.calls == []
+
+
+def test_16_a_repair_that_another_monitor_has_claimed_is_not_begun() -> None:
+    client = Ec2()
+    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lambda: False)
+    assert (result.marked, result.accepted, result.error) == (False, False, "claimed")
+    assert client.calls == []
+    assert carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lambda: True).accepted
+
+
+def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
+    def lost() -> bool:
+        raise Ec2Error("claiming", "timeout", "no answer", applied=None)
+
+    client = Ec2()
+    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lost)
+    assert (result.marked, result.accepted, result.error) == (False, False, "timeout")
     assert client.calls == []

@@ -223,3 +223,29 @@ def test_notifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET")
     assert Notifier().watchdog_interval is None
     Notifier().send("READY=1")
+
+
+# --- actuator -------------------------------------------------------------------------------------------------
+
+
+def test_no_swap_is_begun_after_its_deadline() -> None:
+    """A monitor that stood still between its decision and its call has none left."""
+    calls: list[dict[str, object]] = []
+    done: list[SwapResult] = []
+
+    class Client:
+        def replace_route(self, **arguments: object) -> None:
+            calls.append(arguments)
+
+        def describe_route_tables(self, **_arguments: object) -> dict[str, list[object]]:
+            return {"RouteTables": []}
+
+    actuator = Actuator(Client, done.extend, lambda result: None)
+    swap = Swap(ROUTE, "gw-b", "eni-b", "gateway-silent", by_lease=True)
+    actuator.swap([swap], time.monotonic() - 0.001)
+    until(lambda: done)
+    assert calls == [] and (done[0].accepted, done[0].error) == (False, "deadline")
+    actuator.swap([swap], time.monotonic() + 60)
+    until(lambda: len(done) == 2)
+    assert len(calls) == 1
+    assert actuator.stop(5.0)

@@ -60,14 +60,14 @@ class Actuator:
         self._repairs = ThreadPoolExecutor(1, thread_name_prefix="repair")  # beside the swaps, never before them
         self._open: set[Future[None]] = set()
 
-    def swap(self, swaps: Sequence[Swap]) -> None:
-        """Begin swaps; returns at once."""
+    def swap(self, swaps: Sequence[Swap], deadline: float | None = None) -> None:
+        """Begin swaps; returns at once. No call is begun after the deadline, a monotonic time."""
         for start in range(0, len(swaps), _BATCH):
-            self._keep(self._rounds.submit(self._round, tuple(swaps[start : start + _BATCH])))
+            self._keep(self._rounds.submit(self._round, tuple(swaps[start : start + _BATCH]), deadline))
 
-    def repair(self, one: Repair) -> None:
-        """Begin a repair; returns at once."""
-        self._keep(self._repairs.submit(self._repair, one))
+    def repair(self, one: Repair, claim: Callable[[], bool] | None = None) -> None:
+        """Begin a repair; returns at once. ``claim`` must allow it right before."""
+        self._keep(self._repairs.submit(self._repair, one, claim))
 
     def warm(self, table_id: str | None) -> None:
         """Open connections for swaps, or show those that are open that they are wanted; returns at once.
@@ -96,10 +96,10 @@ class Actuator:
         self._open.add(future)
         future.add_done_callback(self._open.discard)
 
-    def _repair(self, one: Repair) -> None:
+    def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
         began = time.monotonic()
         try:
-            result = repairing.carry_out(self._client(), one, self._bucket, self._stopped.is_set)
+            result = repairing.carry_out(self._client(), one, self._bucket, self._stopped.is_set, claim=claim)
         except Exception as error:  # as for swaps: it has an end
             code = getattr(error, "code", type(error).__name__)
             result = RepairResult(one, None, None, str(code), str(error))
@@ -111,12 +111,11 @@ class Actuator:
         except Exception:  # the reader meets the same trouble, and tells
             return
 
-    def _round(self, swaps: Sequence[Swap]) -> None:
+    def _round(self, swaps: Sequence[Swap], deadline: float | None) -> None:
         began = time.monotonic()
+        until = began + _ROUND_SECONDS if deadline is None else min(deadline, began + _ROUND_SECONDS)
         try:
-            results = routes.swap_all(
-                self._client(), swaps, bucket=self._bucket, pool=self._calls, deadline=began + _ROUND_SECONDS
-            )
+            results = routes.swap_all(self._client(), swaps, bucket=self._bucket, pool=self._calls, deadline=until)
         except Exception as error:  # each swap has an end, else the engine would wait for it for ever
             spent = (time.monotonic() - began) * 1000
             code = getattr(error, "code", type(error).__name__)

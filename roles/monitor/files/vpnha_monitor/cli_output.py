@@ -104,6 +104,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"Pinned{by}: {pin['table']} to {pin['gateway']} until {_when(pin['until'])}")
     for pause in found["pauses"]:
         out.print(f"Paused: {pause['name'] or 'the deployment'} until {_when(pause['until'])}")
+    _monitors(out, found)
     for each in found["repairs"]:
         last = "" if each["last"] is None else f" (last: {each['rung']}, {_when(each['last'])})"
         said = "under way" if each["under_way"] else "a person's work now" if each["needs_person"] else "none under way"
@@ -115,6 +116,22 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"The configuration that was read last is not in force: {found['config']['error']}")
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
+
+
+def _monitors(out: Console, found: Mapping[str, Any]) -> None:
+    """Who has the lease and who is there, where there are several monitors."""
+    if found["lease"] is None:
+        return
+    holder = found["lease"]["holder"] or "nobody"
+    left = f", for {found['lease']['left']:.1f} s more" if holder == found["monitor"] else ""
+    out.print(f"Lease: {holder} has it{left}")
+    for each in found["monitors"]:
+        if each["name"] != found["monitor"]:
+            age = each["able_age"]
+            said = "has not said that it can act" if age is None else f"said {age:.1f} s ago that it can act"
+            out.print(f"Monitor {each['name']} in {each['zone']} {said}")
+    if found["lease"]["error"]:
+        out.print(Text(found["lease"]["error"], style="red"))
 
 
 def events(found: Sequence[Event]) -> None:

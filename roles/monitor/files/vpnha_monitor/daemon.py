@@ -38,6 +38,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.told import result_notes
 
 from . import config, log, status
 from .actuator import Actuator
+from .agreement import Agreement
 from .carrying import Carrying
 from .clock import Lateness, boottime, monotonic
 from .house import House
@@ -89,6 +90,7 @@ class Monitor:
         self.carrying = Carrying()
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
+        self.agreement = Agreement(self)
         self.house = House(self, lines)
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
@@ -125,6 +127,7 @@ class Monitor:
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self.journal.start()
         self.reader.start()
+        self.agreement.suit()
         server.start()
         self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
         gc.collect()
@@ -137,7 +140,7 @@ class Monitor:
         return 0
 
     async def _stop(self) -> None:
-        """Finish the calls in flight, change nothing else."""
+        """Finish the calls in flight, change nothing else, release the lease."""
         self._stopping = True
         self.notifier.send("STOPPING=1")
         self.note(Note("daemon-stopping", self.config.monitor, f"Monitor {self.config.monitor} stops."))
@@ -146,6 +149,7 @@ class Monitor:
         await asyncio.sleep(0)  # results that came last are in the loop's queue
         if not ended:
             log.line("Some calls to EC2 had not ended when the monitor had to.")
+        await asyncio.to_thread(self.agreement.stop)
         self._reads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.journal.close)
         self.observer.close()
@@ -176,24 +180,26 @@ class Monitor:
         self.observer.send(now)
 
     def _step(self, now: float) -> None:
-        before = self.mind.summary()
+        before, seen = self.mind.summary(), self.agreement.see(now)
         try:
-            actions = self.mind.step(self.observer.evidence(now), self.lateness.take(), now)
+            actions = self.mind.step(self.observer.evidence(now), self.lateness.take(), now, seen.store, seen.vetoes)
         except InvariantViolation as violation:
             self.counters.errors.labels("invariant").inc()
             self.note(Note("invariant-violated", str(violation.number), str(violation)), before)
             return
         if actions:
-            self._act(actions, before)
+            self._act(actions, before, now)
+        self.agreement.decided(now)
         self.carrying.saw({name: seen.report for name, seen in self.mind.evidence.gateways.items() if seen.report}, now)
         for note in self.carrying.judge(now):
             self.note(note)
 
-    def _act(self, actions: Sequence[Action], before: Mapping[str, object]) -> None:
+    def _act(self, actions: Sequence[Action], before: Mapping[str, object], now: float) -> None:
         swaps = [action for action in actions if isinstance(action, Swap)]
         if swaps:  # before anything is recorded
             self.swaps_in_flight += len(swaps)
-            self.actuator.swap(swaps)
+            for batch, deadline in self.agreement.batches(swaps, now):
+                self.actuator.swap(batch, deadline)
         for action in actions:
             if isinstance(action, Note):
                 self.note(action, before)
@@ -213,7 +219,7 @@ class Monitor:
             )
 
     def _repair(self, one: Repair, before: Mapping[str, object]) -> None:
-        self.actuator.repair(one)
+        self.actuator.repair(one, self.agreement.claim(one.gateway))
         seen = seen_of(self.mind.evidence, one.gateway)
         facts = {"rung": one.rung, "instance": one.instance_id, "reason": one.reason, "new": one.mark is not None}
         text = f"The instance of {one.gateway} is to be brought back: {one.rung}."
@@ -307,6 +313,10 @@ class Monitor:
         self.reader.request()
         self._step_now()
 
+    def news(self) -> None:
+        """Another monitor has said something new; for threads."""
+        self._from_thread(self._step_now)
+
     def _step_now(self) -> None:
         """A step out of turn, on news."""
         if self._stopping:
@@ -378,6 +388,7 @@ class Monitor:
             self._client = None
         self.config = fresh
         self.mind.reload(fresh.deployment)
+        self.agreement.suit()
         self.reader.interval = fresh.deployment.timing.ec2_interval
         self.reader.request()
         if resolved:

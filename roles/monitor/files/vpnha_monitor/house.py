@@ -63,6 +63,7 @@ class House:
         self._clock()
         self._ping()
         self._renewal(now)
+        self._monitor.agreement.keep(now)
         if now >= self._warm_due:
             self._warm_due = now + _WARM_EVERY
             self.warm()
@@ -76,7 +77,7 @@ class House:
 
     def daemon(self) -> status.Daemon:
         """The monitor's own part of the status."""
-        monitor = self._monitor
+        monitor, store = self._monitor, self._monitor.agreement.store
         return status.Daemon(
             monitor=monitor.config.monitor,
             started_wall=monitor.started_wall,
@@ -94,6 +95,8 @@ class House:
             events=tuple(event.to_dict() for event in monitor.recorder.recent),
             ec2_error=monitor.ec2_error,
             clock_skew=ec2.CLOCK.skew,
+            store_error=store.read_error or store.write_error if store else "",
+            store_errors=store.errors if store else 0,
             config_checksum=monitor.config_checksum,
             config_error=monitor.config_error,
             rtt={name: watch.asker.rtt for name, watch in monitor.observer.watches.items()},

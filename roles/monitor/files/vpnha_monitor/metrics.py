@@ -94,6 +94,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
         under_way.add_metric([each["gateway"]], float(each["under_way"]))
         steps.add_metric([each["gateway"]], each["steps"])
     yield from (under_way, steps)
+    yield from _agreement(status)
     if status["ec2"]["age"] is not None:
         yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
     yield _single("vpnha_clock_skew_seconds", "AWS's clock minus this host's, if it matters.", status["clock_skew"])
@@ -101,6 +102,25 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_journal_failing", "1 while it cannot be written.", float(status["journal"]["failing"]))
     yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
     yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _agreement(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of the lease and the other monitors; nothing for a single one."""
+    held = status["lease"]
+    if held is None:
+        return
+    mine = float(held["left"] > 0.0)
+    yield _single("vpnha_lease_held", "1 while this monitor has the lease.", mine)
+    yield _single("vpnha_lease_store_errors", "Calls to the lease store that failed, since the start.", held["errors"])
+    if held["store_age"] is not None:
+        yield _single("vpnha_lease_store_age_seconds", "Since the lease store was read.", held["store_age"])
+    age = GaugeMetricFamily(
+        "vpnha_monitor_able_age_seconds", "Since another monitor said that it can act.", labels=["monitor"]
+    )
+    for each in status["monitors"]:
+        if each["name"] != status["monitor"] and each["able_age"] is not None:
+            age.add_metric([each["name"]], each["able_age"])
+    yield age
 
 
 def _verdict(family: GaugeMetricFamily, labels: list[str], verdict: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
@@ -19,6 +19,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Evidence,
     GatewayEvidence,
     RepairResult,
+    StoreView,
     SwapResult,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
@@ -49,7 +50,14 @@ class Mind:
         self.view, self.view_began = view, began
         self.view_version += 1
 
-    def step(self, gateways: dict[str, GatewayEvidence], lag: float, now: float) -> Sequence[Action]:
+    def step(
+        self,
+        gateways: dict[str, GatewayEvidence],
+        lag: float,
+        now: float,
+        store: StoreView | None = None,
+        vetoes: Mapping[str, float] | None = None,
+    ) -> Sequence[Action]:
         """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh."""
         self.evidence = Evidence(
             gateways=gateways,
@@ -61,6 +69,8 @@ class Mind:
             results=tuple(self.results),
             repair_results=tuple(self.repair_results),
             clock_skew=ec2.CLOCK.skew,
+            store=store or StoreView(),
+            vetoes=vetoes or {},
         )
         self.results.clear()
         self.repair_results.clear()
@@ -81,7 +91,7 @@ class Mind:
 
     def _fresh(self, now: float) -> State:
         # The seed only spreads the retries of several monitors, so their names are random enough.
-        return start(self.deployment, now, zlib.crc32(self.monitor.encode()))
+        return start(self.deployment, now, zlib.crc32(self.monitor.encode()), self.monitor)
 
     def summary(self) -> dict[str, str]:
         """The state that a decision comes from, as logs show it."""

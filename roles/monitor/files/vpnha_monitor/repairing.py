@@ -23,9 +23,12 @@ def carry_out(
     bucket: ec2.TokenBucket,
     stopped: Callable[[], bool],
     *,
+    claim: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> RepairResult:
     """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
+
+    Where there are several monitors, ``claim`` is asked first: False says that another one repairs.
 
     A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
     VpnhaError where botocore cannot make the call.
@@ -33,6 +36,12 @@ def carry_out(
     if not bucket.acquire(clock() + _TOKEN_SECONDS):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
     marked: bool | None = one.mark is None
+    if claim is not None:
+        try:
+            if not claim():
+                return RepairResult(one, marked, False, "claimed", "Another monitor has the lease, or repairs.")
+        except Ec2Error as error:
+            return RepairResult(one, marked, False, error.code, str(error))
     if one.mark is not None:
         try:
             marks.set_tag(client, [one.eni_id], tags.REPAIR, tags.format_repair(one.mark))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ansible_collections.vpnha.aws.plugins.module_utils import lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Ec2View,
@@ -45,6 +46,8 @@ class Daemon:
     events: Sequence[Mapping[str, Any]] = ()
     ec2_error: str = ""
     clock_skew: float = 0.0
+    store_error: str = ""
+    store_errors: int = 0
     config_checksum: str = ""  # of the file that was read last, also if it was refused
     config_error: str = ""  # why it was refused
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
@@ -89,6 +92,8 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "pins": _pins(view, evidence.wall),
         "pauses": pauses(view, evidence.wall),
         "drill": view.drill if view else None,
+        "lease": _lease(state, evidence, daemon, now),
+        "monitors": _monitors(state, evidence),
         "repair": deployment.repair,
         "repairs": _repairs(state, view, evidence.wall, now),
         "ec2": {"age": _rounded(evidence.ec2_age), "error": daemon.ec2_error},
@@ -283,6 +288,34 @@ def _repairs(state: State, view: Ec2View | None, wall: float, now: float) -> lis
     return found
 
 
+def _lease(state: State, evidence: Evidence, daemon: Daemon, now: float) -> dict[str, Any] | None:
+    """Who has the lease; None for a single monitor, which needs none."""
+    if not lease.needed(state.deployment):
+        return None
+    return {
+        "holder": evidence.store.holder,
+        "left": _rounded(max(0.0, owners.lease_left(state, evidence, now))),  # of this monitor's
+        "store_age": _rounded(evidence.store.age),
+        "error": daemon.store_error,
+        "errors": daemon.store_errors,
+    }
+
+
+def _monitors(state: State, evidence: Evidence) -> list[dict[str, Any]]:
+    """The monitors, whose routes they own, and how long ago the others have said that they can act."""
+    zones = {zone.name: owners.owner_of(state.deployment, zone.name) for zone in state.deployment.zones}
+    several = lease.needed(state.deployment)
+    return [
+        {
+            "name": monitor.name,
+            "zone": monitor.zone,
+            "owns": [zone for zone, owner in zones.items() if not several or owner == monitor.name],
+            "able_age": 0.0 if monitor.name == state.monitor else _rounded(evidence.store.words.get(monitor.name)),
+        }
+        for monitor in state.deployment.monitors
+    ]
+
+
 def _reasons(deployment: Deployment, evidence: Evidence, verdicts: Verdicts) -> list[str]:
     """Why the monitor could not do its work now, one sentence each; empty when it could."""
     reasons = []
@@ -291,6 +324,8 @@ def _reasons(deployment: Deployment, evidence: Evidence, verdicts: Verdicts) -> 
         reasons.append("EC2 has not been read since the start.")
     elif evidence.ec2_age > limit:
         reasons.append(f"EC2 was last read {evidence.ec2_age:.0f} s ago.")
+    if lease.needed(deployment) and (evidence.store.age is None or evidence.store.age > limit):
+        reasons.append("The lease store cannot be read.")
     if verdicts.isolated:
         reasons.append("No gateway answers the monitor.")
     return reasons

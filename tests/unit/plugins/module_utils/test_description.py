@@ -103,12 +103,15 @@ def test_it_survives_the_way_through_a_configuration_file_without_secrets() -> N
     assert description.from_dict(json.loads(text)) == deployment
 
 
-def test_two_monitors_do_not_repair() -> None:
+def test_two_monitors_in_one_zone_are_remarked() -> None:
     second = {"name": "mon-b", "zone": "eu-central-1b", "address": "10.20.1.21"}
-    variables = {**good(), "vpnha_monitors": [*good()["vpnha_monitors"], second]}
-    assert len(description.parse(variables).monitors) == 2
-    with pytest.raises(DescriptionError, match="vpnha_repair: 2 monitors would repair without knowing of each other"):
-        description.parse({**variables, "vpnha_repair": "reboot"})
+    variables = {**good(), "vpnha_repair": "reboot", "vpnha_monitors": [*good()["vpnha_monitors"], second]}
+    together = description.parse(variables)
+    assert (len(together.monitors), together.repair) == (2, "reboot")
+    (remark,) = description.remarks(together)
+    assert remark.startswith("No monitor is in another zone than the home gateway of eu-central-1b: its routes have no")
+    second |= {"zone": "eu-central-1a", "address": "10.20.0.21"}
+    assert description.remarks(description.parse(variables)) == ()
 
 
 @pytest.mark.parametrize("policy", ["none", "reboot", "restart", "replace"])

@@ -41,7 +41,7 @@ EVERY_TENTH = 10  # is a day long, with the delays that are shipped for repairs
 DAY_TO = 25.2 * HOUR
 # seconds that are skipped at once: where nothing is amiss, where nothing has been done for long, else; while it waits
 CALM_HOP, SETTLED_HOP, HOP, WAITING_HOP = 300.0, 10.0, 5.0, 2.0
-SETTLED = 200.0  # seconds without an action, after which the monitor only waits for somebody
+SETTLED = 200.0  # seconds in which nothing happens and nothing is done: the monitor only waits for somebody
 
 
 @dataclass
@@ -65,6 +65,7 @@ class Monitor:
     def __init__(self, world: World, oracle: Oracle, trace: list[str]) -> None:
         self.world, self.oracle, self.trace = world, oracle, trace
         self.steps = self.swaps = 0
+        self.far = False  # idle time is skipped in long hops, as in a schedule of a day
         self.paused_at: float | None = None
         self.running = True
         self.results: list[SwapResult] = []
@@ -82,7 +83,7 @@ class Monitor:
         self.oracle.coverage["promise 10"] += 1
         self.view: Ec2View | None = None
         self.read_due = 0.0  # when the last read arrives
-        self.acted = now  # when it last did or told something
+        self.acted = now  # when it last did or told something, or something happened
         self._at_home = False  # all routes of the view
         self.view_began, self.version = now, 0
         self.heard: set[str] = set()
@@ -130,7 +131,8 @@ class Monitor:
         """Something is under way that needs its full attention."""
         routes = self.state.routes
         repairing = self.state.repairs.flight or self.repair_results
-        return bool(routes.flights or routes.doubts or self.results or repairing)
+        reading = self._reading and not self.far
+        return bool(routes.flights or routes.doubts or self.results or reading or repairing)
 
     @property
     def waiting(self) -> bool:
@@ -140,6 +142,8 @@ class Monitor:
     @property
     def hop(self) -> float:
         """Seconds for which nothing needs to be looked at, unless something happens."""
+        if not self.far:
+            return WAITING_HOP if self.waiting else HOP
         if self._at_home and not (self.waiting or self.state.repairs.down_since):
             return CALM_HOP
         if self.world.now - self.acted > SETTLED:
@@ -297,6 +301,7 @@ def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) 
     stir = _Stir()
     workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
     monitor.equip(workshop)
+    monitor.far = max((fault.start for fault in faults), default=0.0) > DAY_TO / 2
     for fault in faults:
         world.at(fault.start, _beginning(world, monitor, fault, stir))
         world.at(fault.end, _ending(world, monitor, fault, stir))
@@ -331,7 +336,10 @@ def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
             # a monitor has just looked when something happens, and looks again soon after, out of step with it
             next_timer, spread = world.next_timer(), TICK * world.random.random()
             hop = min(world.now + monitor.hop, end)
-            following = max(following, min(hop, next_timer + (spread if next_timer == monitor.read_due else -spread)))
+            following = max(
+                following,
+                min(hop, next_timer + (spread if monitor.far and next_timer == monitor.read_due else -spread)),
+            )
         world.advance(following)
         if monitor.able:
             monitor.step()
@@ -341,6 +349,7 @@ def _beginning(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Cal
     def begin() -> None:
         monitor.trace.append(f"{world.now:9.2f} FAULT {fault}")
         stir.until = max(stir.until, world.now + STIR)
+        monitor.acted = world.now
         world.begin(fault)
         strike(world, monitor, fault)
 
@@ -353,6 +362,7 @@ def _ending(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Callab
             return  # a repair has ended it
         monitor.trace.append(f"{world.now:9.2f} MENDED {fault.kind} {'/'.join(fault.where)}")
         stir.until = max(stir.until, world.now + STIR)
+        monitor.acted = world.now
         world.end(fault)
         mend(world, monitor, fault)
 

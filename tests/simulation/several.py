@@ -207,15 +207,15 @@ class Member(Monitor):
                 answer(SwapResult(swap, accepted=False, error="deadline"))
                 return
             member = cast(MemberOracle, self.oracle)
-            result = world.ec2.swap(world.now, swap)
+            assert self.actuator is not None
+            result, seconds = self.actuator.swap(swap)
             member.several.on_call(self.name, swap, result, late=world.now > deadline)
-            world.at(world.now + world.random.uniform(0.05, 0.4), lambda: answer(result))
+            world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
         world.at(now + world.random.uniform(*APPLIES), lambda: self.awake(call))
 
     def _repair(self, one: Repair) -> None:
-        world, life, claim, workshop = self.world, self.life, self.client.claim, self.workshop
-        assert workshop is not None
+        world, life, claim = self.world, self.life, self.client.claim
 
         def answer(result: RepairResult) -> None:
             if life == self.life:
@@ -225,11 +225,11 @@ class Member(Monitor):
             if life != self.life:
                 return
             if self.store.cut(self.name) or self.store.claim != claim:
-                result = RepairResult(one, marked=False, accepted=False, error="claimed")
+                result, seconds = RepairResult(one, marked=False, accepted=False, error="claimed"), 0.0
             else:
                 self.store.claim = self.store.number()
-                result = workshop.call(one)
-            world.at(world.now + world.random.uniform(0.05, 0.4), lambda: answer(result))
+                result, seconds = self.carry_out(one)
+            world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
         world.at(world.now + world.random.uniform(*APPLIES), lambda: self.awake(call))
 
@@ -293,7 +293,7 @@ class Several:
         self._trapped: set[tuple[str, str]] = set()
         self.until = 3.0
         for member in self.members.values():
-            member.workshop = Workshop(self.world, member.oracle, self._mend)
+            member.equip(Workshop(self.world, member.oracle, self._mend))
         for fault in self.faults:
             self.world.at(fault.start, self._beginning(fault))
             self.world.at(fault.end, self._ending(fault))

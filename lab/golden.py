@@ -57,7 +57,8 @@ def _install_files() -> Iterable[Path]:
         root = REPOSITORY / "roles" / role
         if not (root / "tasks" / "install.yml").exists():
             raise LabError(f"The golden image cannot be baked: {root / 'tasks' / 'install.yml'} does not exist.")
-        for pattern in ("tasks/install*.yml", "vars/*.yml", "files/*.sh", "files/**/requirements*.txt"):
+        patterns = ("tasks/install*.yml", "vars/*.yml", "files/*.sh", "files/**/requirements*.txt")
+        for pattern in (*patterns, "files/self_configure.py", "files/*.service"):
             yield from sorted(root.glob(pattern))
 
 

@@ -80,7 +80,7 @@ def _files(names: Names, spec: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
         "/etc/hosts": (0o644, f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost\n"),
         "/root/.ssh/authorized_keys2": (0o600, "".join(f"{key}\n" for key in keys if key)),
     }
-    if spec["user_data"]:
+    if (spec["user_data"] or "").startswith("#!"):  # what else there is is for whoever asks the metadata service
         files["/var/lib/cloud/instance/user-data.txt"] = (0o700, spec["user_data"])
     return files | dict(spec["files"])
 

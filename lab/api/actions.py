@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.responses import EC2Response
 
+from lab.api import launching
 from lab.api.mends import refuse, require_free
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Actions(EC2Response):  # type: ignore[misc]
     # --- Instances -----------------------------------------------------------------------------------------
 
     def run_instances(self) -> ActionResult:
+        launching.fill_in(self.ec2_backend, self.params)
         interfaces = self._get_param("NetworkInterfaces", [])
         for interface in interfaces:
             if interface.get("NetworkInterfaceId"):

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What stands before every service of the endpoint: the sender's clock, the sender's credentials, the right to call.
 
-EC2's own permissions are decided later, where the parameters are known; DynamoDB's by action and table, those of other
-services by action only.
+EC2's own permissions are decided later, where the parameters are known; DynamoDB's by action and table, Secrets
+Manager's by action and secret, those of other services by action only.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Gate:
             who = iam.caller(ACCOUNT, scope.group(1), token, ec2=service == "ec2")
             environ["lab.caller"] = who
             if service != "ec2" and who.policies is not None:
-                resources = _tables(environ) if service == "dynamodb" else [Resource()]
-                iam.check(who, f"{service}:{_action(environ)}", resources, {}, ec2=False)
+                named = {"dynamodb": _tables, "secretsmanager": _secret}.get(service, lambda _environ: [Resource()])
+                iam.check(who, f"{service}:{_action(environ)}", named(environ), {}, ec2=False)
         except Refused as error:
             return _answer(error, service, environ, start_response)
         return self._app(environ, start_response)
@@ -77,6 +77,13 @@ def _tables(environ: dict[str, Any]) -> list[Resource]:
     except (ValueError, KeyError, TypeError):
         return [Resource()]
     return [Resource(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")]
+
+
+def _secret(environ: dict[str, Any]) -> list[Resource]:
+    """The secret that a call names. Its ARN ends in six characters that nobody chooses."""
+    named = str(json.loads(_body(environ) or b"{}").get("SecretId", ""))
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{named}-AbCdEf"
+    return [Resource(named if named.startswith("arn:") else arn)]
 
 
 def _body(environ: dict[str, Any]) -> bytes:

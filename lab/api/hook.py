@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from botocore.model import OperationNotFoundError
 from moto.core.exceptions import ServiceException
 
-from lab.api import iam
+from lab.api import iam, launching
 from lab.api.actions import Actions
 from lab.api.iam import Refused, Resource
 from lab.api.lab import ACCOUNT, REGION, Answer
@@ -108,6 +108,9 @@ class LabEC2(Actions):
         tags = [*specified, *self._get_param("Tags", [])]
         context["aws:tagkeys"] = tuple(tag["Key"] for tag in tags)
         context.update({f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value") or "",) for tag in tags})
+        if action == "RunInstances":
+            launching.permit(who, self.ec2_backend, self.params, context, ACCOUNT)
+            return
         iam.check(who, f"ec2:{action}", resources, context, ec2=True)
 
     def _named(self, action: str) -> dict[str, Any]:

@@ -112,10 +112,8 @@ def _vpc(top: Section) -> tuple[str, ...]:
 
 def _repair(top: Section) -> str:
     policy = top.text("vpnha_repair", "none")
-    if policy == "replace":
-        top.problem("vpnha_repair", "replacing a gateway's instance is not built yet; write none, reboot or restart.")
-    elif policy and policy not in REPAIR_POLICIES:
-        top.problem("vpnha_repair", f"{shown(policy)} is unknown; write none, reboot or restart.")
+    if policy and policy not in REPAIR_POLICIES:
+        top.problem("vpnha_repair", f"{shown(policy)} is unknown; write none, reboot, restart or replace.")
     return policy
 
 

@@ -285,7 +285,7 @@ _ALL = (
         "repair-under-way",
         "Gateway is being repaired",
         "told",
-        "It was down for long and no route hangs on it, so the monitor reboots, restarts or starts its instance.",
+        "It was down for long and no route hangs on it, so the monitor brings its instance back.",
         "Nothing yet: a step has 10 minutes to help. `vpnha pause --gateway` keeps the monitor from it.",
     ),
     Diagnosis(
@@ -302,8 +302,9 @@ _ALL = (
         "repair-failed",
         "EC2 refuses a repair",
         "told",
-        "The call or the tag before it failed; the next step comes in its time.",
-        "See the error: a lack of capacity passes, a lack of rights does not (deploy with `vpnha_repair` set).",
+        "The call or the tag before it failed; it comes again in its time, within the day's steps.",
+        "See the error: a lack of capacity passes, or wants another `instance_type`; a lack of rights does not pass "
+        "(deploy with `vpnha_repair` set).",
     ),
     Diagnosis(
         "repair-needs-person",

@@ -336,6 +336,8 @@ def _instance(name: str, address: str, snapshot: Snapshot) -> Instance:
         instance_status=status.get("InstanceStatus", {}).get("Status", "not-applicable"),
         vpc_id=eni["VpcId"] if eni else None,
         retirement_wall=_retirement(status.get("Events", ())),
+        eni_free=eni is not None and eni.get("Status") == "available" and "Attachment" not in eni,
+        eni_dies=bool((eni or {}).get("Attachment", {}).get("DeleteOnTermination")),
     )
 
 

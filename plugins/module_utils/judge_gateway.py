@@ -63,9 +63,10 @@ def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing
             "monitor-cut-off-from-gateway",
             f"{name} does not answer the monitor, but {witness} hears it.",
         )
-    if instance is not None and instance.state in NOT_RUNNING:
+    if stands_still(instance):
+        said = instance.state if instance is not None else ""
         return Judgement(
-            Verdict.DOWN, "gateway-stopped", f"{name} is silent{_since(seen.heartbeat)} and EC2 says {instance.state}."
+            Verdict.DOWN, "gateway-stopped", f"{name} is silent{_since(seen.heartbeat)} and EC2 says {said}."
         )
     if not silent(seen.icmp, timing.window):
         if fresh(seen.icmp, timing.window):
@@ -131,9 +132,15 @@ def hears_nobody(evidence: Evidence, timing: Timing) -> bool:
     for name, seen in evidence.gateways.items():
         if _answered_within(seen.heartbeat, timing.window) or _answered_within(seen.icmp, timing.window):
             return False
-        instance = _instance(name, evidence)
-        stopped += instance is not None and instance.state in NOT_RUNNING
+        stopped += stands_still(_instance(name, evidence))
     return stopped < len(evidence.gateways)
+
+
+def stands_still(instance: Instance | None) -> bool:
+    """Whether EC2 says that nothing runs there. An instance that is not shown may only have lost its tags."""
+    if instance is None:
+        return False
+    return instance.state in NOT_RUNNING or (instance.state == "absent" and instance.eni_free)
 
 
 def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing: Timing) -> list[Remark]:

@@ -103,7 +103,7 @@ class Timing:
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
 
 
-REPAIR_POLICIES = ("none", "reboot", "restart")
+REPAIR_POLICIES = ("none", "reboot", "restart", "replace")
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,8 @@ class Instance:
     instance_status: str = "ok"
     vpc_id: str | None = None
     retirement_wall: float | None = None  # a scheduled retirement, if EC2 announced one
+    eni_free: bool = False  # no instance has the ENI
+    eni_dies: bool = False  # EC2 would delete the ENI together with the instance
 
 
 @dataclass(frozen=True)
@@ -363,11 +365,13 @@ class Repair:
     """One call that shall bring a gateway's instance back."""
 
     gateway: str
-    rung: str  # "reboot", "stop", "power-cut" or "start"
+    rung: str  # "reboot", "stop", "power-cut", "start", "terminate" or "launch"
     reason: str  # code of a diagnosis
-    instance_id: str
+    instance_id: str  # empty where there is none any more
     eni_id: str  # what carries the gateway's tag
     mark: RepairMark | None = None  # what the tag must say before the call; None: the step that it tells of goes on
+    template: str = ""  # name of the launch template, for a launch
+    token: str = ""  # by which EC2 knows a launch that it has made already
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which gateway is repaired, when and how: one that has been down for long, once its routes have left it.
 
-A ladder of steps: reboot, then stop and start; one that stands still is started. A step begins with a tag on the
-gateway's interface, which is written before EC2 is called. What is left of a step (the start after a stop, a cut of
-the power where a stop hangs) follows from that tag and from the state of the instance: so a monitor that crashed goes
-on where it was, and no restart refills the budget. Reads may be stale: what this monitor has begun itself counts too.
+A ladder of steps: reboot, then stop and start, then replace; one that stands still is started, one that is gone is
+replaced. A step begins with a tag on the gateway's interface, which is written before EC2 is called. What is left of a
+step (the start after a stop, a cut of the power where a stop hangs, the launch after a terminate) follows from that
+tag and from the state of instance and interface: so a monitor that crashed goes on where it was, and no restart
+refills the budget. A launch has a token made of the interface and of the step's time, so that calling again makes no
+second instance. Reads may be stale: what this monitor has begun itself counts too.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from . import lease
-from .judge_gateway import NOT_RUNNING, peer_ages
+from . import lease, tags
+from .judge_gateway import peer_ages, stands_still
 from .model import Ec2View, Evidence, Instance, Note, Repair, RepairMark, RepairResult, RouteKey, Timing, Verdict
 from .moves import gateway_paused, paused
 from .owners import LEAST, lease_left
@@ -29,12 +31,15 @@ from .verdicts import silent
 _T = TypeVar("_T")
 
 REBOOT, STOP, POWER_CUT, START = "reboot", "stop", "power-cut", "start"
+TERMINATE, LAUNCH = "terminate", "launch"
+REPLACE = "replace"  # the policy
 DAY = 86400.0
 HANG_SECONDS = 120.0  # an instance that is stopping for longer has its power cut
 CALL_AGAIN = 60.0  # seconds between two calls for one gateway
 RESULT_SECONDS = 60.0  # for a repair's result
 _WORKS = (Verdict.UP, Verdict.GREY)
 _GONE = ("absent", "shutting-down", "terminated")
+_SWITCHED = (STOP, POWER_CUT, START)  # rungs after which an instance should run again
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,12 @@ class History:
     walls: frozenset[float]  # when they began, in wall time
     rung: str  # of the last one
     recent: bool  # the last one has not had its time yet
+    shown: str = ""  # the rung by the tag alone: that one was certainly begun
+
+    @property
+    def begun(self) -> float:
+        """When the last one began; 0 if there is none."""
+        return max(self.walls, default=0.0)
 
     @property
     def used(self) -> int:
@@ -165,7 +176,8 @@ def history(state: State, view: Ec2View, gateway: str, wall: float, now: float) 
     if last_begun is not None and (last_told is None or last_begun.wall >= last_told):
         rung = last_begun.rung
     recent = any(wall - at < interval for at in told) or any(now - step.at < interval for step in begun)
-    return History(frozenset([*told, *(step.wall for step in begun)]), rung, recent)
+    shown = mark.rung if told else ""
+    return History(frozenset([*told, *(step.wall for step in begun)]), rung, recent, shown)
 
 
 def under_way(state: State, view: Ec2View, wall: float, now: float) -> Iterator[tuple[str, History]]:
@@ -192,7 +204,7 @@ def second_source(name: str, evidence: Evidence, timing: Timing) -> str:
     if any(age is not None and age < timing.repair_after for age in (*heard, *peers.values())):
         return ""
     instance = evidence.ec2.instances.get(name) if evidence.ec2 is not None else None
-    if instance is not None and instance.state in NOT_RUNNING:
+    if instance is not None and stands_still(instance):
         return f"EC2 says {instance.state}"
     if instance is not None and "impaired" in (instance.system_status, instance.instance_status):
         return "EC2's status checks fail"
@@ -252,7 +264,7 @@ def plan(state: State, evidence: Evidence, now: float, swapping: bool) -> Plan:
         elif chosen is not None:
             waiting[name] = f"{name} waits for the repair of {chosen.gateway}."
         else:
-            chosen = _repair(state, evidence, view.instances[name], rung, past[name] if new else None)
+            chosen = _repair(state, evidence, view.instances[name], rung, past[name], new=new)
     return Plan(chosen, waiting, lost)
 
 
@@ -297,13 +309,16 @@ def _next_rung(state: State, evidence: Evidence, name: str, past: History, now: 
     """
     view, policy, timing = evidence.ec2, state.deployment.repair, state.deployment.timing
     instance = view.instances.get(name) if view is not None else None
-    if view is None or instance is None or instance.instance_id is None or instance.eni_id is None:
-        return "", True, f"{name} has no instance or no interface in EC2; run the deploy playbook to make one."
+    if view is None or instance is None or instance.eni_id is None:
+        return "", True, f"{name} has no interface in EC2; run the deploy playbook to make one."
     where = instance.state
-    if where in _GONE:
+    gone = instance.instance_id is None or where in _GONE
+    if gone and policy != REPLACE:
         return "", True, f"{name}'s instance is {where}; run the deploy playbook to make another."
     if not view.repairs.get(name, RepairMark()).readable:
         return "", True, f"The tag of {name} that tells of its repairs cannot be read; mend or remove it."
+    if gone:
+        return _launch(state, instance, past)
     hangs = where == "stopping" and now - state.repairs.stopping_since.get(name, now) >= HANG_SECONDS
     if past.recent:
         if where == "stopped" and past.rung in (STOP, POWER_CUT, START) and state.repairs.taken.get(name) != START:
@@ -316,19 +331,53 @@ def _next_rung(state: State, evidence: Evidence, name: str, past: History, now: 
     if policy == "reboot" and where != "running":
         return "", True, f"{name}'s instance is {where}, and vpnha_repair only allows a reboot."
     rung = {"running": REBOOT, "stopped": START, "stopping": POWER_CUT if hangs else ""}.get(where, "")
-    if rung == REBOOT and policy == "restart" and past.rung in (REBOOT, STOP, POWER_CUT):
+    if rung and policy == REPLACE and exhausted(past.shown, where):
+        if instance.eni_dies:
+            return "", True, f"{name}'s interface would be deleted with its instance, so that is not replaced."
+        rung = TERMINATE
+    elif rung == REBOOT and policy != "reboot" and past.rung in (REBOOT, STOP, POWER_CUT):
         rung = STOP
     return rung, bool(rung), "" if rung else f"{name}'s instance is {where}."
 
 
-def _repair(state: State, evidence: Evidence, instance: Instance, rung: str, past: History | None) -> Repair:
-    """The call. With ``past`` it begins a step, which the tag must tell beforehand."""
-    name, mark = instance.gateway, None
-    if past is not None:
-        walls = sorted([*past.walls, float(math.ceil(evidence.wall))])  # the tag has whole seconds: rather too late
+def exhausted(rung: str, where: str) -> bool:
+    """Whether stop and start were tried in the last step, and have not helped the instance that is now ``where``."""
+    return rung in {"running": (STOP, POWER_CUT, TERMINATE), "stopping": (POWER_CUT, TERMINATE)}.get(
+        where, (*_SWITCHED, TERMINATE)
+    )
+
+
+def _launch(state: State, instance: Instance, past: History) -> tuple[str, bool, str]:
+    """The next call for a gateway whose instance is gone; as `_next_rung`."""
+    name, timing = instance.gateway, state.deployment.timing
+    going_on = past.recent and past.rung in (TERMINATE, LAUNCH)
+    if past.recent and (not going_on or state.repairs.taken.get(name) == LAUNCH):
+        return "", False, f"The last step for {name}, {past.rung}, has not had its {timing.repair_interval:g} s yet."
+    if not going_on and past.used >= timing.repairs_per_day:
+        return "", True, f"{name} is still down after {past.used} steps of repair within 24 hours."
+    if instance.state == "shutting-down" or not instance.eni_free:
+        why = f"{name}'s instance is {instance.state}, and its interface {instance.eni_id} is not free for another yet."
+        return "", not going_on, why  # a person is told where no step waits for it
+    return LAUNCH, not going_on, ""
+
+
+def _repair(state: State, evidence: Evidence, instance: Instance, rung: str, past: History, *, new: bool) -> Repair:
+    """The call. A ``new`` one begins a step, which the tag must tell beforehand."""
+    name, eni_id, mark, begun = instance.gateway, instance.eni_id or "", None, past.begun
+    if new:
+        begun = float(math.ceil(evidence.wall))  # the tag has whole seconds: rather too late
+        walls = sorted([*past.walls, begun])
         mark = RepairMark(tuple(walls[-state.deployment.timing.repairs_per_day :]), rung)
-    reason = state.verdicts.gateways[name].code
-    return Repair(name, rung, reason, instance.instance_id or "", instance.eni_id or "", mark)
+    one = Repair(name, rung, state.verdicts.gateways[name].code, instance.instance_id or "", eni_id, mark)
+    if rung == LAUNCH:
+        template = tags.launch_template(state.deployment.name, name)
+        one = replace(one, template=template, token=launch_token(eni_id, begun))
+    return one
+
+
+def launch_token(eni_id: str, begun: float) -> str:
+    """By which EC2 knows that a launch for an interface is the one that a step has asked for already."""
+    return f"{eni_id}-{begun:.0f}"
 
 
 def result_notes(results: Iterable[RepairResult]) -> list[Note]:

@@ -15,7 +15,8 @@ from .lease import SECONDS as LEASE_SECONDS
 from .model import Ec2View, Evidence, Repair, Verdict
 from .state import State
 
-_WORDS = {"reboot": ("reboot",), "restart": ("reboot", "stop", "power-cut", "start")}  # policy -> rungs
+_RESTART = ("reboot", "stop", "power-cut", "start")
+_WORDS = {"reboot": ("reboot",), "restart": _RESTART, "replace": (*_RESTART, "terminate", "launch")}  # policy -> rungs
 _DAY = 86400.0
 
 
@@ -35,13 +36,15 @@ def check(state: State, evidence: Evidence, repair: Repair, now: float, swapping
     _check_worth(state, evidence, view, repair)
     _check_budget(state, evidence, view, repair, now)
     _check_patience(state, evidence, view, repair, now)
+    if repair.rung in ("terminate", "launch"):
+        _check_replacement(state, view, repair)
     if swapping or state.routes.flights:
         raise InvariantViolation(7, f"Routes are being moved: the repair of {repair.gateway} has to wait.")
 
 
 def _check_permission(state: State, evidence: Evidence, view: Ec2View, repair: Repair) -> None:
     instance, policy = view.instances[repair.gateway], state.deployment.repair
-    if (instance.instance_id, instance.eni_id) != (repair.instance_id, repair.eni_id):
+    if (instance.instance_id or "", instance.eni_id) != (repair.instance_id, repair.eni_id):
         raise InvariantViolation(15, f"{repair.instance_id} is not the instance that {repair.gateway} has now.")
     if repair.rung not in _WORDS.get(policy, ()):
         raise InvariantViolation(14, f"vpnha_repair is {policy}: it allows no {repair.rung}.")
@@ -132,9 +135,29 @@ def _check_patience(state: State, evidence: Evidence, view: Ec2View, repair: Rep
             lost_by_others.append(heard + its.report_age)
     if any(age is not None and age < least for age in (*ages, *lost_by_others)):
         raise InvariantViolation(7, f"{name} was heard within the last {least:g} s.")
-    by_ec2 = instance.state in ("stopping", "stopped") or "impaired" in (
-        instance.system_status,
-        instance.instance_status,
+    by_ec2 = (
+        instance.state in ("stopping", "stopped", "shutting-down", "terminated")
+        or (instance.state == "absent" and instance.eni_free)
+        or "impaired" in (instance.system_status, instance.instance_status)
     )
     if not by_ec2 and not lost_by_others:
         raise InvariantViolation(7, f"Only the monitor finds {name} down.")
+
+
+def _check_replacement(state: State, view: Ec2View, repair: Repair) -> None:
+    """The rest was tried before, the interface outlives the instance, and there are never two instances."""
+    name, instance = repair.gateway, view.instances[repair.gateway]
+    told, mine = view.repairs.get(name), state.repairs.steps.get(name, ())
+    walls = [*(told.steps_wall if told is not None else ()), *(step.wall for step in mine)]
+    if repair.rung == "terminate":
+        tried = told.rung if told is not None else ""
+        if repair.mark is None or tried not in ("stop", "power-cut", "start", "terminate"):
+            raise InvariantViolation(6, f"{name} is to be replaced although stop and start were not tried.")
+        if instance.eni_dies:
+            raise InvariantViolation(9, f"The interface of {name} would not outlive its instance.")
+        return
+    if instance.state != "absent" or not instance.eni_free:
+        raise InvariantViolation(9, f"{name} still has an instance ({instance.state}): another would be a second one.")
+    begun = max(repair.mark.steps_wall) if repair.mark is not None else max(walls, default=0.0)
+    if repair.token != f"{repair.eni_id}-{begun:.0f}" or not repair.template:
+        raise InvariantViolation(9, f"EC2 could not know a second launch for {name} by its token {repair.token!r}.")

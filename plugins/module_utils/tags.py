@@ -64,6 +64,11 @@ def drill_of(deployment: str) -> str:
     return f"{DRILL}:{deployment}"
 
 
+def launch_template(deployment: str, gateway: str) -> str:
+    """Name of the launch template that a gateway's instance is replaced from, where the policy allows that."""
+    return f"{deployment}-{gateway}"
+
+
 def to_dict(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
     """EC2's list of Key and Value as a dict."""
     return {tag["Key"]: tag["Value"] for tag in tags or ()}

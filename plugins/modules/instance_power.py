@@ -8,10 +8,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: instance_power
-short_description: Switch a gateway's instance off and on, also as a power cut
+short_description: Switch a gateway's instance off and on, also as a power cut, or replace it
 version_added: 0.1.0
 description:
-  - Stops or starts the EC2 instance of a gateway, which is found by the deployment's tags.
+  - Stops, starts or replaces the EC2 instance of a gateway, which is found by the deployment's tags.
   - With O(state=power_cut) the instance is stopped by force and without a shutdown of its operating system
     (C(Force) and C(SkipOsShutdown) of EC2's C(StopInstances)), so that it falls silent like a failing machine.
     M(amazon.aws.ec2_instance) cannot do that.
@@ -26,12 +26,15 @@ options:
       - V(running) starts the instance, if need be after waiting until it has stopped.
       - V(stopped) shuts it down in order.
       - V(power_cut) stops it without a shutdown.
+      - V(replaced) terminates it, unless it is gone already, and launches another one with the same network interface
+        from the gateway's launch template. That is done at each run.
     type: str
-    choices: [running, stopped, power_cut]
+    choices: [running, stopped, power_cut, replaced]
     required: true
   wait_timeout:
     description:
-      - How many seconds to wait until EC2 says that the instance is running or stopped; with V(0), do not wait.
+      - How many seconds to wait until EC2 says that the instance is running or stopped; with V(0), do not wait. A
+        replacement is always waited for.
     type: float
     default: 300.0
 author:
@@ -64,7 +67,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 instance_id:
-  description: The gateway's instance.
+  description: The gateway's instance; the new one where it was replaced.
   returned: always
   type: str
   sample: i-0123456789abcdef0
@@ -93,9 +96,11 @@ answered_wall:
 from dataclasses import asdict
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, power
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, power, replacement
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+
+REPLACED = "replaced"
 
 
 def run(module: AnsibleAWSModule) -> power.Power:
@@ -103,6 +108,11 @@ def run(module: AnsibleAWSModule) -> power.Power:
     client = ec2.of_module(module, patient=True)
     where = {"deployment": from_dict(module.params["deployment"]).name, "gateway": module.params["gateway"]}
     wanted = module.params["state"]
+    if wanted == REPLACED:
+        if module.check_mode:
+            instance, before, _eni = replacement.find(client, **where)
+            return power.Power(instance or "", before, "replaced")
+        return replacement.replace(client, **where, wait_seconds=module.params["wait_timeout"])
     if module.check_mode:
         instance, before = power.find(client, **where)
         after = ("running" if wanted == power.RUNNING else "stopped") if power.planned(before, wanted) else before
@@ -115,7 +125,7 @@ def main() -> None:
         argument_spec={
             "deployment": {"type": "dict", "required": True},
             "gateway": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": [power.RUNNING, power.STOPPED, power.CUT], "required": True},
+            "state": {"type": "str", "choices": [power.RUNNING, power.STOPPED, power.CUT, REPLACED], "required": True},
             "wait_timeout": {"type": "float", "default": 300.0},
         },
         supports_check_mode=True,

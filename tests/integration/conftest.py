@@ -195,10 +195,10 @@ def reaches(lab: Lab, host: str, target: str) -> bool:
     return lab.command("shell", host, "ping", "-c", "5", "-i", "0.2", "-W", "2", target).returncode == 0
 
 
-def assert_deploy_changes_nothing(lab: Lab) -> None:
+def assert_deploy_changes_nothing(lab: Lab, **variables: object) -> None:
     """Deploys once more: no task may report a change, and no route may have moved."""
     before = app_routes(lab)
-    again = lab.play("deploy")
+    again = lab.play("deploy", **variables)
     assert again.code == 0
     assert {host: counts["changed"] for host, counts in again.recap.items()} == dict.fromkeys(again.recap, 0)
     assert app_routes(lab) == before

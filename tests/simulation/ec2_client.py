@@ -23,6 +23,7 @@ POWER = {
     "start": (("stopped",), ("pending", "running")),
     "stop": (("pending", "running"), ("stopping", "stopped")),
     "power-cut": (("pending", "running", "stopping"), ("stopped",)),
+    "terminate": (("pending", "running", "stopping", "stopped"), ("shutting-down",)),
 }
 
 
@@ -76,6 +77,29 @@ class Ec2Client:
         """Off and on again."""
         self._switch("RebootInstances", "reboot", InstanceIds)
 
+    def terminate_instances(self, *, InstanceIds: list[str]) -> None:
+        """Off for good."""
+        self._switch("TerminateInstances", "terminate", InstanceIds)
+
+    def run_instances(self, *, LaunchTemplate: dict[str, str], ClientToken: str, **_counts: int) -> None:
+        """Another instance with a gateway's interface; the same token makes no second one."""
+        template, model = LaunchTemplate["LaunchTemplateName"], self._model
+        [name] = [
+            one.name for one in model.plan.gateways if tags.launch_template(model.plan.name, one.name) == template
+        ]
+
+        def apply() -> None:
+            if ClientToken in model.launched:
+                return
+            if model.full:
+                raise refusal("RunInstances", "InsufficientInstanceCapacity")
+            if not model.truth.instances[name].eni_free:
+                raise refusal("RunInstances", "InvalidNetworkInterface.InUse")
+            model.launched.add(ClientToken)
+            self._power("launch", name)
+
+        self._change("RunInstances", apply)
+
     # --- inside -------------------------------------------------------------------------------------------
 
     def _change(self, operation: str, apply: Callable[[], None]) -> None:
@@ -104,6 +128,8 @@ class Ec2Client:
             state = self._model.truth.instances[name].state
             if state not in (*acts, *settled):
                 raise refusal(operation, "IncorrectInstanceState")
+            if call == "start" and state in acts and self._model.full:
+                raise refusal(operation, "InsufficientInstanceCapacity")
             if state in acts:
                 self._power(call, name)
 

@@ -35,6 +35,8 @@ class Ec2Model:
                     routes[key] = Route(key, gateway.zone, f"eni-{gateway.name}", gateway.name, f"eni-{gateway.name}")
         instances = {g.name: Instance(g.name, f"i-{g.name}", f"eni-{g.name}", "running") for g in plan.gateways}
         self.impaired: set[str] = set()  # gateways whose status check fails
+        self.full = False  # no capacity for another instance that runs
+        self.launched: set[str] = set()  # the tokens of launches
         self.truth = Ec2View(routes, instances)
         self._history = [(0.0, self.truth)]
         # faults of the API itself, switched by the schedule
@@ -112,7 +114,10 @@ class Ec2Model:
         """Whether no instance ran at some moment of that time."""
         for n, (at, view) in enumerate(self._history):
             until = self._history[n + 1][0] if n + 1 < len(self._history) else end
-            stopped = all(instance.state in ("stopping", "stopped") for instance in view.instances.values())
+            still = ("stopping", "stopped", "shutting-down")
+            stopped = all(
+                one.state in still or (one.state == "absent" and one.eni_free) for one in view.instances.values()
+            )
             if stopped and at <= end and until >= begin:
                 return True
         return False

@@ -65,7 +65,11 @@ KINDS: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
 
 # what stays broken until it is repaired, at the latest by a person: drawn with a die of its own
 LASTING = ("host hangs", "host hangs hard", "stopped by somebody")
-PERSON_COMES = (300.0, 600.0)  # seconds after such a fault
+REPLACED = ("host dead for good", "terminated by somebody")  # what only another instance ends
+PERSON_COMES = (300.0, 600.0)  # seconds after such a fault...
+PERSON_REPLACES = (450.0, 700.0)  # ...and after one that only another instance ends
+# what stands in a replacement's way: struck while one of those lasts
+IN_THE_WAY = {"no capacity": ("api", (60.0, 200.0)), "interface stays busy": ("gateway", (60.0, 200.0))}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Fault:
 
 def draw(plan: Deployment, random: Random, begin: float, finish: float, only: Sequence[str] = ()) -> list[Fault]:
     """The faults of one schedule, of all kinds or ``only`` some; half of them strike while an earlier one lasts."""
-    kinds = [kind for kind in only or KINDS if kind not in LASTING]
+    kinds = [kind for kind in only or KINDS if kind in KINDS]
     if not kinds:
         return []
     weights = [KINDS[kind][0] for kind in kinds]
@@ -106,13 +110,21 @@ def draw_lasting(
     plan: Deployment, random: Random, begin: float, finish: float, only: Sequence[str] = ()
 ) -> list[Fault]:
     """Up to two faults that a repair ends; they strike early, as it takes its time."""
-    kinds = [kind for kind in LASTING if not only or kind in only]
+    kinds = [kind for kind in (*LASTING, *(REPLACED if plan.repair == "replace" else ())) if not only or kind in only]
     faults = []
     for _ in range(random.randint(1, 2)):
         start = random.uniform(begin, (begin + finish) / 2)
         gateway = random.choice(plan.gateways).name
         if gateway not in [fault.where[0] for fault in faults]:
-            faults.append(Fault(random.choice(kinds), (gateway,), start, start + random.uniform(*PERSON_COMES)))
+            kind = random.choice(kinds)
+            comes = PERSON_REPLACES if kind in REPLACED else PERSON_COMES
+            faults.append(Fault(kind, (gateway,), start, start + random.uniform(*comes)))
+    for fault in [fault for fault in faults if fault.kind in REPLACED]:
+        for kind, (scope, lasts) in IN_THE_WAY.items():
+            if random.random() < 0.3 and (not only or kind in only):
+                start = random.uniform(fault.start, fault.end)
+                where = fault.where if scope == "gateway" else ()
+                faults.append(Fault(kind, where, start, start + random.uniform(*lasts)))
     return sorted(faults, key=lambda fault: fault.start)
 
 

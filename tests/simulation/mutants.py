@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -126,6 +127,10 @@ def _in_haste(state: Any, evidence: Any, now: float, swapping: bool) -> Any:
     return _plan(replace(state, deployment=replace(state.deployment, timing=timing)), evidence, now, swapping)
 
 
+def _although_one_is_there(state: Any, instance: Any, past: Any) -> Any:
+    return _launch(state, replace(instance, state="absent", eni_free=True), past)
+
+
 def _by_the_wall_clock(state: Any, evidence: Any, _now: float) -> Any:
     return _step(state, evidence, evidence.wall - WALL)
 
@@ -138,6 +143,8 @@ _down_everywhere: Callable[..., str] = judge_paths._SiteView.down_everywhere
 _step: Callable[..., Any] = decision.step
 _history: Callable[..., Any] = repair.history
 _plan: Callable[..., Any] = repair.plan
+_launch: Callable[..., Any] = repair._launch
+_tokens = count()
 
 MUTANTS = (
     Mutant("no one leaves a dead gateway", (0,), decision, "wanted", lambda *_: ([], []), ("power off",)),
@@ -180,6 +187,10 @@ MUTANTS = (
         ("host hangs hard", "monitor restarted", "monitor restarted"),
     ),
     Mutant(
+        "an instance is thrown away first of all", (6,), repair, "exhausted", lambda *_: True,
+        ("host dead for good", "host hangs"),
+    ),
+    Mutant(
         "a moment of silence is enough for a repair", (7,), repair, "plan", _in_haste,
         ("host hangs", "power off", "tunnel cut"),
     ),
@@ -192,6 +203,14 @@ MUTANTS = (
     ),
     Mutant(
         "orders a swap again while it is in flight", (9,), places, "free", lambda *_: True, ("power off",),
+    ),
+    Mutant(
+        "another instance is launched while one has the interface", (9,), repair, "_launch", _although_one_is_there,
+        ("terminated by somebody", "interface stays busy"),
+    ),
+    Mutant(
+        "each launch is a new one to EC2", (9,), repair, "launch_token", lambda *_: f"token {next(_tokens)}",
+        ("terminated by somebody", "no capacity"),
     ),
     Mutant(
         "acts before it has observed", (10,), decision, "observing", lambda *_: False,

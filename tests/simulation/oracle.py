@@ -23,7 +23,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     SwapResult,
 )
 
-from .faults import LASTING, Fault
+from .faults import LASTING, REPLACED, Fault
 from .repair_oracle import RepairOracle
 from .violation import Violation
 from .world import SHUTDOWN, STOPS, World
@@ -150,8 +150,8 @@ class Oracle:
         """EC2 may have said meanwhile that all gateways stand still: hearing nobody is no isolation then."""
         return all(
             any(
-                fault.kind in ("stop instance", "stopped by somebody") and fault.where == (gateway,)
-                and fault.start <= end and fault.end + WORD_LASTS >= begin
+                fault.kind in ("stop instance", "stopped by somebody", "terminated by somebody")
+                and fault.where == (gateway,) and fault.start <= end and fault.end + WORD_LASTS >= begin
                 for fault in self.faults
             )
             for gateway in self.world.gateways
@@ -234,7 +234,7 @@ class Oracle:
         for fault in world.faults:
             if fault.kind.startswith("pause ") or fault.kind == "person fails over with a pin":
                 self.coverage["promise 15" if "pin" in fault.kind else "promise 14"] += self._restless()
-            if fault.kind not in ("power off", "announced stop", "gateway cut off", *LASTING):
+            if fault.kind not in ("power off", "announced stop", "gateway cut off", *LASTING, *REPLACED):
                 continue
             dead_since = fault.start + (SHUTDOWN if fault.kind in STOPS else 0.0)
             if now - dead_since < MUST_LEAVE or dead_since - monitor_since < 2.0:

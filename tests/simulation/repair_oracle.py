@@ -23,6 +23,8 @@ class RepairOracle:
     def __init__(self, world: World, coverage: Counter[str]) -> None:
         self.world, self.coverage = world, coverage
         self._steps: dict[str, list[float]] = {}  # as the tags tell: when each was written
+        self._rungs: dict[str, set[str]] = {}  # that steps have begun with
+        self._tokens: dict[tuple[str, str, int], str] = {}  # gateway, interface, number of steps -> of its launches
 
     def on_order(self, one: Repair, view: Ec2View | None, sources: dict[RouteKey, str | None], trusted: float) -> None:
         """A repair is ordered by a monitor that has been able to see since ``trusted``."""
@@ -41,6 +43,23 @@ class RepairOracle:
                 raise Violation(4, f"{name} repaired while {site} is down everywhere")
         self._check_worth(one, view, sources)
         self._check_patience(name, view)
+        if one.rung in ("terminate", "launch"):
+            self._check_replacement(one, view)
+
+    def _check_replacement(self, one: Repair, view: Ec2View) -> None:
+        """Last of all, and never two."""
+        self.coverage["promise 9"] += 1
+        name, instance = one.gateway, view.instances[one.gateway]
+        if one.rung == "terminate":
+            if not self._rungs.get(name, set()) & {"stop", "power-cut", "start"}:
+                raise Violation(6, f"{name} is replaced before stop and start were tried")
+            return
+        if instance.state != "absent" or not instance.eni_free:
+            raise Violation(9, f"{name} gets another instance while it has one ({instance.state})")
+        step = len(self._steps.get(name, ())) + (one.mark is not None)
+        token = self._tokens.setdefault((name, one.eni_id, step), one.token)
+        if one.mark is None and one.token != token:
+            raise Violation(9, f"{name} is launched twice in one step, by {token} and by {one.token}")
 
     def _check_sight(self, name: str, trusted: float) -> None:
         """A monitor that heard nobody, was late or was started counts the time from then on."""
@@ -100,3 +119,4 @@ class RepairOracle:
             if bad_since is not None and bad_since <= its[-1]:
                 raise Violation(6, f"{one.gateway}: a step while the repair of {other} is under way")
         steps.append(now)
+        self._rungs.setdefault(one.gateway, set()).add(one.rung)

@@ -26,7 +26,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from tests.unit.plugins.module_utils.scenario import deployment
 
 from .actuating import Actuator
-from .faults import HOUR, LASTING, Fault, draw, draw_day, draw_lasting
+from .faults import HOUR, LASTING, REPLACED, Fault, draw, draw_day, draw_lasting
 from .oracle import Oracle
 from .striking import mend, strike
 from .violation import Violation
@@ -284,9 +284,10 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     day = not only and seed % EVERY_TENTH == 0
     if day:
         return _play_out(seed, random, replace(plan, repair="restart"), draw_day(plan, random, FAULTS_FROM, DAY_TO))
-    if set(only) & set(LASTING) or (not only and seed % 3 == 0):
+    if set(only) & {*LASTING, *REPLACED} or (not only and seed % 3 == 0):
         timing = replace(plan.timing, repair_after=REPAIR_AFTER, repair_interval=REPAIR_INTERVAL)
-        plan = replace(plan, repair="restart", timing=timing)
+        replacing = set(only) & set(REPLACED) or (not only and seed % 6 == 0)
+        plan = replace(plan, repair="replace" if replacing else "restart", timing=timing)
         lasting = draw_lasting(plan, Random(-seed), FAULTS_FROM, FAULTS_TO, only)
     faults = [*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting]
     return _play_out(seed, random, plan, sorted(faults, key=lambda fault: fault.start))

@@ -11,7 +11,7 @@ from typing import Protocol
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey
 
 from .ec2_model import WALL
-from .faults import LASTING, Fault
+from .faults import LASTING, REPLACED, Fault
 from .world import World
 
 
@@ -60,6 +60,13 @@ def _writes(mode: str) -> Doing:
     return do
 
 
+def _full(full: bool) -> Doing:
+    def do(world: World, _fault: Fault) -> None:
+        world.ec2.full = full
+
+    return do
+
+
 def _reads(stale: float, fail: bool) -> Doing:
     def do(world: World, _fault: Fault) -> None:
         world.ec2.stale, world.ec2.reads_fail = stale, fail
@@ -91,6 +98,8 @@ def _impair(fails: bool) -> Doing:
 
 def _stop(world: World, fault: Fault) -> None:
     """EC2 says stopping first, and stopped when the host is gone."""
+    if world.ec2.truth.instances[fault.where[0]].state in ("shutting-down", "absent"):
+        return  # there is nothing to stop
     world.ec2.change_instance(world.now, fault.where[0], state="stopping")
 
     def stopped() -> None:
@@ -100,10 +109,30 @@ def _stop(world: World, fault: Fault) -> None:
     world.at(world.now + 10.0, stopped)
 
 
+def _terminate(world: World, fault: Fault) -> None:
+    """EC2 says shutting-down first, and shows nothing when the host is gone."""
+    world.ec2.change_instance(world.now, fault.where[0], state="shutting-down")
+    world.at(world.now + 10.0, lambda: vanish(world, fault.where[0]))
+
+
+def vanish(world: World, gateway: str) -> None:
+    """A terminated instance is gone; its interface is free, unless that takes its time."""
+    if world.ec2.truth.instances[gateway].state == "shutting-down":
+        free = not world.has(("interface stays busy",), (gateway,))
+        world.ec2.change_instance(world.now, gateway, state="absent", instance_id=None, eni_free=free)
+
+
+def _free(world: World, fault: Fault) -> None:
+    if world.ec2.truth.instances[fault.where[0]].state == "absent":
+        world.ec2.change_instance(world.now, fault.where[0], eni_free=True)
+
+
 def _start(world: World, fault: Fault) -> None:
-    """A person switches it on, whatever was done to it meanwhile."""
-    world.unpowered.discard(fault.where[0])
-    world.ec2.change_instance(world.now, fault.where[0], state="running")
+    """A person switches it on, or makes another, whatever was done to it meanwhile."""
+    name = fault.where[0]
+    world.unpowered.discard(name)
+    instance_id = world.ec2.truth.instances[name].instance_id or f"i-{name}-{world.now:.0f}"
+    world.ec2.change_instance(world.now, name, state="running", instance_id=instance_id, eni_free=False)
     world.settle()
 
 
@@ -163,6 +192,8 @@ def _table(world: World, fault: Fault) -> str:
 _STRIKES: dict[str, Doing] = {
     "stop instance": _stop,
     "stopped by somebody": _stop,
+    "terminated by somebody": _terminate,
+    "no capacity": _full(True),
     "source/dest check": _instance(source_dest_check=True),
     "status impaired": _impair(True),
     "new interface": _renew,
@@ -183,7 +214,9 @@ _STRIKES: dict[str, Doing] = {
     "person moves route": _move_route,
 }
 _MENDS: dict[str, Doing] = {
-    **dict.fromkeys(("stop instance", *LASTING), _start),
+    **dict.fromkeys(("stop instance", *LASTING, *REPLACED), _start),
+    "interface stays busy": _free,
+    "no capacity": _full(False),
     "source/dest check": _instance(source_dest_check=False),
     "status impaired": _impair(False),
     "wall clock set": _set_wall_clock_right,

@@ -17,7 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 
 from . import __main__ as command
 from . import mutants, progress, schedule
-from .faults import KINDS, LASTING
+from .faults import IN_THE_WAY, KINDS, LASTING, REPLACED
 from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt, hunt_text
 from .text_mutants import TEXT_MUTANTS, TextMutant
 from .world import Truth
@@ -33,8 +33,9 @@ def test_the_promises_hold_in_many_schedules() -> None:
         if outcome.violation:
             broken.append(f"seed {outcome.seed}: {outcome.violation}")
     assert broken == []
-    assert {*KINDS, *LASTING} <= set(coverage), "every kind of fault was met"
+    assert {*KINDS, *LASTING, *REPLACED, *IN_THE_WAY} <= set(coverage), "every kind of fault was met"
     assert coverage["ended by a repair"] > 50
+    assert min(coverage["repair: terminate"], coverage["repair: launch"]) > 20
     assert min(coverage["told: moves-limited"], coverage["told: repair-needs-person"]) > 50, "budgets come to bite"
     assert min(*command.met(coverage).values(), coverage["must leave"]) > 50
 

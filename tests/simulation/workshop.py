@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .faults import LASTING, Fault
+from .faults import LASTING, REPLACED, Fault
 from .oracle import Oracle
+from .striking import vanish
 from .world import World
 
 SHUTS_DOWN = 10.0  # seconds of an orderly stop
@@ -29,7 +30,7 @@ class Workshop:
         """A person starts what still stands still when everything else is well."""
         for gateway in self._world.gateways:
             if self._world.ec2.truth.instances[gateway].state != "running" or gateway in self._world.unpowered:
-                self._say(gateway, "running")
+                self._launched(gateway, "running")
                 self._on(gateway, ())
 
     def _reboot(self, gateway: str) -> None:
@@ -50,6 +51,23 @@ class Workshop:
     def _start(self, gateway: str) -> None:
         self._say(gateway, "pending")
         self._later(gateway, "pending", "running", lambda: self._on(gateway, (*LASTING, "stop instance")))
+
+    def _terminate(self, gateway: str) -> None:
+        self._off(gateway)
+        self._say(gateway, "shutting-down")
+        self._world.at(self._world.now + SHUTS_DOWN, lambda: vanish(self._world, gateway))
+
+    def _launch(self, gateway: str) -> None:
+        self._off(gateway)
+        self._launched(gateway, "pending")
+        ends = (*LASTING, *REPLACED, "stop instance")
+        self._later(gateway, "pending", "running", lambda: self._on(gateway, ends))
+
+    def _launched(self, gateway: str, state: str) -> None:
+        """There is an instance with the interface, if need be another one."""
+        instance_id = self._world.ec2.truth.instances[gateway].instance_id or f"i-{gateway}-{self._world.now:.0f}"
+        changes = {"state": state, "instance_id": instance_id, "eni_free": False}
+        self._world.ec2.change_instance(self._world.now, gateway, **changes)
 
     def _stopped(self, gateway: str) -> None:
         if self._world.ec2.truth.instances[gateway].state == "stopping":

@@ -25,8 +25,8 @@ from .streams import EVERY, RTT, Stream
 Pair = tuple[str, str]
 SHUTDOWN = 3.0  # seconds from the announcement of a shutdown to silence
 EVERYWHERE = ("blackout of everything",)
-OFF = ("power off", "host hangs", "host hangs hard")
-STOPS = ("announced stop", "stop instance", "stopped by somebody")
+OFF = ("power off", "host hangs", "host hangs hard", "host dead for good")
+STOPS = ("announced stop", "stop instance", "stopped by somebody", "terminated by somebody")
 
 
 class Truth:

@@ -39,7 +39,8 @@ def powers(repair: str, resource: Resource = GATEWAY) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("repair", "expected"), [("none", set()), ("reboot", {"RebootInstances"}), ("restart", set(POWER))]
+    ("repair", "expected"),
+    [("none", set()), ("reboot", {"RebootInstances"}), ("restart", set(POWER)), ("replace", set(POWER))],
 )
 def test_the_rights_to_an_instances_power_come_with_the_policy(repair: str, expected: set[str]) -> None:
     assert json.loads(policy(repair))["Version"] == "2012-10-17"
@@ -52,7 +53,7 @@ def test_only_gateways_of_the_deployment_are_repaired(other: dict[str, str]) -> 
     assert powers("restart", Resource(GATEWAY.arn)) == set()
 
 
-@pytest.mark.parametrize("repair", ["none", "reboot", "restart"])
+@pytest.mark.parametrize("repair", ["none", "reboot", "restart", "replace"])
 @pytest.mark.parametrize("key", ["vpnha:repair", "vpnha:pin", "vpnha:deployment"])
 def test_the_tag_of_repairs_may_be_written_where_there_are_repairs(repair: str, key: str) -> None:
     may = allowed([policy(repair)], "ec2:CreateTags", INTERFACE, {"aws:tagkeys": (key,)})

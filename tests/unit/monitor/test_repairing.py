@@ -69,12 +69,27 @@ def test_the_tag_is_written_before_the_call() -> None:
         ("stop", "stop_instances", {}),
         ("power-cut", "stop_instances", {"Force": True, "SkipOsShutdown": True}),
         ("start", "start_instances", {}),
+        ("terminate", "terminate_instances", {}),
     ],
 )
 def test_each_rung_is_its_call_and_what_goes_on_needs_no_tag(rung: str, operation: str, more: dict[str, bool]) -> None:
     client = Ec2()
     assert carried(client, Repair("gw-a", rung, "gateway-silent", "i-1", "eni-a")) == (True, True, "")
     assert client.calls == [(operation, {"InstanceIds": ["i-1"], **more})]
+
+
+def test_a_launch_names_its_template_and_its_token_and_nothing_else() -> None:
+    client = Ec2(run_instances=[SILENT])
+    one = Repair("gw-a", "launch", "gateway-stopped", "", "eni-a", MARK, "prod-gw-a", "eni-a-1767225600")
+    assert carried(client, one) == (True, True, "")
+    request = {"LaunchTemplate": {"LaunchTemplateName": "prod-gw-a"}, "MinCount": 1, "MaxCount": 1}
+    call = ("run_instances", {**request, "ClientToken": "eni-a-1767225600"})
+    assert client.calls[1:] == [call, call], "a call without an answer is made again, with the same token"
+
+
+def test_a_launch_without_capacity_is_no_launch() -> None:
+    one = Repair("gw-a", "launch", "gateway-stopped", "", "eni-a", None, "prod-gw-a", "eni-a-1")
+    assert carried(Ec2(run_instances=[FULL]), one) == (True, False, "InsufficientInstanceCapacity")
 
 
 def test_without_the_tag_there_is_no_call() -> None:

@@ -109,6 +109,13 @@ def test_keys_that_cannot_be_read(person: Person, description: Description) -> N
 
 
 @pytest.mark.usefixtures("nobody_asked")
+def test_a_replacement_of_what_would_not_configure_itself(person: Person, description: Description) -> None:
+    person.play("repair", {**description, "vpnha_broken": "gw-a", "vpnha_replace": True}).refused_with(
+        "vpnha_replace needs vpnha_repair to be replace, and a deploy with that"
+    )
+
+
+@pytest.mark.usefixtures("nobody_asked")
 @pytest.mark.parametrize("playbook", ["failover", "failover_drill"])
 def test_other_playbooks_refuse_it_alike(playbook: str, person: Person, description: Description) -> None:
     description["vpnha_sties"] = []

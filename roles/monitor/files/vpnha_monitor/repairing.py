@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, power, repair, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, power, repair, replacement, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
 
@@ -58,6 +58,12 @@ def carry_out(
 
 
 def _call(client: Any, one: Repair) -> None:
+    if one.rung == repair.LAUNCH:
+        replacement.launch(client, one.gateway, one.template, one.token)
+        return
+    if one.rung == repair.TERMINATE:
+        replacement.terminate(client, one.gateway, one.instance_id)
+        return
     request: dict[str, Any] = {"InstanceIds": [one.instance_id]}
     function = client.stop_instances
     if one.rung == repair.REBOOT:

@@ -114,7 +114,7 @@ def test_two_monitors_in_one_zone_are_remarked() -> None:
     assert description.remarks(description.parse(variables)) == ()
 
 
-@pytest.mark.parametrize("policy", ["none", "reboot", "restart"])
+@pytest.mark.parametrize("policy", ["none", "reboot", "restart", "replace"])
 def test_the_policy_of_repairs_is_part_of_it(policy: str) -> None:
     assert description.parse(good()).repair == "none"
     deployment = description.parse({**good(), "vpnha_repair": policy})
@@ -332,11 +332,9 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "hold-down above its bound": (
         "vpnha_timing", {"hold_down": 600, "hold_down_max": 60}, "vpnha_timing.hold_down_max: it is below hold_down",
     ),
-    "repairs that are not built": (
-        "vpnha_repair", "replace",
-        "vpnha_repair: replacing a gateway's instance is not built yet; write none, reboot or restart.",
+    "unknown repairs": (
+        "vpnha_repair", "mend", "vpnha_repair: 'mend' is unknown; write none, reboot, restart or replace.",
     ),
-    "unknown repairs": ("vpnha_repair", "mend", "vpnha_repair: 'mend' is unknown; write none, reboot or restart."),
     "more repairs than a tag can tell": (
         "vpnha_timing", {"repairs_per_day": 11}, "vpnha_timing.repairs_per_day: 11 is out of range; write a number",
     ),

@@ -410,3 +410,148 @@ def test_a_policy_that_is_taken_back_and_given_again_counts_from_then_on() -> No
     world.state = decision.reconfigured(world.state, world.plan)
     assert rungs(world.rest(115)) == []
     assert rungs(world.rest(10)) == ["start+"]
+
+
+# --- Replacement --------------------------------------------------------------------------------------------
+
+
+def gone(world: Play, name: str = "gw-a", *, free: bool = True) -> None:
+    """EC2 shows a gateway's instance no longer; ``free``: and its interface has been let go of."""
+    world.change_instance(name, state="absent", instance_id=None, eni_free=free)
+
+
+def restarted_in_vain() -> Play:
+    """A gateway that reboot, stop and start have not helped, at the moment of the next step."""
+    world = broken(repair="replace").rest(125).rest(610)
+    world.change_instance("gw-a", state="stopped")
+    world.rest(61)
+    world.change_instance("gw-a", state="running")
+    assert rungs(world.rest(500)) == ["reboot+", "stop+", "start"]
+    return world
+
+
+def test_row_11_a_gateway_that_somebody_terminated_is_replaced() -> None:
+    world = broken(repair="replace")
+    world.change_instance("gw-a", state="shutting-down")
+    world.run(2)
+    assert world.carrying()["zone-a hq"] == "gw-b"
+    gone(world)
+    assert rungs(world.rest(115)) == []
+    assert rungs(world.rest(5)) == ["launch+"]
+    at, one = world.repairs[0]
+    begun = float(ceil(WALL + at))
+    assert (one.instance_id, one.eni_id, one.template) == ("", "eni-a", "lab-gw-a")
+    assert one.token == f"eni-a-{begun:.0f}" and one.mark == RepairMark((begun,), "launch")
+    world.change_instance("gw-a", state="running", instance_id="i-a2", eni_free=False)
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(80)
+    assert world.at_home() and rungs(world) == ["launch+"]
+
+
+def test_a_gateway_that_was_gone_before_the_monitor_started_is_down_on_ec2s_word() -> None:
+    world = broken(repair="replace")
+    gone(world)
+    restarted(world)
+    for gateway in world.gateways.values():
+        gateway.peer_heard_at = None  # nor has anybody else ever heard it
+    assert rungs(world.rest(125)) == ["launch+"]
+
+
+def test_an_instance_that_only_lost_its_tags_is_not_replaced() -> None:
+    world = broken(repair="replace")
+    gone(world, free=False)
+    assert rungs(world.rest(1500)) == []
+    assert "not free" in world.told("repair-needs-person", "gw-a")[0].text
+
+
+def test_the_ladder_replaces_after_stop_and_start_and_the_launch_is_part_of_the_step() -> None:
+    world = restarted_in_vain()
+    assert rungs(world.rest(120))[3:] == ["terminate+"]
+    begun = max(world.repairs[-1][1].mark.steps_wall)  # type: ignore[union-attr]
+    world.change_instance("gw-a", state="shutting-down")
+    assert rungs(world.rest(70))[4:] == []
+    assert "not free" in world.state.repairs.waiting["gw-a"]
+    gone(world)
+    assert rungs(world.rest(5))[4:] == ["launch"]
+    assert world.repairs[-1][1].token == f"eni-a-{begun:.0f}"
+    world.change_instance("gw-a", state="running", instance_id="i-a2", eni_free=False)
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(80)
+    assert world.at_home()
+    assert rungs(world) == ["reboot+", "stop+", "start", "terminate+", "launch"]
+
+
+def test_a_stop_whose_tag_was_perhaps_never_written_is_not_followed_by_a_replacement() -> None:
+    world = broken(repair="replace").rest(125)
+    world.obey_repair = lambda one: RepairResult(one, marked=None, accepted=False, error="timeout")
+    assert rungs(world.rest(610)) == ["reboot+", "stop+"]
+    world.obey_repair = world._take_repair
+    assert rungs(world.rest(610)) == ["reboot+", "stop+", "stop+"]
+
+
+def test_9_a_monitor_that_crashed_after_the_terminate_launches_with_the_same_token() -> None:
+    world = restarted_in_vain().rest(120)
+    gone(world)
+    world.rest(2)
+    restarted(world)
+    world.rest(130)
+    launches = [one for _at, one in world.repairs if one.rung == "launch"]
+    begun = max(world.view.repairs["gw-a"].steps_wall)
+    assert {one.token for one in launches} == {f"eni-a-{begun:.0f}"}
+    assert [one.mark for one in launches] == [None] * len(launches)
+
+
+def test_row_57_a_launch_without_capacity_is_asked_again_within_the_budget_and_told() -> None:
+    world = broken(repair="replace")
+    gone(world)
+
+    def refuse(one: Repair) -> RepairResult:
+        world._take_repair(one)  # the tag is written
+        return RepairResult(one, marked=True, accepted=False, error="InsufficientInstanceCapacity")
+
+    world.obey_repair = refuse
+    world.rest(115 + 500)
+    assert rungs(world)[0] == "launch+" and 5 <= len(rungs(world)[1:]) <= 9 and set(rungs(world)[1:]) == {"launch"}
+    assert "InsufficientInstanceCapacity" in world.told("repair-failed", "gw-a")[0].text
+    world.rest(3600)
+    assert rungs(world).count("launch+") == 3
+    assert "3 steps" in world.told("repair-needs-person", "gw-a")[0].text
+    tokens = [one.token for _at, one in world.repairs]
+    assert len(set(tokens)) == 3, "one for each step"
+    count = len(tokens)
+    assert len(rungs(world.rest(7200))) == count, "a person's work"
+
+
+def test_row_57_an_interface_that_does_not_become_free_is_waited_for_and_told() -> None:
+    world = restarted_in_vain().rest(120)
+    gone(world, free=False)
+    assert rungs(world.rest(400))[4:] == []
+    assert world.told("repair-needs-person", "gw-a") == []
+    world.rest(300)
+    assert "3 steps" in world.told("repair-needs-person", "gw-a")[0].text
+    assert world.carrying()["zone-a hq"] == "gw-b", "routes do not wait for it"
+
+
+def test_a_launch_that_was_taken_is_not_asked_again_while_reads_are_stale() -> None:
+    world = broken(repair="replace")
+    gone(world)
+    assert rungs(world.rest(600)) == ["launch+"]
+
+
+def test_an_interface_that_would_die_with_the_instance_keeps_it_from_being_replaced() -> None:
+    world = restarted_in_vain()
+    world.change_instance("gw-a", eni_dies=True)
+    assert rungs(world.rest(300))[3:] == []
+    assert "deleted" in world.told("repair-needs-person", "gw-a")[0].text
+
+
+def test_a_stop_that_hangs_after_its_power_was_cut_is_replaced() -> None:
+    world = broken(repair="replace", state="stopping")
+    world.rest(130)
+    assert rungs(world) == ["power-cut+"]
+    assert rungs(world.rest(610)) == ["power-cut+", "terminate+"]
+
+
+def test_policy_restart_neither_terminates_nor_launches() -> None:
+    world = broken(repair="restart").rest(2500)
+    assert {"terminate+", "launch+"} & set(rungs(world)) == set()

@@ -112,6 +112,52 @@ def test_promises_14_and_15_of_a_repair() -> None:
     assert number(state, seen(evidence), replace(one, instance_id="i-other"), world.now) == 15
 
 
+def replaceable() -> tuple[Play, State, Evidence, Repair]:
+    """The moment at which the launch of another gw-a is right, and was not ordered yet."""
+    world = broken(repair="replace")
+    world.change_instance("gw-a", state="absent", instance_id=None, eni_free=True)
+    before = world.rest(117).state
+    assert rungs(world.rest(5)) == ["launch+"]
+    return world, replace(world.state, repairs=before.repairs), world.evidence(), world.repairs[0][1]
+
+
+def instead(evidence: Evidence, **changes: object) -> Evidence:
+    """The evidence with another instance of gw-a, and no tag of a repair."""
+    assert evidence.ec2 is not None
+    changed = replace(evidence.ec2.instances["gw-a"], **changes)  # type: ignore[arg-type]
+    return seen(evidence, instances={**evidence.ec2.instances, "gw-a": changed})
+
+
+def test_promise_9_of_a_launch() -> None:
+    world, state, evidence, one = replaceable()
+    repair_promises.check(state, seen(evidence), one, world.now, swapping=False)
+    shut = instead(evidence, state="shutting-down", eni_free=False)
+    assert number(state, shut, one, world.now) == 9
+    assert number(state, instead(evidence, state="stopped", eni_free=True), one, world.now) == 9
+    assert number(state, seen(evidence), replace(one, token="eni-a-1"), world.now) == 9
+    assert number(state, seen(evidence), replace(one, template=""), world.now) == 9
+
+
+def test_promises_6_and_9_of_a_terminate() -> None:
+    world, state, evidence, launch = replaceable()
+    one = replace(launch, rung="terminate", instance_id="i-a", token="", template="")
+    there = {"state": "stopped", "instance_id": "i-a", "eni_free": False}
+    assert number(state, instead(evidence, **there), one, world.now) == 6, "nothing else was tried"
+    begun = replace(state, repairs=replace(state.repairs, steps={"gw-a": (RepairStep(world.now - 700, 0.0, "stop"),)}))
+    assert number(begun, instead(evidence, **there), one, world.now) == 6, "its tag may never have been written"
+
+    def told(**changes: object) -> Evidence:
+        changed = instead(evidence, **there, **changes)
+        return seen(
+            changed, repairs={"gw-a": RepairMark((evidence.wall - 700,), "stop")}, instances=changed.ec2.instances
+        )  # type: ignore[union-attr]
+
+    repair_promises.check(state, told(), one, world.now, swapping=False)
+    assert number(state, told(eni_dies=True), one, world.now) == 9
+    only = replace(state, deployment=replace(state.deployment, repair="restart"))
+    assert number(only, told(), one, world.now) == 14
+
+
 def test_a_repair_that_would_break_a_promise_is_dropped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "held_back", lambda *_: [])  # a planted bug
     world = play(repair="restart")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lab.matrix.model import Words
 
-_TWO_MONITORS = "It needs two monitors, and the matrix deploys one."
+_TWO_MONITORS = "It needs two monitors, and the matrix deploys one; tests/integration/test_two_monitors.py deploys two."
 
 FAULTS: dict[int, Words] = {
     1: Words("charon killed", "failover of its sites' prefixes; the service comes back by itself"),
@@ -95,7 +95,7 @@ FAULTS: dict[int, Words] = {
 }
 
 NOT_SHOWN: dict[int, str] = {
-    11: "Replacing an instance is not built: vpnha_repair ends at stop and start. The failover is that of row 10.",
+    11: "The matrix deploys with vpnha_repair: restart; tests/integration/test_replace.py has it with replace.",
     26: "All hosts share this machine's wall clock. Tests of the monitor's process jump its clock alone.",
     29: _TWO_MONITORS,
     30: _TWO_MONITORS,

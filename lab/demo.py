@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -47,6 +49,17 @@ def run(title: str, argv: Sequence[str], env: Mapping[str, str]) -> float:
         raise StepFailed(f"{title}: failed after {seconds:.0f} s (exit code {code}); the reason stands above.")
     console.print(f"{title}: done in {seconds:.0f} s", style="green")
     return seconds
+
+
+def circumstances() -> dict[str, Any]:
+    """What the lab's figures depend on, for reports."""
+    return {
+        "api_delay_ms": API_DELAY_MS,
+        "data_plane": "kernel-libipsec (user-space ESP)",
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+    }
 
 
 def lab_environment(names: Names) -> dict[str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -26,7 +25,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from lab.demo import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal
+from lab.demo import API_DELAY_MS, StepFailed, circumstances, console, lab_environment, playbook, run, stop_on_signal
 from lab.names import REPOSITORY, Names
 
 OUTPUT = REPOSITORY / "artifacts" / "figures"
@@ -106,14 +105,7 @@ def summary(output: Path) -> dict[str, Any]:
     """All rows that were drilled, and where."""
     return {
         "figures": [figures for row in ROWS if (figures := measured(row, output)) is not None],
-        "environment": {
-            "api_delay_ms": API_DELAY_MS,
-            "data_plane": "kernel-libipsec (user-space ESP)",
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "commit": _commit(),
-        },
+        "environment": {**circumstances(), "commit": _commit()},
     }
 
 

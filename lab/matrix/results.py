@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lab.demo import API_DELAY_MS
+from lab.demo import circumstances
 from lab.matrix.faults import FAULTS, NOT_SHOWN
 from lab.matrix.model import ROWS
 
@@ -69,14 +67,7 @@ def report(output: Path) -> dict[str, Any]:
         "started": min((run["started"] for run in runs), default=None),
         "ended": max((run["ended"] for run in runs), default=None),
         "seconds": round(sum(run["ended"] - run["started"] for run in runs)),
-        "environment": {
-            "api_delay_ms": API_DELAY_MS,
-            "data_plane": "kernel-libipsec (user-space ESP)",
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "commits": sorted({run["commit"] for run in runs}),
-        },
+        "environment": {**circumstances(), "commits": sorted({run["commit"] for run in runs})},
     }
 
 

@@ -172,16 +172,20 @@ def deployed(labs: Labs) -> Lab:
 # --- What tests of a deployment look at ---------------------------------------------------------------------
 
 
-def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
-    """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
-    client = boto3.client(
-        "ec2",
+def aws(lab: Lab, service: str = "ec2") -> Any:
+    """A client of one of the lab's services, as a person with all rights has it."""
+    return boto3.client(
+        service,
         endpoint_url=lab.env["AWS_ENDPOINT_URL"],
         region_name="eu-central-1",
         aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
     )
-    tables = client.describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
+
+
+def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
+    """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
+    tables = aws(lab).describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
     return {
         (table["RouteTableId"], route["DestinationCidrBlock"]): route["NetworkInterfaceId"]
         for table in tables

@@ -10,25 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 
-from tests.integration.conftest import Lab, app_routes, reaches
+from tests.integration.conftest import Lab, app_routes, aws, reaches
 
 pytestmark = pytest.mark.integration
 
 TIMING = {"hold_down": 2.0, "repair_after": 20.0, "repair_interval": 120.0}
-
-
-def ec2(lab: Lab) -> Any:
-    """EC2 as a person with all rights sees it."""
-    return boto3.client(
-        "ec2",
-        endpoint_url=lab.env["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def of_gateway(name: str) -> list[dict[str, Any]]:
@@ -37,19 +25,19 @@ def of_gateway(name: str) -> list[dict[str, Any]]:
 
 def instance(lab: Lab, gateway: str) -> dict[str, Any]:
     """A gateway's instance, as EC2 describes it."""
-    found = ec2(lab).describe_instances(Filters=of_gateway(gateway))["Reservations"]
+    found = aws(lab).describe_instances(Filters=of_gateway(gateway))["Reservations"]
     return dict(found[0]["Instances"][0])
 
 
 def repair_tag(lab: Lab, gateway: str) -> str:
     """What the gateway's interface says of its repairs; empty if nothing."""
-    (eni,) = ec2(lab).describe_network_interfaces(Filters=of_gateway(gateway))["NetworkInterfaces"]
+    (eni,) = aws(lab).describe_network_interfaces(Filters=of_gateway(gateway))["NetworkInterfaces"]
     return {tag["Key"]: tag["Value"] for tag in eni["TagSet"]}.get("vpnha:repair", "")
 
 
 def give_back(lab: Lab, gateway: str) -> None:
     """A person lets the monitor have all its steps again."""
-    client = ec2(lab)
+    client = aws(lab)
     (eni,) = client.describe_network_interfaces(Filters=of_gateway(gateway))["NetworkInterfaces"]
     client.delete_tags(Resources=[eni["NetworkInterfaceId"]], Tags=[{"Key": "vpnha:repair"}])
 
@@ -89,7 +77,7 @@ def test_a_gateway_stopped_by_somebody_comes_back_and_carries_traffic_again(repa
     lab, began = repairing, time.time()
     home = app_routes(lab)
     stopped = instance(lab, "gw-a")
-    ec2(lab).stop_instances(InstanceIds=[stopped["InstanceId"]])
+    aws(lab).stop_instances(InstanceIds=[stopped["InstanceId"]])
     until(lambda: len(set(app_routes(lab).values())) == 1, 60, "every route leads to the other gateway")
     assert instance(lab, "gw-a")["State"]["Name"] != "running", "routes leave long before a repair begins"
     until(lambda: app_routes(lab) == home, 300, "gw-a runs again and has its routes back")

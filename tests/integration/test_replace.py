@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import boto3
 import pytest
 
-from tests.integration.conftest import Lab, app_routes, assert_deploy_changes_nothing, reaches
-from tests.integration.test_repair import TIMING, ec2, events, give_back, of_gateway, repair_tag, until
+from tests.integration.conftest import Lab, app_routes, assert_deploy_changes_nothing, aws, reaches
+from tests.integration.test_repair import TIMING, events, give_back, of_gateway, repair_tag, until
 
 pytestmark = pytest.mark.integration
 
@@ -22,19 +21,13 @@ VARIABLES = {"vpnha_repair": "replace", "vpnha_timing": TIMING}
 def instances(lab: Lab, gateway: str) -> list[str]:
     """Ids of a gateway's instances that exist."""
     alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped", "shutting-down"]}
-    found = ec2(lab).describe_instances(Filters=[*of_gateway(gateway), alive])["Reservations"]
+    found = aws(lab).describe_instances(Filters=[*of_gateway(gateway), alive])["Reservations"]
     return [one["InstanceId"] for reservation in found for one in reservation["Instances"]]
 
 
 def bundles(lab: Lab) -> list[str]:
     """Names of the secrets that the deployment left."""
-    client = boto3.client(
-        "secretsmanager",
-        endpoint_url=lab.env["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
-    )
+    client = aws(lab, "secretsmanager")
     return sorted(secret["Name"] for secret in client.list_secrets()["SecretList"])
 
 
@@ -49,14 +42,14 @@ def replacing(deployed: Lab) -> Iterator[Lab]:
     yield deployed
     assert deployed.play("deploy").code == 0
     assert bundles(deployed) == [], "nothing is left of the policy"
-    assert ec2(deployed).describe_launch_templates()["LaunchTemplates"] == []
+    assert aws(deployed).describe_launch_templates()["LaunchTemplates"] == []
 
 
 def test_row_11_a_terminated_gateway_is_replaced_and_carries_traffic_again(replacing: Lab) -> None:
     lab, began, home = replacing, time.time(), app_routes(replacing)
     key = lab.shell("gw-a", "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
     (old,) = instances(lab, "gw-a")
-    ec2(lab).terminate_instances(InstanceIds=[old])
+    aws(lab).terminate_instances(InstanceIds=[old])
     until(lambda: len(set(app_routes(lab).values())) == 1, 60, "every route leads to the other gateway")
     assert lan(lab), "the other gateway carries"
     assert instances(lab, "gw-a") in ([], [old]), "routes leave long before another instance is launched"
@@ -73,7 +66,7 @@ def test_row_11_a_terminated_gateway_is_replaced_and_carries_traffic_again(repla
 
 
 def test_no_secret_is_in_user_data_and_only_the_gateways_read_the_bundles(replacing: Lab) -> None:
-    described = ec2(replacing).describe_launch_template_versions(LaunchTemplateName="lab-gw-a", Versions=["$Default"])
+    described = aws(replacing).describe_launch_template_versions(LaunchTemplateName="lab-gw-a", Versions=["$Default"])
     assert "psk" not in str(described) and "heartbeat" not in str(described)
     script = (
         "import boto3; client = boto3.client('secretsmanager', region_name='eu-central-1', "

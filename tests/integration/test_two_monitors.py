@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import boto3
 import pytest
 
-from tests.integration.conftest import ROOT, Lab, Labs, Variant, app_routes, reaches
+from tests.integration.conftest import ROOT, Lab, Labs, Variant, app_routes, aws, reaches
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +47,7 @@ def pair(deployed: Lab) -> Iterator[Lab]:
         deployed.command("fault", "clear", fault["id"])
     for host in ("gw-a", "mon-a"):
         if instance(deployed, host)["State"]["Name"] != "running":
-            ec2(deployed).start_instances(InstanceIds=[instance(deployed, host)["InstanceId"]])
+            aws(deployed).start_instances(InstanceIds=[instance(deployed, host)["InstanceId"]])
     settle(deployed)
 
 
@@ -79,28 +78,17 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.2)
 
 
-def ec2(lab: Lab) -> Any:
-    """EC2 as a person with all rights sees it."""
-    return boto3.client(
-        "ec2",
-        endpoint_url=lab.env["AWS_ENDPOINT_URL"],
-        region_name="eu-central-1",
-        aws_access_key_id=lab.env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=lab.env["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
 def instance(lab: Lab, name: str) -> dict[str, Any]:
     """An instance by its name, as EC2 describes it."""
     alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
-    found = ec2(lab).describe_instances(Filters=[{"Name": "tag:Name", "Values": [name]}, alive])["Reservations"]
+    found = aws(lab).describe_instances(Filters=[{"Name": "tag:Name", "Values": [name]}, alive])["Reservations"]
     return dict(found[0]["Instances"][0])
 
 
 def power_off(lab: Lab, *names: str) -> None:
     """Cut the power of instances, all at once."""
     ids = [instance(lab, name)["InstanceId"] for name in names]
-    ec2(lab).stop_instances(InstanceIds=ids, Force=True, SkipOsShutdown=True)
+    aws(lab).stop_instances(InstanceIds=ids, Force=True, SkipOsShutdown=True)
 
 
 def fault(lab: Lab, *argv: str) -> str:
@@ -184,7 +172,7 @@ def test_rows_29_and_48_the_lease_store_is_cut_and_a_gateway_dies(pair: Lab) -> 
         time.sleep(5.0)
         watch.expect({gone: 1, left: 0})
         until(lambda: instance(pair, "gw-a")["State"]["Name"] == "stopped", 60, "gw-a is stopped")
-        ec2(pair).start_instances(InstanceIds=[instance(pair, "gw-a")["InstanceId"]])
+        aws(pair).start_instances(InstanceIds=[instance(pair, "gw-a")["InstanceId"]])
         until(lambda: app_routes(pair) == watch.home, 180, "gw-a has its routes back")
         time.sleep(5.0)
         watch.expect({gone: 2, left: 0})

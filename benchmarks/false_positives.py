@@ -42,7 +42,7 @@ class Chain:
         bad = self.worse / (self.worse + self.better) if self.worse else 0.0
         good_now = (1.0 - bad) * (1.0 - self.lost_good)  # and this probe was answered
         bad_now = bad * (1.0 - self.lost_bad)
-        for _ in range(length):
+        for _step in range(length):
             good_now, bad_now = (
                 (good_now * (1.0 - self.worse) + bad_now * self.better) * self.lost_good,
                 (good_now * self.worse + bad_now * (1.0 - self.better)) * self.lost_bad,

@@ -51,7 +51,7 @@ def user_data(fetch: Callable[[urllib.request.Request], bytes]) -> dict[str, str
         if error.code == 404:
             return {}
         raise
-    head, _, rest = text.partition("\n")
+    head, _newline, rest = text.partition("\n")
     if head.strip() != CLOUD_CONFIG or not rest.lstrip().startswith("{"):
         return {}
     found = json.loads(rest).get("vpnha", {})
@@ -75,7 +75,7 @@ def fetch_bundle(client: Any, name: str) -> bytes:
 def _part(client: Any, name: str, number: int) -> tuple[bytes, int, str]:
     """The content of one secret, the number of all of them, and the checksum of the whole."""
     value = client.get_secret_value(SecretId=f"{name}/{number}")["SecretBinary"]
-    head, _, content = bytes(value).partition(b"\n")
+    head, _newline, content = bytes(value).partition(b"\n")
     magic, place, digest = head.split(b" ")
     mine, count = place.split(b"/")
     if magic != MAGIC or int(mine) != number:

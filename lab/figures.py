@@ -98,6 +98,7 @@ def measured(row: Row, output: Path) -> dict[str, Any] | None:
         "failback_lost": sum(failback),
         "plaintext_packets": sum(one["plaintext_packets"] or 0 for one in runs),
         "aborted": report["aborted"],
+        "commit": (file.parent / "commit").read_text(encoding="ascii").strip(),
     }
 
 
@@ -105,7 +106,7 @@ def summary(output: Path) -> dict[str, Any]:
     """All rows that were drilled, and where."""
     return {
         "figures": [figures for row in ROWS if (figures := measured(row, output)) is not None],
-        "environment": {**circumstances(), "commit": _commit()},
+        "environment": circumstances(),
     }
 
 
@@ -197,6 +198,8 @@ def main(
 
 
 def _drill(row: Row, repeat: int, lab: Sequence[str], env: dict[str, str]) -> None:
+    (OUTPUT / row.name).mkdir(exist_ok=True)
+    (OUTPUT / row.name / "commit").write_text(_commit() + "\n", encoding="ascii")
     late = "propagation"
     if row.propagation:
         setting = [*lab, "fault", "add", "setting", "route_propagation", str(row.propagation), "--id", late]

@@ -26,6 +26,7 @@ def run(outage: float | None, **more: Any) -> dict[str, Any]:
 def report(output: Path, *runs: dict[str, Any], aborted: str = "") -> None:
     file = output / ROW.name / "report.json"
     file.parent.mkdir(parents=True, exist_ok=True)
+    (file.parent / "commit").write_text("0123abc\n")
     file.write_text(json.dumps({"aborted": aborted, "scenarios": [{"name": ROW.scenario, "runs": list(runs)}]}))
 
 
@@ -37,6 +38,7 @@ def test_a_row_is_the_median_and_the_worst_of_its_runs(tmp_path: Path) -> None:
     assert (found["promised_median_ms"], found["promised_worst_ms"]) == (1800.0, 2200.0)
     assert (found["packets_sent"], found["packets_lost"], found["detect_ms"]) == (3000, 240, 500.0)
     assert found["return_path_ms"] is None
+    assert found["commit"] == "0123abc"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ LEASE, LEAST, VETO = 5.0, 1.0, 2.0  # seconds, as the design has them
 HEARD = 0.9  # seconds after which a word has been read by whoever can read
 FIGHT = 5.0  # seconds between two swaps of one route that belong together
 QUIET = 10.0  # seconds without a fault beginning or ending, after which two monitors have no reason to disagree
-TURNS = 5  # orders in a row on which two monitors disagree, whatever happens around them
+TURNS = 5  # orders in a row on which two monitors disagree, whatever happens around them, unless one is blind
 CORRECTED = 2.0  # seconds after a late write
 MUST_LEAVE, MUST_BE_TAKEN_OVER = 9.0, 18.0  # seconds; the second without the owner: its silence, a lease, a new one
 DEAD = ("power off", "host hangs", "zone lost")
@@ -120,6 +120,14 @@ class SeveralOracle:
             if words and all(source in word.healthy for word in words):
                 raise Violation(16, f"{monitor} leaves {source} ({swap.reason}), which {other} has called healthy")
 
+    def _blind_until(self) -> float:
+        """Until when a monitor could read neither the store nor EC2: nothing told it that another moves routes back."""
+        now = self.world.now
+        reads = [fault for fault in self.faults if fault.kind == "reads fail"]
+        stores = [fault for fault in self.faults if fault.kind.startswith("store cut")]
+        both = [(max(read.start, store.start), min(read.end, store.end)) for read in reads for store in stores]
+        return max((end + HEARD for start, end in both if start < min(end, now)), default=0.0)
+
     def _check_target(self, swap: Swap) -> None:
         world, now = self.world, self.world.now
         site = next(site.name for site in world.plan.sites if swap.key.destination in site.prefixes)
@@ -137,9 +145,10 @@ class SeveralOracle:
         moved = any(now - QUIET < t <= now for fault in self.faults for t in (fault.start, fault.end))
         if last is not None and now - last.at < FIGHT and last.gateway != order.gateway and not moved:
             raise Violation(16, f"{swap.key}: {monitor} wants {order.gateway} and {last.by} wants {last.gateway}")
-        turns = 0
+        turns, blind = 0, self._blind_until()
         for one, following in zip(reversed(orders[:-1]), reversed(orders), strict=False):
-            if one.by == following.by or one.gateway == following.gateway or following.at - one.at > 15.0:
+            agreed = one.by == following.by or one.gateway == following.gateway
+            if agreed or following.at - one.at > 15.0 or one.at < blind:
                 break
             turns += 1
         if turns >= TURNS:

@@ -11,75 +11,18 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lab.names import REPOSITORY, Names
+from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
 
-API_DELAY_MS = 150  # what the figures of the design are promised at
 SCENARIOS = ("planned", "tunnel_block", "ipsec_kill", "gateway_power_off")  # all of them: `make figures`
 OUTPUT = REPOSITORY / "artifacts" / "demo"
-WIDTH = 120  # of the table where no terminal says how wide it is, as in CI
-console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-
-
-class StepFailed(Exception):
-    """A step of the demo ended with an error; its own output has said why."""
-
-
-def run(title: str, argv: Sequence[str], env: Mapping[str, str]) -> float:
-    """Runs one step with its output shown; returns the seconds it took. Raises StepFailed."""
-    console.rule(f"[bold]{title}")
-    console.print(f"$ {' '.join(argv)}", style="dim", soft_wrap=True)
-    start = time.monotonic()
-    code = subprocess.run(argv, env=dict(env), check=False).returncode
-    seconds = time.monotonic() - start
-    if code:
-        raise StepFailed(f"{title}: failed after {seconds:.0f} s (exit code {code}); the reason stands above.")
-    console.print(f"{title}: done in {seconds:.0f} s", style="green")
-    return seconds
-
-
-def circumstances() -> dict[str, Any]:
-    """What the lab's figures depend on, for reports."""
-    return {
-        "api_delay_ms": API_DELAY_MS,
-        "data_plane": "kernel-libipsec (user-space ESP)",
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-    }
-
-
-def lab_environment(names: Names) -> dict[str, str]:
-    """The environment in which a playbook finds the lab: what ``python -m lab env`` prints, over our own."""
-    env = {**os.environ, **names.environment()}
-    printed = subprocess.run(
-        [sys.executable, "-m", "lab", "env"], env=env, check=True, capture_output=True, text=True
-    ).stdout
-    for line in printed.splitlines():
-        key, equals, value = line.removeprefix("export ").partition("=")
-        if equals:
-            env[key] = value.strip("'\"")
-    return env
-
-
-def playbook(name: str, **variables: object) -> list[str]:
-    """The command that runs a playbook of the collection against the lab."""
-    inventory = str(REPOSITORY / "lab" / "inventory" / "hosts.yml")
-    extra = ["--extra-vars", json.dumps(variables)] if variables else []
-    return ["ansible-playbook", f"vpnha.aws.{name}", "--inventory", inventory, *extra]
 
 
 def show(report: Path) -> bool:
@@ -101,11 +44,6 @@ def show(report: Path) -> bool:
     console.print(table)
     console.print(f"report: {report}\n        {report.with_suffix('.html')}", soft_wrap=True)
     return all(one["passed"] for one in scenarios)
-
-
-def stop_on_signal(_number: int, _frame: FrameType | None) -> None:
-    """Turns SIGTERM into the exception that Ctrl-C raises, so that the lab is stopped in both cases."""
-    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -140,8 +78,7 @@ def main() -> int:
         console.print("interrupted", style="red")
         return 130
     finally:
-        console.rule("[bold]Lab down")
-        subprocess.run([*lab, "down"], check=False)
+        take_down()
 
 
 if __name__ == "__main__":

@@ -25,8 +25,19 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from lab.demo import API_DELAY_MS, StepFailed, circumstances, console, lab_environment, playbook, run, stop_on_signal
 from lab.names import REPOSITORY, Names
+from lab.steps import (
+    API_DELAY_MS,
+    StepFailed,
+    circumstances,
+    commit,
+    console,
+    lab_environment,
+    playbook,
+    run,
+    stop_on_signal,
+    take_down,
+)
 
 OUTPUT = REPOSITORY / "artifacts" / "figures"
 NO_LIMIT_MS = 60_000  # a drill stops at nothing here: what is too long stands in the summary
@@ -193,13 +204,12 @@ def main(
         console.print("interrupted; what was measured so far stays", style="red")
         raise typer.Exit(130) from None
     finally:
-        console.rule("[bold]Lab down")
-        subprocess.run([*lab, "down"], check=False)
+        take_down()
 
 
 def _drill(row: Row, repeat: int, lab: Sequence[str], env: dict[str, str]) -> None:
     (OUTPUT / row.name).mkdir(exist_ok=True)
-    (OUTPUT / row.name / "commit").write_text(_commit() + "\n", encoding="ascii")
+    (OUTPUT / row.name / "commit").write_text(commit() + "\n", encoding="ascii")
     late = "propagation"
     if row.propagation:
         setting = [*lab, "fault", "add", "setting", "route_propagation", str(row.propagation), "--id", late]
@@ -222,11 +232,6 @@ def _drill(row: Row, repeat: int, lab: Sequence[str], env: dict[str, str]) -> No
 def _typical(values: Any) -> float | None:
     known = [value for value in values if value is not None]
     return round(median(known), 1) if known else None
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=REPOSITORY)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

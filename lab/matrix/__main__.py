@@ -23,7 +23,6 @@ import typer
 from rich.table import Table
 
 from lab import siteboot
-from lab.demo import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal
 from lab.errors import LabError
 from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
 from lab.matrix.conductor import VARIABLES, Conductor, more_tables
@@ -32,6 +31,7 @@ from lab.matrix.lookout import Lookout, NotSeen, shown, until
 from lab.matrix.model import ROWS
 from lab.matrix.page import page
 from lab.names import REPOSITORY, Names
+from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
 
 OUTPUT = REPOSITORY / "artifacts" / "faults"
 LAST = (13, 60, 61, 44, 42, 36)  # the slowest
@@ -118,8 +118,7 @@ def main(
     finally:
         write(OUTPUT)
         if left and not keep:
-            console.rule("[bold]Lab down")
-            subprocess.run([sys.executable, "-m", "lab", "down"], check=False)
+            take_down()
 
 
 def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:

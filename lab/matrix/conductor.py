@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +20,8 @@ from lab.matrix.model import Row
 from lab.matrix.results import AS_EXPECTED, NOT_AS_EXPECTED, NOT_STARTED
 from lab.matrix.stage import FAULTS, MONITOR_UNIT, Stage
 from lab.matrix.watch import Probes, Watch
-from lab.names import REPOSITORY, Names
+from lab.names import Names
+from lab.steps import commit
 
 ZONE = "eu-central-1a"
 TABLES = 3  # of the zone whose gateway is broken, so that six routes have to move
@@ -163,10 +163,3 @@ def more_tables(lookout: Lookout, zone: str = ZONE, number: int = TABLES) -> Non
                     DestinationCidrBlock=route["DestinationCidrBlock"],
                     NetworkInterfaceId=route["NetworkInterfaceId"],
                 )
-
-
-def commit() -> str:
-    """Of what was run; with a plus where files differ from it."""
-    asked = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=REPOSITORY)
-    return done.stdout.strip()

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lab.demo import circumstances
 from lab.matrix.faults import FAULTS, NOT_SHOWN
 from lab.matrix.model import ROWS
+from lab.steps import circumstances
 
 AS_EXPECTED, NOT_AS_EXPECTED, NOT_STARTED = "as expected", "not as expected", "could not start"
 NOT_RUN, LEFT_OUT = "not run", "not shown"

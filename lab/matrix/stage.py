@@ -14,10 +14,10 @@ from itertools import count
 from typing import Any
 
 from lab import endpoint, faults
-from lab.demo import playbook
 from lab.errors import LabError
 from lab.matrix.lookout import MONITOR, Lookout, until
 from lab.names import REPOSITORY, Names
+from lab.steps import playbook
 
 MONITOR_UNIT = "vpnha-monitor"
 FAULTS = "matrix-"  # begins the ids of all faults of rows

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What demo, figures and fault matrix share: steps with their output shown, and a lab that goes in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from lab.names import REPOSITORY, Names
+
+API_DELAY_MS = 150  # what the figures of the design are promised at
+WIDTH = 120  # of the table where no terminal says how wide it is, as in CI
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+
+
+class StepFailed(Exception):
+    """A step ended with an error; its own output has said why."""
+
+
+def run(title: str, argv: Sequence[str], env: Mapping[str, str]) -> float:
+    """Runs one step with its output shown; returns the seconds it took. Raises StepFailed."""
+    console.rule(f"[bold]{title}")
+    console.print(f"$ {' '.join(argv)}", style="dim", soft_wrap=True)
+    start = time.monotonic()
+    code = subprocess.run(argv, env=dict(env), check=False).returncode
+    seconds = time.monotonic() - start
+    if code:
+        raise StepFailed(f"{title}: failed after {seconds:.0f} s (exit code {code}); the reason stands above.")
+    console.print(f"{title}: done in {seconds:.0f} s", style="green")
+    return seconds
+
+
+def playbook(name: str, **variables: object) -> list[str]:
+    """The command that runs a playbook of the collection against the lab."""
+    inventory = str(REPOSITORY / "lab" / "inventory" / "hosts.yml")
+    extra = ["--extra-vars", json.dumps(variables)] if variables else []
+    return ["ansible-playbook", f"vpnha.aws.{name}", "--inventory", inventory, *extra]
+
+
+def lab_environment(names: Names) -> dict[str, str]:
+    """The environment in which a playbook finds the lab: what ``python -m lab env`` prints, over our own."""
+    env = {**os.environ, **names.environment()}
+    printed = subprocess.run(
+        [sys.executable, "-m", "lab", "env"], env=env, check=True, capture_output=True, text=True
+    ).stdout
+    for line in printed.splitlines():
+        key, equals, value = line.removeprefix("export ").partition("=")
+        if equals:
+            env[key] = value.strip("'\"")
+    return env
+
+
+def stop_on_signal(_number: int, _frame: FrameType | None) -> None:
+    """Turns SIGTERM into the exception that Ctrl-C raises, so that the lab is stopped in both cases."""
+    raise KeyboardInterrupt
+
+
+def take_down() -> None:
+    """Stop the lab, as the last thing that a program does: no signal may interrupt it and leave half a lab."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # `lab down` inherits it
+    console.rule("[bold]Lab down")
+    subprocess.run([sys.executable, "-m", "lab", "down"], check=False)
+
+
+def circumstances() -> dict[str, Any]:
+    """What the lab's figures depend on, for reports."""
+    return {
+        "api_delay_ms": API_DELAY_MS,
+        "data_plane": "kernel-libipsec (user-space ESP)",
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+    }
+
+
+def commit() -> str:
+    """Of what was run; with a plus where files differ from it."""
+    asked = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    return done.stdout.strip()

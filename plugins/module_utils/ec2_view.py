@@ -56,19 +56,11 @@ class _Reading:
         return pause.until_wall
 
 
-def _filters(**values: str | list[str]) -> list[dict[str, Any]]:
-    return [{"Name": name, "Values": [value] if isinstance(value, str) else value} for name, value in values.items()]
-
-
-def _of(deployment: str, **tag_values: str) -> list[dict[str, Any]]:
-    return _filters(**{f"tag:{name}": value for name, value in {tags.DEPLOYMENT: deployment, **tag_values}.items()})
-
-
 def read_tables(client: Any, deployment: str) -> list[dict[str, Any]]:
     """The deployment's route tables, by tag. Raises Ec2Error."""
     return ec2.pages(
         client, "describe_route_tables", "RouteTables", "reading the route tables",
-        Filters=_of(deployment, **{tags.TABLE: "app"}), MaxResults=100,
+        Filters=tags.filters(deployment, **{tags.TABLE: "app"}), MaxResults=100,
     )  # fmt: skip
 
 
@@ -96,7 +88,7 @@ def read_snapshot(client: Any, deployment: str, pool: Executor | None = None) ->
     def interfaces() -> list[dict[str, Any]]:
         return ec2.pages(
             client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces",
-            Filters=[*_of(deployment), {"Name": "tag-key", "Values": [tags.GATEWAY]}], MaxResults=1000,
+            Filters=[*tags.filters(deployment), {"Name": "tag-key", "Values": [tags.GATEWAY]}], MaxResults=1000,
         )  # fmt: skip
 
     def vpcs() -> list[dict[str, Any]]:
@@ -108,7 +100,7 @@ def read_snapshot(client: Any, deployment: str, pool: Executor | None = None) ->
     first = [
         go(lambda: read_tables(client, deployment)),
         go(interfaces),
-        go(lambda: read_instances(client, _of(deployment, **{tags.ROLE: "gateway"}))),
+        go(lambda: read_instances(client, tags.filters(deployment, **{tags.ROLE: "gateway"}))),
         go(vpcs),
     ]
     tables, enis, instances, marked = (each.result() for each in first)
@@ -138,7 +130,7 @@ def _read_subnets(client: Any, tables: Sequence[Item]) -> list[dict[str, Any]]:
         return []
     return ec2.pages(
         client, "describe_subnets", "Subnets", "reading the subnets",
-        Filters=_filters(**{"vpc-id": vpcs}), MaxResults=1000,
+        Filters=[{"Name": "vpc-id", "Values": vpcs}], MaxResults=1000,
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ class Found:
 
 def read(client: Any, network: Network) -> Found:
     """Reads what `problems` and the building need. Raises Ec2Error."""
-    mine = [{"Name": f"tag:{tags.DEPLOYMENT}", "Values": [network.deployment]}]
+    mine = tags.filters(network.deployment)
     in_vpc = [{"Name": "vpc-id", "Values": [network.vpc_id]}]
     wanted = sorted(
         {

@@ -25,7 +25,7 @@ _PATIENCE = 60.0  # seconds for EC2 to free the interfaces of instances that hav
 
 def remove(client: Any, deployment: str, check: bool) -> Outcome:
     """Removes route tables, Elastic IPs and interfaces of a deployment. Instances must be gone. Raises VpnhaError."""
-    mine = [{"Name": f"tag:{tags.DEPLOYMENT}", "Values": [deployment]}]
+    mine = tags.filters(deployment)
     enis = _free_interfaces(client, deployment, mine, patience=0.0 if check else _PATIENCE)
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the route tables", Filters=mine)
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]

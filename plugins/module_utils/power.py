@@ -38,8 +38,7 @@ class Power:
 def find(client: Any, deployment: str, gateway: str) -> tuple[str, str]:
     """Id and state of a gateway's instance; VpnhaError unless there is exactly one."""
     filters = [
-        {"Name": f"tag:{tags.DEPLOYMENT}", "Values": [deployment]},
-        {"Name": f"tag:{tags.GATEWAY}", "Values": [gateway]},
+        *tags.filters(deployment, **{tags.GATEWAY: gateway}),
         {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
     ]
     doing = f"finding the instance of gateway {gateway}"

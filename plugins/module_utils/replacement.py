@@ -80,10 +80,7 @@ def replace(
 
 def find(client: Any, deployment: str, gateway: str) -> tuple[str | None, str, Any]:
     """A gateway's instance, its state ("absent" without one) and its interface. VpnhaError without an interface."""
-    mine = [
-        {"Name": f"tag:{tags.DEPLOYMENT}", "Values": [deployment]},
-        {"Name": f"tag:{tags.GATEWAY}", "Values": [gateway]},
-    ]
+    mine = tags.filters(deployment, **{tags.GATEWAY: gateway})
     doing = f"finding the interface of gateway {gateway}"
     enis = ec2.pages(client, "describe_network_interfaces", "NetworkInterfaces", doing, Filters=mine)
     if len(enis) != 1:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from .model import Pin, RepairMark
 
@@ -77,6 +78,11 @@ def to_dict(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
 def to_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     """A dict as EC2's list of Key and Value."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def filters(deployment: str, **values: str) -> list[dict[str, Any]]:
+    """EC2 filters for what belongs to a deployment and has these tags, as ``**{tags.GATEWAY: "gw-a"}``."""
+    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in {DEPLOYMENT: deployment, **values}.items()]
 
 
 def format_time(wall: float) -> str:

@@ -32,13 +32,11 @@ options:
     description: The archive, in Base64. Needed when O(state=present).
     type: str
 attributes:
-  check_mode:
-    description: Says what would change, and changes nothing.
-    support: full
   diff_mode:
     description: The content is secret.
     support: none
 extends_documentation_fragment:
+  - vpnha.aws.attributes
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3

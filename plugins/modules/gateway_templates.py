@@ -51,14 +51,9 @@ options:
     description: Name of the EC2 key pair; none if empty.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Says what would change, and changes nothing.
-    support: full
-  diff_mode:
-    description: Names the templates that differ.
-    support: full
 extends_documentation_fragment:
+  - vpnha.aws.attributes
+  - vpnha.aws.attributes.diff
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3

@@ -60,7 +60,7 @@ figures: deps ## measure the promised figures, each scenario REPEAT times (an ho
 
 .PHONY: faults
 faults: REPEAT = 1
-faults: deps ## the fault matrix, each row REPEAT times (an hour for once; can be stopped and resumed): make faults ONLY=3,8
+faults: deps ## the fault matrix, each row REPEAT times (an hour or more for once; can be stopped and resumed): make faults ONLY=3,8
 	@$(AS_ROOT) $(PY) -m lab.matrix --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lab-up

@@ -51,9 +51,9 @@ def test_a_client_token_makes_a_call_once(vpc: Any, refused: Any) -> None:
 
 def test_a_failing_data_plane_is_an_internal_error(ec2: Any, refused: Any) -> None:
     try:
-        assert refused(ec2.create_vpc, CidrBlock="10.99.0.0/16") == "InternalError"
+        assert refused(ec2.create_vpc, CidrBlock="172.29.0.0/16") == "InternalError"
     finally:
-        broken = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.99.0.0/16"]}])["Vpcs"][0]["VpcId"]
+        broken = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["172.29.0.0/16"]}])["Vpcs"][0]["VpcId"]
         ec2.delete_vpc(VpcId=broken)  # and the next call is fine again
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .errors import VpnhaError
-from .model import Deployment, Gateway
+from .model import Deployment, Gateway, ManagedGateway
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,12 @@ def _gateway(deployment: Deployment, wish: Wish, problems: list[str]) -> Gateway
     home = deployment.home(zone)
     if home is None:
         problems.append(f"Zone {zone} has no home gateway; name the gateway to break in vpnha_drill_gateway.")
+    if isinstance(home, ManagedGateway):
+        problems.append(
+            f"The home of zone {zone} is {home.name}, a managed gateway, which a drill cannot break; name another "
+            "gateway in vpnha_drill_gateway."
+        )
+        return None
     return home
 
 

@@ -32,6 +32,7 @@ from .routes import (
     read_view,
     survey,
     swap_all,
+    target_argument,
 )
 
 _WHY = {
@@ -70,7 +71,7 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
     choice = wish.choice
     zones = {zone.name for zone in deployment.zones}
     sites = {site.name for site in deployment.sites}
-    gateways = {gateway.name for gateway in deployment.gateways}
+    gateways = {gateway.name for gateway in deployment.targets}
     out = [
         f"{given} is no {word} of the deployment; it has {', '.join(sorted(known))}."
         for word, names, known in (
@@ -155,7 +156,7 @@ def _create(client: Any, view: Ec2View, line: Line) -> _Done:
         with ec2.telling(f"creating {line.key} to {line.gateway}"):
             client.create_route(
                 RouteTableId=line.key.table_id,
-                NetworkInterfaceId=view.instances[line.gateway or ""].eni_id,
+                **target_argument(view.target(line.gateway or "") or ""),
                 **destination_argument(line.key.destination),
             )
         return _Done(True)

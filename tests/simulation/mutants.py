@@ -94,7 +94,7 @@ def _no_backoff(last: Any, key: Any, error: str, now: float, seed: int) -> Any:
 
 
 def _every_read(belief: Any, shown: Any, _version: Any, _began: Any, _now: Any) -> Any:
-    return belief if shown == belief.eni_id else None
+    return belief if shown == belief.target else None
 
 
 def _without_pauses(view: Any, key: Any, gateway: Any, wall: float) -> bool:

@@ -171,8 +171,8 @@ class Oracle:
         self._superseded.clear()
 
     def _check_interface(self, swap: Swap) -> None:
-        if swap.eni_id in self._superseded or swap.eni_id not in self._interfaces[swap.gateway]:
-            raise Violation(1, f"{swap.key} to {swap.eni_id}, which {swap.gateway} has no longer")
+        if swap.target in self._superseded or swap.target not in self._interfaces[swap.gateway]:
+            raise Violation(1, f"{swap.key} to {swap.target}, which {swap.gateway} has no longer")
 
     def _check_emergency(self, swap: Swap, view: Ec2View, source: str, site: str, trusted: float) -> None:
         truth, now = self.world.truth, self.world.now

@@ -213,7 +213,7 @@ class Monitor:
                     "swap-issued",
                     str(swap.key),
                     f"{swap.key} is being swapped to {swap.gateway}.",
-                    {"gateway": swap.gateway, "eni": swap.eni_id, "reason": swap.reason, "voluntary": swap.voluntary},
+                    {"gateway": swap.gateway, "target": swap.target, "reason": swap.reason, "voluntary": swap.voluntary},
                 ),
                 before,
             )

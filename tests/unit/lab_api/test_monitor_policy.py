@@ -20,7 +20,7 @@ GATEWAY = Resource(f"{ARN}:instance/i-1", {"vpnha:deployment": "prod", "vpnha:ro
 INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "prod"})
 
 
-def policy(repair: str, monitors: int = 1) -> str:
+def policy(repair: str, monitors: int = 1, managed: int = 0) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     variables = {
@@ -28,7 +28,7 @@ def policy(repair: str, monitors: int = 1) -> str:
         "vpnha_region": "eu-central-1",
         "vpnha_deployment": "prod",
         "vpnha_repair": repair,
-        "vpnha_checked": {"monitors": [{}] * monitors},
+        "vpnha_checked": {"monitors": [{}] * monitors, "managed_gateways": [{}] * managed},
         "__vpnha_network_vpc_id": "vpc-1",
     }
     return environment.from_string(TEMPLATE.read_text()).render(variables)
@@ -77,3 +77,13 @@ def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:
     for deployment, may in (("prod", True), ("test", False)):
         table = Resource(f"{ARN}:route-table/rtb-1", {"vpnha:deployment": deployment})
         assert allowed([policy("none", 2)], "ec2:ReplaceRoute", table, {}) is may
+
+
+def test_what_aws_says_of_managed_vpns_may_be_read_where_there_is_a_managed_gateway() -> None:
+    everything = Resource("*")
+    for managed in (0, 1):
+        written = policy("none", managed=managed)
+        assert json.loads(written)["Version"] == "2012-10-17"
+        for action in ("ec2:DescribeVpnConnections", "cloudwatch:GetMetricData"):
+            assert allowed([written], action, everything, {}) is bool(managed)
+        assert allowed([written], "ec2:DescribeVpcs", everything, {})

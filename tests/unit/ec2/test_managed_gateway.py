@@ -169,7 +169,7 @@ def test_a_person_moves_routes_there_with_a_pin_and_home_again(world: World) -> 
 
 def test_a_name_that_is_nobodys_is_refused_with_all_the_names(world: World) -> None:
     take(world, vpn_gateway(world))
-    with pytest.raises(VpnhaError, match="vgx is no gateway of the deployment; it has gw-a, gw-b, vgw."):
+    with pytest.raises(VpnhaError, match=r"vgx is no gateway of the deployment; it has gw-a, gw-b, vgw\."):
         manual_swap.run(world.client, world.deployment, Wish(Choice(gateway="vgx")), check=False, wall=NOW)
 
 

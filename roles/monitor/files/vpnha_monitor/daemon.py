@@ -43,6 +43,7 @@ from .carrying import Carrying
 from .clock import Lateness, boottime, monotonic
 from .house import House
 from .journal import Journal, Trouble
+from .managed import Witnesses
 from .metrics import Counters, StatusCollector
 from .mind import Mind
 from .observe import Observer
@@ -83,7 +84,7 @@ class Monitor:
         self.registry = CollectorRegistry()
         self.counters = Counters(self.registry)
         self.registry.register(StatusCollector(self.status_document))
-        self.journal = Journal(loaded.journal, lambda trouble: self._from_thread(self._journal_trouble, trouble))
+        self.journal = Journal(loaded.journal, lambda trouble: self.from_thread(self._journal_trouble, trouble))
         self.recorder = Recorder(self.journal, self.counters)
         self.observer = Observer(loaded)
         self.mind = Mind(loaded.deployment, loaded.monitor, now)
@@ -91,6 +92,7 @@ class Monitor:
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
         self.agreement = Agreement(self)
+        self.witnesses = Witnesses(self)
         self.house = House(self, lines)
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
@@ -103,8 +105,8 @@ class Monitor:
         self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
         self.actuator = Actuator(
             self.client,
-            lambda results: self._from_thread(self._swapped, results),
-            lambda result: self._from_thread(self._repaired, result),
+            lambda results: self.from_thread(self._swapped, results),
+            lambda result: self.from_thread(self._repaired, result),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
@@ -128,6 +130,7 @@ class Monitor:
         self.journal.start()
         self.reader.start()
         self.agreement.suit()
+        self.witnesses.suit()
         server.start()
         self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
         gc.collect()
@@ -145,6 +148,7 @@ class Monitor:
         self.notifier.send("STOPPING=1")
         self.note(Note("daemon-stopping", self.config.monitor, f"Monitor {self.config.monitor} stops."))
         self.reader.stop()
+        self.witnesses.stop()
         ended = await asyncio.to_thread(self.actuator.stop, _STOP_SECONDS)
         await asyncio.sleep(0)  # results that came last are in the loop's queue
         if not ended:
@@ -182,7 +186,9 @@ class Monitor:
     def _step(self, now: float) -> None:
         before, seen = self.mind.summary(), self.agreement.see(now)
         try:
-            actions = self.mind.step(self.observer.evidence(now), self.lateness.take(), now, seen.store, seen.vetoes)
+            managed = self.witnesses.evidence(self.observer.managed.evidence(now), now)
+            gateways, late = self.observer.evidence(now), self.lateness.take()
+            actions = self.mind.step(gateways, late, now, seen.store, seen.vetoes, managed=managed)
         except InvariantViolation as violation:
             self.counters.errors.labels("invariant").inc()
             self.note(Note("invariant-violated", str(violation.number), str(violation)), before)
@@ -213,7 +219,12 @@ class Monitor:
                     "swap-issued",
                     str(swap.key),
                     f"{swap.key} is being swapped to {swap.gateway}.",
-                    {"gateway": swap.gateway, "target": swap.target, "reason": swap.reason, "voluntary": swap.voluntary},
+                    {
+                        "gateway": swap.gateway,
+                        "target": swap.target,
+                        "reason": swap.reason,
+                        "voluntary": swap.voluntary,
+                    },
                 ),
                 before,
             )
@@ -242,10 +253,10 @@ class Monitor:
     def _read(self) -> Ec2View:
         return routes.read_view(self.client(), self.config.deployment, self._reads)
 
-    def _deliver_reading(self, reading: Reading) -> None:
-        self._from_thread(self._took_reading, reading)
+    def _deliver_reading(self, reading: Reading[Ec2View]) -> None:
+        self.from_thread(self._took_reading, reading)
 
-    def _took_reading(self, reading: Reading) -> None:
+    def _took_reading(self, reading: Reading[Ec2View]) -> None:
         if reading.view is None:
             self.counters.reads.labels("failed").inc()
             text = str(reading.error)
@@ -266,7 +277,9 @@ class Monitor:
         now = monotonic()
         view = self.mind.view
         zones = {key: route.zone for key, route in view.routes.items()} if view else {}
-        self.carrying.accepted([result for result in results if result.accepted], zones, now)
+        # a managed gateway has no agent that counts packets: whether it carries is not measured
+        counted = [one for one in results if one.accepted and self.config.deployment.managed(one.swap.gateway) is None]
+        self.carrying.accepted(counted, zones, now)
         for result in results:
             outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
             self.counters.swaps.labels(outcome, result.swap.reason).inc()
@@ -315,7 +328,7 @@ class Monitor:
 
     def news(self) -> None:
         """Another monitor has said something new; for threads."""
-        self._from_thread(self._step_now)
+        self.from_thread(self._step_now)
 
     def _step_now(self) -> None:
         """A step out of turn, on news."""
@@ -330,7 +343,8 @@ class Monitor:
 
     # --- from other threads ---------------------------------------------------------------------------------
 
-    def _from_thread(self, call: Any, *arguments: Any) -> None:
+    def from_thread(self, call: Any, *arguments: Any) -> None:
+        """Have the loop call something; for threads."""
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call, *arguments)
@@ -389,6 +403,7 @@ class Monitor:
         self.config = fresh
         self.mind.reload(fresh.deployment)
         self.agreement.suit()
+        self.witnesses.suit()
         self.reader.interval = fresh.deployment.timing.ec2_interval
         self.reader.request()
         if resolved:

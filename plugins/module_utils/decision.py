@@ -146,8 +146,8 @@ def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> S
     if all(healths[pair] is state.healths.get(pair) for pair in healths):
         healths = state.healths
     down_at = state.sites_down_at
-    if verdicts.sites_down:
-        down_at = {**down_at, **dict.fromkeys(verdicts.sites_down, now)}
+    if verdicts.sites_down or verdicts.sites_quiet:
+        down_at = {**down_at, **dict.fromkeys((*verdicts.sites_down, *verdicts.sites_quiet), now)}
     dark_at = state.sites_dark_at
     if verdicts.sites_dark:
         dark_at = {**dark_at, **dict.fromkeys(verdicts.sites_dark, now)}

@@ -42,13 +42,15 @@ def judge(
         for tunnel in deployment.tunnels
     }
     managed = managed_ways(deployment, evidence.managed)
-    paths, down, dark = judge_paths(deployment, gateways, tunnels, managed, evidence.gateways, were_down=sites_down)
+    paths, down, dark, quiet = judge_paths(
+        deployment, gateways, tunnels, managed, evidence.gateways, were_down=sites_down
+    )
     remarks: list[Remark] = []
     for name, judgement in gateways.items():
         remarks += gateway_remarks(name, judgement, evidence, timing)
     for tunnel in deployment.tunnels:
         remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
-    return Verdicts(gateways, tunnels, paths, down, dark, remarks=tuple(remarks))
+    return Verdicts(gateways, tunnels, paths, down, dark, quiet, remarks=tuple(remarks))
 
 
 def _blind(deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False) -> Verdicts:

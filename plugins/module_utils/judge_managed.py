@@ -35,6 +35,7 @@ class ManagedWay:
     gateway: str
     judgement: Judgement
     reaches: bool  # one of the site's own probe targets has answered through it just now
+    lately: bool  # something has, not much longer ago than a tunnel is silent until it counts as down
 
     @property
     def carries(self) -> bool:
@@ -55,6 +56,7 @@ def managed_ways(deployment: Deployment, evidence: Mapping[str, ManagedEvidence]
                 gateway.name,
                 judge_managed(gateway, site, evidence.get(gateway.name), deployment.timing),
                 _reaches(gateway, site, evidence.get(gateway.name), deployment.timing),
+                _lately(site, evidence.get(gateway.name), deployment.timing),
             )
             for gateway in deployment.managed_gateways
         ]
@@ -99,6 +101,14 @@ def _reaches(gateway: ManagedGateway, site: Site, seen: ManagedEvidence | None, 
     if probe is None or probe.loss.last_answer_age is None or not same:
         return False
     return probe.loss.last_answer_age <= timing.tunnel_window / 2 + timing.managed_interval
+
+
+def _lately(site: Site, seen: ManagedEvidence | None, timing: Timing) -> bool:
+    """As in `ManagedWay`: three probes in a row may be lost."""
+    probe = seen.probes.get(site.name) if seen is not None else None
+    if probe is None or probe.loss.last_answer_age is None:
+        return False
+    return probe.loss.last_answer_age <= timing.tunnel_window + 2 * timing.managed_interval
 
 
 def _witness(seen: ManagedEvidence, timing: Timing) -> str:

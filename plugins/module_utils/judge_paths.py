@@ -94,11 +94,12 @@ def judge_paths(
     seen: Mapping[str, GatewayEvidence],
     *,
     were_down: Mapping[str, str],
-) -> tuple[dict[Pair, Judgement], dict[str, str], frozenset[str]]:
+) -> tuple[dict[Pair, Judgement], dict[str, str], frozenset[str], frozenset[str]]:
     """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it.
 
     ``managed`` are the managed gateways' ways by site, ``were_down`` the sites that were down a moment ago. The last
-    part are the sites to which every tunnel is down, while a managed gateway may still lead there.
+    parts are the sites to which every tunnel is down, while a managed gateway may still lead there, and those of them
+    that have not answered through one for a moment either.
     """
     best: dict[str, dict[str, _Own]] = {site.name: {} for site in deployment.sites}
     for tunnel in deployment.tunnels:
@@ -112,6 +113,7 @@ def judge_paths(
     }
     down: dict[str, str] = {}
     dark: set[str] = set()
+    quiet: set[str] = set()
     for site in deployment.sites:
         view = _SiteView(site, gateways, best[site.name], managed[site.name], seen, timing=deployment.timing)
         for name in gateways:
@@ -119,9 +121,11 @@ def judge_paths(
         text = view.down_everywhere(were_down.get(site.name, ""))
         if text:
             down[site.name] = text
-        elif view.dark:
+        if view.dark:
             dark.add(site.name)
-    return paths, down, frozenset(dark)
+        if view.quiet:
+            quiet.add(site.name)
+    return paths, down, frozenset(dark), frozenset(quiet)
 
 
 @dataclass(frozen=True)
@@ -164,8 +168,13 @@ class _SiteView:
 
     @property
     def dark(self) -> bool:
-        """Whether no tunnel carries packets, while a managed gateway may."""
-        return not self._carrying and any(way.may_carry for way in self._managed)
+        """Whether every tunnel is down, while a managed gateway may carry packets."""
+        return any(way.may_carry for way in self._managed) and bool(self._witnesses())
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is dark, and nothing has come back through a managed gateway for a moment either."""
+        return self.dark and not any(way.lately for way in self._managed)
 
     def judge(self, name: str) -> Judgement:
         """The verdict on one gateway's way to the site."""
@@ -207,15 +216,22 @@ class _SiteView:
         still answer, speaks against it. ``before`` is what has shown it so far: it holds until a tunnel or a managed
         gateway carries packets again, whatever becomes of the witnesses.
         """
-        if self.dark:
-            return "" if any(way.carries for way in self._managed) else before
-        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
-        enough = 0 < min(2, len(self._own)) <= len(witnesses)
-        if enough and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
+        alive = any(way.carries for way in self._managed)
+        witnesses = self._witnesses()
+        if witnesses:
+            if self.dark:
+                return "" if alive else before
             return f"No tunnel to {self._site.name} carries packets, through {' or '.join(witnesses)}."
         if self._carrying and not self._reaching and all(self._target(name, silent) for name in self._carrying):
             return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
-        return "" if self._carrying else before
+        return "" if self._carrying or alive else before
+
+    def _witnesses(self) -> list[str]:
+        """The gateways that show that every tunnel to the site is down; none if not enough of them do."""
+        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        enough = 0 < min(2, len(self._own)) <= len(witnesses)
+        down = all(best.judgement.verdict is Verdict.DOWN for best in self._own.values())
+        return witnesses if enough and down else []
 
     def _target(self, name: str, reading: Callable[[LossStats, float, float], bool]) -> bool:
         own = self._own[name]

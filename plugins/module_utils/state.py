@@ -166,7 +166,7 @@ class State:
     verdicts: Verdicts = field(default_factory=Verdicts)
     healths: Mapping[Pair, Health] = field(default_factory=dict)
     pingable: frozenset[str] = frozenset()  # gateways that have answered ICMP since the start
-    sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down everywhere
+    sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down, or quiet, everywhere
     sites_dark_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen so, as in `Verdicts`
     routes: Routes = field(default_factory=Routes)
     repairs: Repairs = field(default_factory=Repairs)

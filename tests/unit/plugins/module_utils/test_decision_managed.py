@@ -129,10 +129,25 @@ def test_what_comes_back_first_after_such_an_outage_gets_no_routes_of_the_others
         assert world.swaps == [], f"after {seconds} s"
 
 
+def test_a_site_that_was_gone_for_longer_than_that_gets_its_time_to_come_back() -> None:
+    world = resort(routing="bgp")
+    cut(world, "hq")
+    world.managed["hq"].works = False
+    world.run(1.4)
+    world.managed["hq"].works = True
+    for letter in "ab":
+        world.tunnel(f"hq-gw-{letter}").probe.works = world.tunnel(f"hq-gw-{letter}").target.works = True
+    world.run(6)
+    assert world.swaps == [], "its BGP sessions take that long"
+    mend(world, "hq")
+    world.run(30)
+    assert world.swaps == []
+
+
 def test_an_answer_from_before_the_trouble_proves_nothing() -> None:
     world = resort()
-    world.managed["hq"].works = False  # its last answer was 0.3 s before the tunnels', so it is not missed yet
-    world.run(0.3)
+    world.managed["hq"].works = False  # its last answer was 0.1 s before the tunnels', so it is not missed yet
+    world.run(0.1)
     cut(world, "hq")
     world.run(0.7)
     assert verdict(world)[0] is Verdict.UP

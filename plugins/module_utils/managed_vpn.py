@@ -30,8 +30,9 @@ LOOKBACK = 1200.0  # seconds of metrics that are read
 STALE = 900.0  # seconds after which the newest data point says nothing any more
 SILENT_SPAN = 300.0  # seconds that data points without any byte in must span before they mean silence
 
+GONE = ("deleting", "deleted")  # EC2's words for connections that it lists all the same
+
 _METRICS = (("TunnelState", "Average"), ("TunnelDataIn", "Sum"), ("TunnelDataOut", "Sum"))
-_GONE = ("deleting", "deleted")
 
 
 class ManagedState(StrEnum):
@@ -120,6 +121,11 @@ class ManagedConnection:
         """Its tag Name; empty if it has none."""
         return dict(self.tags).get("Name", "")
 
+    @property
+    def title(self) -> str:
+        """Its id, and its name where it has one."""
+        return f"{self.id} ({self.name})" if self.name else self.id
+
 
 # --- Verdicts: pure ------------------------------------------------------------------------------------------------
 
@@ -158,7 +164,7 @@ def tunnel_verdict(
 
 def connection_verdict(ec2_state: str, tunnels: Sequence[ManagedTunnel]) -> tuple[ManagedState, str]:
     """The verdict on a connection with its reason."""
-    if ec2_state in _GONE:
+    if ec2_state in GONE:
         return ManagedState.DOWN, f"The connection is {ec2_state}."
     if not tunnels:
         return ManagedState.UNKNOWN, f"EC2 shows no tunnel of it (it is {ec2_state or 'in no known state'})."
@@ -254,6 +260,14 @@ def read_connections(
     return [judge(each, metrics[each["VpnConnectionId"]], now) for each in found]
 
 
+def filters_of(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """EC2's filters from a dict of names with a value or a list of values, as people write them."""
+    return [
+        {"Name": name, "Values": [str(each) for each in (value if isinstance(value, list) else [value])]}
+        for name, value in given.items()
+    ]
+
+
 def describe(
     ec2: Any, *, connection_ids: Sequence[str] = (), filters: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
@@ -264,7 +278,7 @@ def describe(
     if filters:
         asked["Filters"] = [dict(each) for each in filters]
     found = pages(ec2, "describe_vpn_connections", "VpnConnections", "reading the VPN connections", **asked)
-    kept = [each for each in found if connection_ids or each.get("State") not in _GONE]
+    kept = [each for each in found if connection_ids or each.get("State") not in GONE]
     return sorted(kept, key=lambda each: str(each["VpnConnectionId"]))
 
 

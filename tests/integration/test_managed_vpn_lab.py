@@ -87,7 +87,7 @@ class Managed:
 
 @pytest.fixture(scope="module")
 def managed(labs: Labs) -> Iterator[Managed]:
-    """A deployment whose monitor is stopped, so that nobody but the test moves a route; zone a's leads to the gateway."""
+    """A deployment in which nobody but the test moves routes; zone a's leads to the virtual private gateway."""
     lab = labs.deployed(MANAGED)
     lab.shell("mon-a", "systemctl", "stop", "vpnha-monitor")
     found = Managed(lab)

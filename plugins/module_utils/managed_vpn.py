@@ -30,8 +30,12 @@ LOOKBACK = 1200.0  # seconds of metrics that are read
 STALE = 900.0  # seconds after which the newest data point says nothing any more
 SILENT_SPAN = 300.0  # seconds that data points without any byte in must span before they mean silence
 
+GONE = ("deleting", "deleted")  # EC2's words for connections that it lists all the same
+
+# AWS documents both dimensions and not whether a tunnel's metrics carry one or both: what has data counts.
+VPN, ADDRESS = "VpnId", "TunnelIpAddress"
+FORMS = ((VPN, ADDRESS), (ADDRESS,))
 _METRICS = (("TunnelState", "Average"), ("TunnelDataIn", "Sum"), ("TunnelDataOut", "Sum"))
-_GONE = ("deleting", "deleted")
 
 
 class ManagedState(StrEnum):
@@ -120,6 +124,11 @@ class ManagedConnection:
         """Its tag Name; empty if it has none."""
         return dict(self.tags).get("Name", "")
 
+    @property
+    def title(self) -> str:
+        """Its id, and its name where it has one."""
+        return f"{self.id} ({self.name})" if self.name else self.id
+
 
 # --- Verdicts: pure ------------------------------------------------------------------------------------------------
 
@@ -158,7 +167,7 @@ def tunnel_verdict(
 
 def connection_verdict(ec2_state: str, tunnels: Sequence[ManagedTunnel]) -> tuple[ManagedState, str]:
     """The verdict on a connection with its reason."""
-    if ec2_state in _GONE:
+    if ec2_state in GONE:
         return ManagedState.DOWN, f"The connection is {ec2_state}."
     if not tunnels:
         return ManagedState.UNKNOWN, f"EC2 shows no tunnel of it (it is {ec2_state or 'in no known state'})."
@@ -175,8 +184,9 @@ def connection_verdict(ec2_state: str, tunnels: Sequence[ManagedTunnel]) -> tupl
     return ManagedState.UNKNOWN, told
 
 
-def judge(connection: Mapping[str, Any], metrics: Mapping[str, Metrics], now: float) -> ManagedConnection:
-    """A connection as boto3 gives it, with its tunnels' metrics by outside address."""
+def judge(connection: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metrics], now: float) -> ManagedConnection:
+    """A connection as boto3 gives it, judged with the metrics of tunnels by connection id and outside address."""
+    vpn = str(connection["VpnConnectionId"])
     options = connection.get("Options") or {}
     inside = {
         str(each["OutsideIpAddress"]): str(each.get("TunnelInsideCidr") or "")
@@ -184,7 +194,7 @@ def judge(connection: Mapping[str, Any], metrics: Mapping[str, Metrics], now: fl
         if each.get("OutsideIpAddress")
     }
     telemetry = {address: _telemetry(each) for address, each in _telemetries(connection)}
-    own = {address: metrics.get(address, Metrics()) for address in addresses(connection)}
+    own = {address: metrics.get((vpn, address), Metrics()) for address in addresses(connection)}
     tunnels = []
     for address, figures in own.items():
         elsewhere = any(other.bytes_in for name, other in own.items() if name != address)
@@ -194,7 +204,7 @@ def judge(connection: Mapping[str, Any], metrics: Mapping[str, Metrics], now: fl
     ec2_state = str(connection.get("State") or "")
     state, reason = connection_verdict(ec2_state, tunnels)
     return ManagedConnection(
-        id=str(connection["VpnConnectionId"]),
+        id=vpn,
         vpn_gateway_id=str(connection.get("VpnGatewayId") or ""),
         customer_gateway_id=str(connection.get("CustomerGatewayId") or ""),
         state=state,
@@ -244,14 +254,22 @@ def read_connections(
     filters: Sequence[Mapping[str, Any]] = (),
     now: float,
 ) -> list[ManagedConnection]:
-    """Reads connections with both tunnels and judges them: one call to EC2, one to CloudWatch for each 500 metrics.
+    """Reads connections with both tunnels and judges them: one call to EC2, and one to CloudWatch for each 500 metrics.
 
     ``filters`` are EC2's (Name, Values). Connections that are deleted stay listed in EC2 for a while; they are left
     out unless they are asked for by id. ``now`` is wall time. Raises Ec2Error, also for an id that EC2 does not know.
     """
     found = describe(ec2, connection_ids=connection_ids, filters=filters)
     metrics = read_metrics(cloudwatch, [(each["VpnConnectionId"], addresses(each)) for each in found], now)
-    return [judge(each, metrics[each["VpnConnectionId"]], now) for each in found]
+    return [judge(each, metrics, now) for each in found]
+
+
+def filters_of(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """EC2's filters from a dict of names with a value or a list of values, as people write them."""
+    return [
+        {"Name": name, "Values": [str(each) for each in (value if isinstance(value, list) else [value])]}
+        for name, value in given.items()
+    ]
 
 
 def describe(
@@ -264,23 +282,22 @@ def describe(
     if filters:
         asked["Filters"] = [dict(each) for each in filters]
     found = pages(ec2, "describe_vpn_connections", "VpnConnections", "reading the VPN connections", **asked)
-    kept = [each for each in found if connection_ids or each.get("State") not in _GONE]
+    kept = [each for each in found if connection_ids or each.get("State") not in GONE]
     return sorted(kept, key=lambda each: str(each["VpnConnectionId"]))
 
 
 def read_metrics(
     cloudwatch: Any, tunnels: Iterable[tuple[str, Sequence[str]]], now: float
-) -> dict[str, dict[str, Metrics]]:
+) -> dict[tuple[str, str], Metrics]:
     """The metrics of tunnels, given as connection id and outside addresses; by these two. Raises Ec2Error."""
-    result: dict[str, dict[str, Metrics]] = {}
-    asked: list[tuple[str, str, str]] = []  # connection, address, metric
-    queries: list[dict[str, Any]] = []
-    for connection, outside in tunnels:
-        result[connection] = {}
-        for address in outside:
-            for metric, statistic in _METRICS:
-                queries.append(_query(f"q{len(asked)}", connection, address, metric, statistic))
-                asked.append((connection, address, metric))
+    asked = [
+        (connection, address, form, metric)
+        for connection, outside in tunnels
+        for address in outside
+        for form in FORMS
+        for metric, _statistic in _METRICS
+    ]
+    queries = [_query(f"q{number}", *each) for number, each in enumerate(asked)]
     points: dict[str, list[Point]] = {}
     for start in range(0, len(queries), BATCH):
         for each in _get(cloudwatch, queries[start : start + BATCH], now):
@@ -290,25 +307,23 @@ def read_metrics(
         key: tuple(sorted(points.get(f"q{number}", ()), key=lambda point: point.at_wall))
         for number, key in enumerate(asked)
     }
-    for connection, address, _metric in asked:
-        result[connection][address] = Metrics(*(series[(connection, address, metric)] for metric, _stat in _METRICS))
+    result: dict[tuple[str, str], Metrics] = {}
+    for connection, address, form, _metric in asked:
+        found = Metrics(*(series[(connection, address, form, metric)] for metric, _statistic in _METRICS))
+        if found.state or (connection, address) not in result:
+            result[(connection, address)] = found
     return result
 
 
-def _query(name: str, connection: str, address: str, metric: str, statistic: str) -> dict[str, Any]:
-    dimensions = {"VpnId": connection, "TunnelIpAddress": address}
-    return {
-        "Id": name,
-        "MetricStat": {
-            "Metric": {
-                "Namespace": NAMESPACE,
-                "MetricName": metric,
-                "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-            },
-            "Period": PERIOD,
-            "Stat": statistic,
-        },
-    }
+def dimensions(connection: str, address: str, form: Sequence[str]) -> list[dict[str, str]]:
+    """The dimensions of a tunnel's metrics in one of the `FORMS`."""
+    values = {VPN: connection, ADDRESS: address}
+    return [{"Name": name, "Value": values[name]} for name in form]
+
+
+def _query(name: str, connection: str, address: str, form: Sequence[str], metric: str) -> dict[str, Any]:
+    named = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions(connection, address, form)}
+    return {"Id": name, "MetricStat": {"Metric": named, "Period": PERIOD, "Stat": dict(_METRICS)[metric]}}
 
 
 def _get(cloudwatch: Any, queries: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ class Timing:
     managed_interval: float = 0.25  # between two probes through a managed gateway, across the internet
     managed_window: float = 3.0  # no answer in all of it: nothing comes back through the managed gateway
     managed_patience: float = 60.0  # so long it must last where neither EC2 nor CloudWatch says so too
-    managed_read: float = 30.0  # between two reads of what EC2 and CloudWatch say of its connections
+    managed_read: float = 60.0  # between two reads of what EC2 and CloudWatch say of its connections
     repair_after: float = 120.0  # a gateway must be down so long without a break before it is repaired
     repair_interval: float = 600.0  # between two steps of a repair; a step has so long to help
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told

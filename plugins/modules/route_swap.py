@@ -22,7 +22,7 @@ description:
 options:
   gateway:
     description:
-      - Name of the gateway that the routes shall use.
+      - Name of the gateway or managed gateway that the routes shall use.
       - V(home) means the home gateway of each zone.
     type: str
     default: home

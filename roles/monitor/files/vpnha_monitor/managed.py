@@ -19,6 +19,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.icmp import EchoReply, I
 from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_witness import Witness, read_witnesses
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    WITNESSED_DOWN,
     ManagedEvidence,
     ManagedGateway,
     ManagedProbe,
@@ -34,6 +35,7 @@ from .reader import Reader, Reading
 if TYPE_CHECKING:
     from .daemon import Monitor
 
+_ASK_AGAIN = 10.0  # s between two reads out of turn, while a probe is missing
 _DUE = 1.0  # s until an answer counts as missing: it comes across the internet
 
 
@@ -102,6 +104,12 @@ class ManagedProbing:
         return found
 
 
+def _missing(seen: ManagedEvidence, timing: Timing) -> bool:
+    """Whether a probe that was answered before is not any more."""
+    ages = [probe.loss.last_answer_age for probe in seen.probes.values()]
+    return any(age is not None and age > timing.managed_window / 2 for age in ages)
+
+
 class Witnesses:
     """What EC2 and CloudWatch say, read in a thread of its own; works for one monitor, on its loop."""
 
@@ -110,6 +118,7 @@ class Witnesses:
         self._reader: Reader[dict[str, Witness]] | None = None
         self._said: Mapping[str, Witness] = {}
         self._began: float | None = None
+        self._asked = float("-inf")
         self._cloudwatch: Any = None
         self.error = ""
 
@@ -135,7 +144,7 @@ class Witnesses:
     def evidence(
         self, probes: Mapping[str, Mapping[str, ManagedProbeEvidence]], now: float
     ) -> dict[str, ManagedEvidence]:
-        """All that is known of each managed gateway."""
+        """All that is known of each managed gateway. Where probes are missing, AWS is asked out of turn."""
         found = {}
         for gateway in self._monitor.config.deployment.managed_gateways:
             said = self._said.get(gateway.name)
@@ -143,6 +152,11 @@ class Witnesses:
             found[gateway.name] = ManagedEvidence(
                 probes.get(gateway.name, {}), said.word if said else "", age, said.text if said else ""
             )
+        timing = self._monitor.config.deployment.timing
+        wanted = any(_missing(one, timing) and one.witness != WITNESSED_DOWN for one in found.values())
+        if self._reader is not None and wanted and now - self._asked >= _ASK_AGAIN:
+            self._asked = now
+            self._reader.request()
         return found
 
     def _read(self) -> dict[str, Witness]:

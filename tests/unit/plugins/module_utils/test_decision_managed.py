@@ -296,7 +296,7 @@ def test_a_home_that_is_silent_and_called_down_is_left_after_its_window() -> Non
     assert {swap.reason for _at, swap in world.swaps} == {"managed-down"}
 
 
-@pytest.mark.parametrize(("witness", "age"), [("", 1.0), ("up", 1.0), ("down", 130.0), ("down", None)])
+@pytest.mark.parametrize(("witness", "age"), [("", 1.0), ("up", 1.0), ("down", 250.0), ("down", None)])
 def test_silence_alone_must_last_for_the_patience(witness: str, age: float | None) -> None:
     world = home()
     world.managed["hq"].works = False

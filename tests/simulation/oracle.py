@@ -107,7 +107,7 @@ class Oracle:
         site = next(s.name for s in world.plan.sites if swap.key.destination in s.prefixes)
         self.coverage["promise 12" if swap.voluntary else "promise 13"] += 1
         self._check_target(swap, site, now)
-        self._check_last_resort(swap, source, now)
+        self._check_last_resort(swap, source, site, now)
         self._check_word(swap, source, now)
         self._check_sight(swap, trusted, now)
         self._check_interface(swap)
@@ -127,8 +127,8 @@ class Oracle:
             number = 1 if None in since.values() else 2
             raise Violation(number, f"{swap.key} to {swap.gateway}, dead for {site}")
 
-    def _check_last_resort(self, swap: Swap, source: str | None, now: float) -> None:
-        """Only from what is down, and only while nothing else is well beyond doubt."""
+    def _check_last_resort(self, swap: Swap, source: str | None, site: str, now: float) -> None:
+        """Only from what is down, where the site has answered since, and while nothing else is well beyond doubt."""
         if swap.gateway not in self.world.ec2.truth.managed:
             return
         self.coverage["last resort"] += 1
@@ -137,6 +137,14 @@ class Oracle:
         lately = [fault for fault in self.faults if fault.start <= now <= fault.end + QUIET]
         if source is not None and all(fault.where[:1] == (source,) for fault in lately):
             raise Violation(1, f"{swap.key} to {swap.gateway}, although only {source} is amiss")
+        bad, dead = (
+            self.world.truth.since(("bad", (source, site))),
+            self.world.truth.since(("dead", (swap.gateway, site))),
+        )
+        if bad is not None and dead is not None and dead <= bad + LEAST_FAULT:
+            raise Violation(
+                4, f"{swap.key} to {swap.gateway}, which has not led to {site} since {source} is bad for it"
+            )
 
     def _check_word(self, swap: Swap, source: str | None, now: float) -> None:
         """EC2 has accepted a swap: a stale read alone does not take that back. And whatever is done is told."""

@@ -125,6 +125,7 @@ class Witnesses:
     def suit(self) -> None:
         """Read, or stop reading, as the description in force has it; at the start and after a reload."""
         deployment = self._monitor.config.deployment
+        self._cloudwatch = None  # its endpoint may be another now
         if not deployment.managed_gateways:
             self.stop()
             self._said, self._began, self.error = {}, None, ""
@@ -163,10 +164,12 @@ class Witnesses:
         """In the reader's thread; raises Ec2Error."""
         config = self._monitor.config
         gateways: tuple[ManagedGateway, ...] = config.deployment.managed_gateways
-        if self._cloudwatch is None:
-            region = config.deployment.region
-            self._cloudwatch = ec2.make_client("cloudwatch", region=region, endpoint_url=config.endpoint_url, pool=1)
-        return read_witnesses(self._monitor.client(), self._cloudwatch, gateways, time.time() + ec2.CLOCK.skew)
+        cloudwatch = self._cloudwatch
+        if cloudwatch is None:
+            region, url, prepare = config.deployment.region, config.endpoint_url, self._monitor.renewal.prepare
+            cloudwatch = ec2.make_client("cloudwatch", region=region, endpoint_url=url, pool=1, prepare=prepare)
+            self._cloudwatch = cloudwatch
+        return read_witnesses(self._monitor.client(), cloudwatch, gateways, time.time() + ec2.CLOCK.skew)
 
     def _deliver(self, reading: Reading[dict[str, Witness]]) -> None:
         self._monitor.from_thread(self._took, reading)

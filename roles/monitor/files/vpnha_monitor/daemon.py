@@ -48,6 +48,7 @@ from .managed import Witnesses
 from .metrics import Counters, StatusCollector
 from .mind import Mind
 from .observe import Observer
+from .pulse import Pulse
 from .reader import Reader, Reading
 from .record import Recorder
 from .sd_notify import Notifier
@@ -96,6 +97,7 @@ class Monitor:
         self.witnesses = Witnesses(self)
         self.renewal = Renewal()
         self.house = House(self, lines)
+        self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
         self.ec2_error = ""
@@ -134,6 +136,7 @@ class Monitor:
         self.agreement.suit()
         self.witnesses.suit()
         server.start()
+        self.pulse.suit()
         self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
         gc.collect()
         gc.freeze()  # what lives for ever need not be looked at again and again
@@ -408,6 +411,7 @@ class Monitor:
         self.agreement.suit()
         self.witnesses.suit()
         self.reader.interval = fresh.deployment.timing.ec2_interval
+        self.pulse.suit()
         self.reader.request()
         if resolved:
             self.note(Note("config-refused", str(self.path), "The configuration is good again.", resolved=True))

@@ -165,9 +165,10 @@ def test_when_every_gateway_dies_the_daemon_takes_the_last_resort_and_leaves_it_
         agent.die()
     world.until(lambda: world.targets() == {"vgw": 2})
     world.until(lambda: len(world.events("swap-accepted")) == 2)
+    flows = "Traffic flows to hq from every zone; 2 of 2 routes are away from home"
+    world.until(lambda: (world.status() or {})["sentence"].startswith(flows))
     status = world.status()
     assert status is not None
-    assert status["sentence"].startswith("Traffic flows to hq from every zone; 2 of 2 routes are away from home")
     [managed] = status["managed_gateways"]
     assert (managed["name"], managed["use"], managed["routes"]) == ("vgw", "last_resort", 2)
     assert managed["sites"][0]["probe"] == ADDRESS

@@ -86,7 +86,7 @@ class Monitor:
         self.registry = CollectorRegistry()
         self.counters = Counters(self.registry)
         self.registry.register(StatusCollector(self.status_document))
-        self.journal = Journal(loaded.journal, lambda trouble: self.from_thread(self._journal_trouble, trouble))
+        self.journal = Journal(loaded.journal, lambda trouble: self._from_thread(self._journal_trouble, trouble))
         self.recorder = Recorder(self.journal, self.counters)
         self.observer = Observer(loaded)
         self.mind = Mind(loaded.deployment, loaded.monitor, now)
@@ -94,7 +94,7 @@ class Monitor:
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
         self.agreement = Agreement(self)
-        self.witnesses = Witnesses(self)
+        self.witnesses = Witnesses(self, lambda reading: self._from_thread(self.witnesses.took, reading))
         self.renewal = Renewal()
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
@@ -109,8 +109,8 @@ class Monitor:
         self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
         self.actuator = Actuator(
             self.client,
-            lambda results: self.from_thread(self._swapped, results),
-            lambda result: self.from_thread(self._repaired, result),
+            lambda results: self._from_thread(self._swapped, results),
+            lambda result: self._from_thread(self._repaired, result),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
@@ -260,7 +260,7 @@ class Monitor:
         return routes.read_view(self.client(), self.config.deployment, self._reads)
 
     def _deliver_reading(self, reading: Reading[Ec2View]) -> None:
-        self.from_thread(self._took_reading, reading)
+        self._from_thread(self._took_reading, reading)
 
     def _took_reading(self, reading: Reading[Ec2View]) -> None:
         if reading.view is None:
@@ -334,7 +334,7 @@ class Monitor:
 
     def news(self) -> None:
         """Another monitor has said something new; for threads."""
-        self.from_thread(self._step_now)
+        self._from_thread(self._step_now)
 
     def _step_now(self) -> None:
         """A step out of turn, on news."""
@@ -349,8 +349,7 @@ class Monitor:
 
     # --- from other threads ---------------------------------------------------------------------------------
 
-    def from_thread(self, call: Any, *arguments: Any) -> None:
-        """Have the loop call something; for threads."""
+    def _from_thread(self, call: Any, *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call, *arguments)

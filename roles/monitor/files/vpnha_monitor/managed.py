@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
@@ -113,8 +113,10 @@ def _missing(seen: ManagedEvidence, timing: Timing) -> bool:
 class Witnesses:
     """What EC2 and CloudWatch say, read in a thread of its own; works for one monitor, on its loop."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, deliver: Callable[[Reading[dict[str, Witness]]], None]) -> None:
+        """``deliver`` has the loop call `took`; it is called in the reader's thread."""
         self._monitor = monitor
+        self._deliver = deliver
         self._reader: Reader[dict[str, Witness]] | None = None
         self._said: Mapping[str, Witness] = {}
         self._began: float | None = None
@@ -171,10 +173,8 @@ class Witnesses:
             self._cloudwatch = cloudwatch
         return read_witnesses(self._monitor.client(), cloudwatch, gateways, time.time() + ec2.CLOCK.skew)
 
-    def _deliver(self, reading: Reading[dict[str, Witness]]) -> None:
-        self._monitor.from_thread(self._took, reading)
-
-    def _took(self, reading: Reading[dict[str, Witness]]) -> None:
+    def took(self, reading: Reading[dict[str, Witness]]) -> None:
+        """Take what was read."""
         self._monitor.counters.managed_reads.labels("ok" if reading.error is None else "failed").inc()
         if reading.view is not None:
             self._said, self._began, self.error = reading.view, reading.began, ""

@@ -123,9 +123,11 @@ def test_a_swap_to_one_that_does_not_exist_is_refused_and_changes_nothing(world:
 
 
 def test_a_route_to_another_one_is_a_persons(world: World) -> None:
-    other = vpn_gateway(world, attached=False)
-    take(world, vpn_gateway(world))
+    other = vpn_gateway(world)
+    take(world, other)
     assert swap(world, world.client, other, "vgw") == (True, "")
+    world.client.detach_vpn_gateway(VpcId=world.vpc, VpnGatewayId=other)
+    take(world, vpn_gateway(world))
     route = world.view().routes[RouteKey(world.table(A), HQ)]
     assert (route.gateway, route.target) == (None, other)
 

@@ -67,11 +67,19 @@ class _Post:
 class Notifications:
     """``tell`` is called with notes about the targets, from the thread. ``begin`` starts a try."""
 
-    def __init__(self, settings: Settings, outbox: Outbox, tell: Callable[[Note], None], begin: Begin = Try) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        tell: Callable[[Note], None],
+        begin: Begin = Try,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.leads = True  # whether this monitor tells what all of them see; set by the loop
         self.lost = 0  # notes that found the queue full
         self._tell = tell
         self._begin = begin
+        self._wall = wall
         self._outbox = outbox
         self._inbox: queue.Queue[Fact | Settings] = queue.Queue(CAPACITY)
         self._telling = Telling(settings.deployment)
@@ -92,7 +100,7 @@ class Notifications:
 
     def put(self, note: Note, drill: str = "") -> None:
         """A note was made; never blocks, never raises."""
-        fact = fact_of(note, time.time(), drill)
+        fact = fact_of(note, self._wall(), drill)
         if self._posts and (fact.kind or fact.code == "swap-accepted"):
             self._put(fact)
 
@@ -141,7 +149,7 @@ class Notifications:
         while not self._stopping.is_set():
             wait = POLL
             try:
-                wait = self.step(monotonic(), time.time())
+                wait = self.step(monotonic(), self._wall())
                 self._failure = ""
             except (
                 Exception
@@ -153,7 +161,7 @@ class Notifications:
             self._wake.clear()
         until = monotonic() + _STOP_SECONDS
         while any(post.attempt for post in self._posts.values()) and monotonic() < until:
-            self._collect(monotonic(), time.time())
+            self._collect(monotonic(), self._wall())
             time.sleep(_WATCH)
         for post in self._posts.values():
             if post.attempt is not None:

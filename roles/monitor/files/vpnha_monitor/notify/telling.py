@@ -188,7 +188,7 @@ class Telling:
         causes = self._groups.pop(("redundancy", told.scope, False), None)
         if causes is None:
             return told
-        return replace(told, facts=(*told.facts, *causes.facts), ended=told.ended | causes.ended)
+        return replace(told, facts=(*causes.facts, *told.facts), ended=told.ended | causes.ended)
 
     def _group(self, fact: Fact, mono: float) -> _Group:
         over = fact.resolved and fact.code not in _EVENTS

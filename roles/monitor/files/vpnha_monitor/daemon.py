@@ -45,6 +45,8 @@ from .house import House
 from .journal import Journal, Trouble
 from .metrics import Counters, StatusCollector
 from .mind import Mind
+from .notify.outbox import Outbox
+from .notify.room import Notifications, Settings
 from .observe import Observer
 from .reader import Reader, Reading
 from .record import Recorder
@@ -85,6 +87,11 @@ class Monitor:
         self.registry.register(StatusCollector(self.status_document))
         self.journal = Journal(loaded.journal, lambda trouble: self._from_thread(self._journal_trouble, trouble))
         self.recorder = Recorder(self.journal, self.counters)
+        self.notifications = Notifications(
+            Settings(loaded.monitor, loaded.deployment, loaded.announcing, loaded.endpoint_url),
+            Outbox(loaded.journal, self.journal.opened.is_set),
+            lambda note: self._from_thread(self.note, note),
+        )
         self.observer = Observer(loaded)
         self.mind = Mind(loaded.deployment, loaded.monitor, now)
         self.carrying = Carrying()
@@ -126,6 +133,7 @@ class Monitor:
             self._loop.add_signal_handler(number, stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self.journal.start()
+        self.notifications.start()
         self.reader.start()
         self.agreement.suit()
         server.start()
@@ -151,6 +159,7 @@ class Monitor:
             log.line("Some calls to EC2 had not ended when the monitor had to.")
         await asyncio.to_thread(self.agreement.stop)
         self._reads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.notifications.stop)
         await asyncio.to_thread(self.journal.close)
         self.observer.close()
 
@@ -228,6 +237,7 @@ class Monitor:
     def note(self, note: Note, state: Mapping[str, object] | None = None) -> None:
         """Tell."""
         self.recorder.note(note, state)
+        self.notifications.put(note, (self.mind.view.drill or "") if self.mind.view else "")
 
     # --- EC2 ----------------------------------------------------------------------------------------------
 
@@ -389,6 +399,7 @@ class Monitor:
         self.config = fresh
         self.mind.reload(fresh.deployment)
         self.agreement.suit()
+        self.notifications.reload(Settings(fresh.monitor, fresh.deployment, fresh.announcing, fresh.endpoint_url))
         self.reader.interval = fresh.deployment.timing.ec2_interval
         self.reader.request()
         if resolved:

@@ -29,7 +29,7 @@ _CODE = re.compile(r"error=(\d{3})\b")
 def main() -> NoReturn:
     """One message."""
     with contextlib.suppress(OSError):  # before the monitor: this process is to wait, and to be killed first
-        os.nice(15)
+        os.nice(10)
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     order = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w")

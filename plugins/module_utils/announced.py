@@ -89,7 +89,14 @@ def announcing(section: Section, prefix: str = "") -> Announcing:
         example = "arn:aws:sns:eu-central-1:123456789012:vpn"
         section.problem(f"{prefix}sns_topic", f"{shown(topic)} is no ARN of an SNS topic; write one like {example}.")
     addresses = []
-    for where, address in section.items(f"{prefix}apprise"):
+    given = section.value.get(f"{prefix}apprise")
+    if given not in (None, "") and not isinstance(given, (list, tuple)):  # never show it
+        section.problem(
+            f"{prefix}apprise", f"{kind(given)} stands where a list of addresses is needed; write one below."
+        )
+        given = []
+    for number, address in enumerate(given or []):
+        where = f"{section.at(f'{prefix}apprise')}[{number}]"
         if isinstance(address, str) and _ADDRESS.fullmatch(address):
             addresses.append(address)
         else:  # never show it

@@ -11,7 +11,16 @@ from monitor_world import deployment
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import KINDS, kind_of
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from vpnha_monitor.notify.facts import Fact, Message, fact_from, message_from, new_id
-from vpnha_monitor.notify.telling import RECONFIRM, SETTLE, YIELD, Opened, Telling, Told
+from vpnha_monitor.notify.telling import (
+    PATIENCE,
+    RECONFIRM,
+    SETTLE,
+    TRIFLES,
+    YIELD,
+    Opened,
+    Telling,
+    Told,
+)
 from vpnha_monitor.notify.wording import BODY_MOST, TITLE_MOST, Wording, late
 
 WALL = 1_795_600_000.0  # 2026-11-25 09:46:40 UTC
@@ -101,6 +110,32 @@ def test_what_ends_and_begins_again_within_a_moment_keeps_its_order() -> None:
     assert telling.take(fact(*SILENT, resolved=True), 50.0) and telling.take(fact(*SILENT), 51.0)
     assert [one.over for one in made(telling, 60.0)] == [True, False]
     assert SILENT in telling.open
+
+
+def test_a_moment_s_lateness_is_not_told_but_what_lasts_or_comes_again_is() -> None:
+    telling = Telling(deployment())
+    patience = PATIENCE["monitor-sick"]
+    telling.take(fact("monitor-sick"), 0.0)
+    telling.take(fact("monitor-sick", resolved=True), 4.0)
+    assert made(telling, SETTLE + 1) == [] and made(telling, patience) == [] and telling.next_due(patience) is None
+    assert not telling.take(fact("monitor-sick", resolved=True), patience + 1)
+
+    telling.take(fact("monitor-sick"), 100.0)
+    assert len(made(telling, 100.0 + patience)) == 1  # it lasts
+    telling.take(fact("monitor-sick", resolved=True), 200.0)
+    made(telling, 200.0 + SETTLE)
+    for number in range(TRIFLES + 1):
+        telling.take(fact("monitor-sick"), 300.0 + 10 * number)
+        telling.take(fact("monitor-sick", resolved=True), 305.0 + 10 * number)
+    assert len(made(telling, 300.0 + patience)) == 1  # it comes and goes
+
+
+def test_a_gateway_that_is_silent_after_a_grey_moment_is_told_at_once() -> None:
+    telling = Telling(deployment())
+    telling.take(fact("gateway-grey", "gw-a"), 0.0)
+    telling.take(fact(*SILENT), 5.0)
+    (told,) = made(telling, 5.0 + SETTLE)
+    assert [one.code for one in told.facts] == ["gateway-grey", "gateway-silent"]
 
 
 # --- many in one ----------------------------------------------------------------------------------------------

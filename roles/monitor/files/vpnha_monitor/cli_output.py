@@ -138,7 +138,7 @@ def _monitors(out: Console, found: Mapping[str, Any]) -> None:
 
 def _notification(out: Console, found: Mapping[str, Any]) -> None:
     """The targets that take no messages, or have not yet got all of theirs."""
-    for target in found["notify"].get("targets", ()):
+    for target in found.get("notify", {}).get("targets", ()):
         if target["failing"]:
             said = f"Messages do not reach {target['name']} ({target['error']}); {target['queued']} wait."
             out.print(Text(f"{said} Try: vpnha notify-test", style="red"))

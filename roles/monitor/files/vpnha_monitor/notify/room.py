@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ansible_collections.vpnha.aws.plugins.module_utils.announced import Announcing
+from ansible_collections.vpnha.aws.plugins.module_utils.announced import Announcing, kind_of
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Note
 
 from .. import log
@@ -28,7 +28,7 @@ from .wording import Wording, late
 CAPACITY = 10_000  # notes that wait for the thread
 POLL = 5.0  # s between two looks for orders of other processes, and for a file that could not be written
 _WATCH = 0.05  # s between two looks at the processes under way
-_STOP_SECONDS = 3.0  # for tries under way when told to stop
+_STOP_SECONDS = 1.5  # for tries under way when told to stop; what they have not sent is sent after the next start
 
 
 class Attempt(Protocol):
@@ -100,9 +100,8 @@ class Notifications:
 
     def put(self, note: Note, drill: str = "") -> None:
         """A note was made; never blocks, never raises."""
-        fact = fact_of(note, self._wall(), drill)
-        if self._posts and (fact.kind or fact.code == "swap-accepted"):
-            self._put(fact)
+        if self._posts and (kind_of(note.code) or note.code == "swap-accepted"):
+            self._put(fact_of(note, self._wall(), drill))
 
     def reload(self, settings: Settings) -> None:
         """Go on with another configuration; messages wait for targets that have kept their names."""
@@ -113,7 +112,7 @@ class Notifications:
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_SECONDS + 3.0)
+            self._thread.join(2 * _STOP_SECONDS)
 
     def status(self) -> dict[str, Any]:
         """For the status document; without anything of an address."""

@@ -19,6 +19,8 @@ from .facts import Fact, new_id
 SETTLE = 3.0  # s from the first fact of a message until it is made
 YIELD = 15.0  # s that a monitor without the lease leaves what all see to the one that has it
 RECONFIRM = 120.0  # s after a start in which what was told before must be seen again, or is over
+PATIENCE = {"monitor-sick": 60.0, "gateway-grey": 30.0, "tunnel-grey": 30.0}  # s, instead of `SETTLE`
+TRIFLES = 2  # times that such a matter may come and go meanwhile without being told
 MOVES = ("failover", "voluntary-move", "failback")
 _EVENTS = (*MOVES, "drill-result")  # things that happen and have no end
 _SHARED_KINDS = ("redundancy", "site-down")  # every monitor sees these
@@ -50,11 +52,15 @@ class Told:
     accepted: Mapping[str, int] = field(default_factory=dict)  # by gateway: swaps that EC2 accepted meanwhile
     since: Mapping[Key, float] = field(default_factory=dict)  # of an end: when it was told that it began
     leads: bool = True  # by the lease: tells what every monitor sees
+    times: int = 1  # that the same came again
 
     @property
     def silent(self) -> bool:
-        """Whether another monitor tells it."""
-        return not self.over and not self.leads and all(_shared(fact) for fact in self.facts)
+        """Whether it is not told: another monitor does that, or it was a moment's trouble and is over."""
+        if self.over:
+            return False
+        passing = all(fact.code in PATIENCE and fact.key in self.ended for fact in self.facts)
+        return (passing and self.times <= TRIFLES) or (not self.leads and all(_shared(fact) for fact in self.facts))
 
     @property
     def opens(self) -> tuple[Fact, ...]:
@@ -75,6 +81,7 @@ class _Group:
     facts: list[Fact] = field(default_factory=list)
     ended: set[Key] = field(default_factory=set)
     accepted: dict[str, int] = field(default_factory=dict)
+    times: int = 1
 
 
 class Telling:
@@ -118,6 +125,7 @@ class Telling:
             return False
         group = self._group(fact, mono)
         if any(one.key == fact.key for one in group.facts):
+            group.times += fact.key in group.ended
             group.ended.discard(fact.key)
             return False
         group.facts.append(fact)
@@ -144,7 +152,14 @@ class Telling:
                 continue
             del self._groups[name]
             told = Told(
-                kind, scope, tuple(group.facts), over, frozenset(group.ended), dict(group.accepted), leads=leads
+                kind,
+                scope,
+                tuple(group.facts),
+                over,
+                frozenset(group.ended),
+                dict(group.accepted),
+                leads=leads,
+                times=group.times,
             )
             if over:
                 told = replace(told, since={one.key: self.open[one.key].wall for one in group.facts})
@@ -192,7 +207,10 @@ class Telling:
 
     def _group(self, fact: Fact, mono: float) -> _Group:
         over = fact.resolved and fact.code not in _EVENTS
-        return self._groups.setdefault((fact.kind, self._scope(fact), over), _Group(mono + SETTLE, mono))
+        due = mono + (SETTLE if over else PATIENCE.get(fact.code, SETTLE))
+        group = self._groups.setdefault((fact.kind, self._scope(fact), over), _Group(due, mono))
+        group.due = min(group.due, due)
+        return group
 
     def _scope(self, fact: Fact) -> str:
         """What the facts of one message have in common: a gateway, a site, a drill, or the kind of trouble."""

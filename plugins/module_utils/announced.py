@@ -25,12 +25,9 @@ KINDS: dict[str, str] = {
     "drill": "A drill is running, and what came of it.",
 }
 
-_REDUNDANCY = (
-    "gateway-silent", "gateway-stopped", "gateway-stopping", "gateway-impaired", "gateway-grey", "gateway-unheard",
-    "gateway-retiring", "gateway-absent", "source-dest-check-on", "agent-silent", "status-check-impaired",
-    "tunnel-nothing-returns", "ike-sa-missing", "child-sa-missing", "peer-not-answering", "charon-dead", "charon-hung",
-    "bgp-down", "tunnel-grey", "tunnel-mtu", "ike-down-esp-passes", "charon-silent-esp-passes", "via-neighbour",
-    "no-path", "site-not-behind-peer", "route-blackhole", "flapping",
+_REDUNDANCY = (  # people are told of these, and they are about gateways, tunnels and ways
+    "gateway-unheard", "gateway-absent", "agent-silent", "status-check-impaired", "ike-down-esp-passes",
+    "charon-silent-esp-passes", "flapping",
 )  # fmt: skip
 _KIND_OF = {
     **dict.fromkeys(_REDUNDANCY, "redundancy"),
@@ -40,8 +37,9 @@ _KIND_OF = {
     **dict.fromkeys(("repair-under-way", "repair-failed", "repair-needs-person"), "repair"),
     **dict.fromkeys(("drill-running", "drill-result"), "drill"),
     # a person's own doing, or told by what comes of it
-    **dict.fromkeys(("pinned", "paused", "swap-unknown"), ""),
+    **dict.fromkeys(("pinned", "paused", "swap-unknown", "gateway-new-interface"), ""),
 }
+_KIND_BY_ACTION = {"swap": "redundancy", "move": "redundancy", "told": "trouble"}
 
 TARGETS_MOST = 8  # each may have a process of its own at work
 RATE = 30  # messages an hour and target
@@ -53,11 +51,11 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://\S+", re.IGNORECASE)
 
 
 def kind_of(code: str) -> str:
-    """The kind of message that a diagnosis makes; empty: none. What people are told is sent, unless it is named."""
+    """The kind of message that a diagnosis makes; empty: none. One that nobody has put anywhere goes by its action."""
     if code in _KIND_OF:
         return _KIND_OF[code]
     diagnosis = DIAGNOSES.get(code)
-    return "trouble" if diagnosis is not None and diagnosis.action == "told" else ""
+    return "" if diagnosis is None else _KIND_BY_ACTION.get(diagnosis.action, "")
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,28 @@ def test_a_hanging_target_does_not_keep_a_message_from_the_others(tmp_path: Path
         assert room.status()["targets"][0]["error"] == TIMED_OUT
 
 
+def test_an_end_leaves_no_process_and_no_thread_and_keeps_what_waits(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal._open(path).close()
+    begun: list[Try] = []
+
+    def begin(address: Address, message: Message, deadline: float) -> Try:
+        begun.append(Try(address, message, deadline))
+        return begun[-1]
+
+    with black_hole() as (port, taken):
+        settings = Settings("mon-a", deployment(), Announcing(apprise=(f"json://127.0.0.1:{port}/?rto=600",)))
+        room = Notifications(settings, Outbox(path, lambda: True), lambda _note: None, begin)
+        room.start()
+        room.put(Note("site-down", "hq", "It is down."))
+        until(lambda: taken or None)
+        room.stop()
+        assert not room._thread.is_alive()
+        assert [Path(f"/proc/{one.pid}").exists() for one in begun] == [False]
+    kept = Outbox(path, lambda: True).read()
+    assert kept is not None and [message.title for _name, message, _tries in kept.queue] == ["[test] hq: Site is down"]
+
+
 def test_the_daemon_tells_a_failover_and_no_target_holds_it(world: World) -> None:
     """A webhook gets it; a target that hangs and one that fails delay no swap, and no secret is seen anywhere."""
     with black_hole() as (hole, taken), webhook() as hook:

@@ -58,8 +58,9 @@ def wording(**templates: dict[str, str]) -> Wording:
 
 
 def test_every_diagnosis_that_people_are_told_makes_a_message_unless_it_is_a_persons_doing() -> None:
-    silent = {code for code, one in DIAGNOSES.items() if one.action == "told" and not kind_of(code)}
-    assert silent == {"pinned", "paused", "swap-unknown"}
+    silent = {code for code, one in DIAGNOSES.items() if one.action != "none" and not kind_of(code)}
+    assert silent == {"pinned", "paused", "swap-unknown", "gateway-new-interface"}
+    assert kind_of("route-missing") == "trouble" and kind_of("bgp-down") == kind_of("agent-silent") == "redundancy"
     assert {kind_of(code) for code in DIAGNOSES} - {""} == set(KINDS)
     assert not any(kind_of(code) for code, one in DIAGNOSES.items() if one.action == "none" and code != "drill-result")
 
@@ -110,6 +111,28 @@ def test_what_ends_and_begins_again_within_a_moment_keeps_its_order() -> None:
     assert telling.take(fact(*SILENT, resolved=True), 50.0) and telling.take(fact(*SILENT), 51.0)
     assert [one.over for one in made(telling, 60.0)] == [True, False]
     assert SILENT in telling.open
+
+
+def test_an_end_says_what_of_the_same_gateway_is_not_over() -> None:
+    """A silent gateway of which EC2 then says that it is stopped."""
+    telling = Telling(deployment())
+    stopped = ("gateway-stopped", "gw-a")
+    telling.take(fact(*SILENT), 0.0)
+    telling.take(fact("site-down", "hq"), 0.0)
+    made(telling, SETTLE)
+    telling.take(fact(*stopped, text="gw-a does not run."), 5.0)
+    telling.take(fact(*SILENT, resolved=True), 5.0)
+    messages = [wording().message(told) for told in made(telling, 5.0 + SETTLE)]
+    over = next(message for message in messages if "over" in message.title)
+    assert (over.severity, over.title) == ("warning", "[prod] Partly over: gw-a: Gateway answers nobody")
+    assert "Not over: gw-a does not run." in over.body
+    telling.take(fact("ike-sa-missing", "hq-gw-a", text="No SA."), 20.0)
+    telling.take(fact(*stopped, resolved=True), 20.0)
+    over = next(told for told in made(telling, 20.0 + SETTLE) if told.over)
+    assert over.remains == ("No SA.",)
+    telling.take(fact("ike-sa-missing", "hq-gw-a", resolved=True), 30.0)
+    (last,) = made(telling, 30.0 + SETTLE)
+    assert last.remains == () and wording().message(last).title == "[prod] Over: hq-gw-a: IKE SA missing"
 
 
 def test_a_moment_s_lateness_is_not_told_but_what_lasts_or_comes_again_is() -> None:

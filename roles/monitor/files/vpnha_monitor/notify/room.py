@@ -28,6 +28,7 @@ from .wording import Wording, late
 CAPACITY = 10_000  # notes that wait for the thread
 POLL = 5.0  # s between two looks for orders of other processes, and for a file that could not be written
 _WATCH = 0.05  # s between two looks at the processes under way
+_GATHER = 0.1  # s: notes come in swarms, and while they do the loop has better things to do
 _STOP_SECONDS = 1.5  # for tries under way when told to stop; what they have not sent is sent after the next start
 
 
@@ -150,13 +151,12 @@ class Notifications:
             try:
                 wait = self.step(monotonic(), self._wall())
                 self._failure = ""
-            except (
-                Exception
-            ) as error:  # the next step tries again; only its kind, its text is not known to be free of secrets
+            except Exception as error:  # the next step tries again; its text is not told, it may have a secret
                 if self._failure != type(error).__name__:
                     self._failure = type(error).__name__
                     log.line("The notification failed; it goes on.", logging.ERROR, error=self._failure)
             self._wake.wait(wait)
+            self._stopping.wait(_GATHER)
             self._wake.clear()
         until = monotonic() + _STOP_SECONDS
         while any(post.attempt for post in self._posts.values()) and monotonic() < until:

@@ -53,6 +53,7 @@ class Told:
     since: Mapping[Key, float] = field(default_factory=dict)  # of an end: when it was told that it began
     leads: bool = True  # by the lease: tells what every monitor sees
     times: int = 1  # that the same came again
+    remains: tuple[str, ...] = ()  # of an end: what else of the same gateway, site or kind of trouble is not over
 
     @property
     def silent(self) -> bool:
@@ -140,8 +141,7 @@ class Telling:
     def due(self, mono: float, *, leads: bool) -> list[Told]:
         """The groups whose time has come; causes of a failover are part of its message. ``leads``: by the lease."""
         found: list[Told] = []
-        # a failover before its causes, which it takes along
-        for name, group in sorted(self._groups.items(), key=lambda item: (item[0][0] != "failover", item[1].first)):
+        for name, group in sorted(self._groups.items(), key=_order):
             kind, scope, over = name
             if name not in self._groups or mono < group.due:
                 continue
@@ -162,7 +162,8 @@ class Telling:
                 times=group.times,
             )
             if over:
-                told = replace(told, since={one.key: self.open[one.key].wall for one in group.facts})
+                since = {one.key: self.open[one.key].wall for one in group.facts}
+                told = replace(told, since=since, remains=self._remains(told))
             elif kind == "failover":
                 told = self._with_causes(told)
             found.append(told)
@@ -198,6 +199,18 @@ class Telling:
             facts.append(Fact(new_id(), wall, code, subject, text, resolved=True))
         return facts
 
+    def _remains(self, told: Told) -> tuple[str, ...]:
+        """A gateway that is stopped no longer counts as silent, and still does not work."""
+        ended = {fact.key for fact in told.facts}
+        texts = []
+        for (code, subject), opened in self.open.items():
+            fact = Fact("", opened.wall, code, subject, opened.text)
+            if fact.key not in ended and (fact.kind, self._scope(fact)) == (told.kind, told.scope):
+                texts.append(opened.text)
+        pending = self._groups.get((told.kind, told.scope, False))
+        texts += [fact.text for fact in pending.facts if fact.key not in pending.ended] if pending else []
+        return tuple(texts)
+
     def _with_causes(self, told: Told) -> Told:
         """A failover together with what is told of the same gateway at the same time."""
         causes = self._groups.pop(("redundancy", told.scope, False), None)
@@ -228,6 +241,12 @@ class Telling:
             if tunnel.name == subject:
                 return tunnel.gateway
         return subject.partition("/")[0]
+
+
+def _order(item: tuple[tuple[str, str, bool], _Group]) -> tuple[bool, bool, float]:
+    """Ends before what is not over, which they name, and a failover before its causes, which it takes along."""
+    (kind, _scope, over), group = item
+    return not over, kind != "failover", group.first
 
 
 def _shared(fact: Fact) -> bool:

@@ -139,7 +139,9 @@ def _title(told: Told) -> str:
     else:
         title = f"{first.subject}: {title}" if first.subject else title
         title += f" and {len(told.facts) - 1} more" if len(told.facts) > 1 else ""
-    return f"Over: {title}" if told.over else title
+    if told.over:
+        return f"Partly over: {title}" if told.remains else f"Over: {title}"
+    return title
 
 
 def _what(told: Told) -> str:
@@ -159,6 +161,10 @@ def _what(told: Told) -> str:
     more = len(told.facts) - _EXAMPLES
     if more > 0:
         sentences.append(f"And {more} more like that.")
+    if told.remains:
+        still = " ".join(_sentence(text) for text in told.remains[:_EXAMPLES])
+        rest = len(told.remains) - _EXAMPLES
+        sentences.append(f"Not over: {still}" + (f" And {rest} more." if rest > 0 else ""))
     return " ".join(sentences)
 
 
@@ -215,7 +221,7 @@ def _since(wall: float) -> str:
 
 def _severity(told: Told, drill: str) -> str:
     if told.over:
-        return "success"
+        return "warning" if told.remains else "success"
     if told.facts[0].code == "drill-result":
         return "success" if told.facts[0].evidence.get("passed") else "failure"
     if drill:

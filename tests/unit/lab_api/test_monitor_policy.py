@@ -23,10 +23,12 @@ INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "pro
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpn"
 
 
-def policy(repair: str, monitors: int = 1, topic: str = "") -> str:
+def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "") -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["bool"] = bool  # Ansible's
     variables = {
+        "vpnha_monitor_cloudwatch": cloudwatch,
         "vpnha_aws_partition": "aws",
         "vpnha_region": "eu-central-1",
         "vpnha_deployment": "prod",
@@ -79,11 +81,21 @@ def test_the_lease_store_is_for_several_monitors_only(repair: str, monitors: int
 
 @pytest.mark.parametrize("topic", ["", TOPIC])
 def test_a_monitor_publishes_to_the_topic_that_is_given_and_no_other(topic: str) -> None:
-    written = policy("none", 2, topic)
+    written = policy("none", 2, topic=topic)
     assert json.loads(written)["Version"] == "2012-10-17"
     assert allowed([written], "sns:Publish", Resource(TOPIC), {}) is bool(topic)
     assert not allowed([written], "sns:Publish", Resource(f"{TOPIC}-other"), {})
     assert not allowed([written], "sns:DeleteTopic", Resource(TOPIC), {})
+
+
+@pytest.mark.parametrize("cloudwatch", [True, False])
+@pytest.mark.parametrize("namespace", ["vpnha", "AWS/EC2", None])
+def test_a_monitor_writes_metrics_of_its_namespace_only(cloudwatch: bool, namespace: str | None) -> None:
+    context = {"cloudwatch:namespace": (namespace,)} if namespace else {}
+    written = policy("none", 1, cloudwatch)
+    for action in ("PutMetricData", "PutMetricAlarm", "DeleteAlarms"):
+        may = allowed([written], f"cloudwatch:{action}", Resource(), context)
+        assert may is (cloudwatch and namespace == "vpnha" and action == "PutMetricData")
 
 
 def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:

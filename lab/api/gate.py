@@ -25,6 +25,7 @@ from lab.api.lab import ACCOUNT, REGION
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
 _SKEW = 300.0  # seconds by which a clock may be off
+_PREFIXES = {"monitoring": "cloudwatch"}  # a service's name in signatures -> in policies, where they differ
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -47,7 +48,8 @@ class Gate:
             environ["lab.caller"] = who
             if service != "ec2" and who.policies is not None:
                 named = {"dynamodb": _tables, "secretsmanager": _secret}.get(service, lambda _environ: [Resource()])
-                iam.check(who, f"{service}:{_action(environ)}", named(environ), {}, ec2=False)
+                prefix = _PREFIXES.get(service, service)
+                iam.check(who, f"{prefix}:{_action(environ)}", named(environ), {}, ec2=False)
         except Refused as error:
             return _answer(error, service, environ, start_response)
         return self._app(environ, start_response)

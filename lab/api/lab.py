@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.api import imds, mends
 from lab.api.actions import Stale
+from lab.api.alarms import Alarms
 from lab.api.calls import Calls
 from lab.api.limits import Buckets, Settings
 from lab.api.machines import AMIS, HostsLike, Machines
@@ -35,6 +36,7 @@ class Lab:
         self.buckets = Buckets()
         self.stale = Stale()
         self.calls = Calls()
+        self.alarms = Alarms(ACCOUNT, REGION)
         self.done: dict[
             tuple[str, str], tuple[str, tuple[int, dict[str, str], Any]]
         ] = {}  # (action, client token) -> request, answer
@@ -51,6 +53,7 @@ class Lab:
             for ami, image in AMIS.items():
                 _register(self.backend, ami, image)
             self.sync()
+        self.alarms.start()
 
     @property
     def backend(self) -> Any:

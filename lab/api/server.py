@@ -99,15 +99,19 @@ def _instance(lab: Any, instance: Any) -> dict[str, Any]:
 
 
 def application(lab: Any) -> Callable[..., Iterable[bytes]]:
-    """moto with EC2 replaced by the lab's, behind the gate."""
+    """moto with EC2 and CloudWatch replaced by the lab's, behind the gate."""
+    from moto.cloudwatch import urls as cloudwatch_urls
     from moto.ec2 import urls
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    from lab.api.cloudwatch import LabCloudWatch
     from lab.api.gate import Gate
     from lab.api.hook import LabEC2
 
     LabEC2.lab = lab
     urls.url_paths["{0}/"] = LabEC2.dispatch
+    LabCloudWatch.alarms = lab.alarms
+    cloudwatch_urls.url_paths["{0}/$"] = LabCloudWatch.dispatch
     return Gate(DomainDispatcherApplication(create_backend_app))
 
 

@@ -37,6 +37,12 @@ options:
       - Have the new endpoint bring maintenance of AWS that waits for it.
     type: bool
     default: false
+  down_seconds:
+    description:
+      - How many seconds a tunnel must have been down by EC2's word. That is waited for; should the tunnel come up
+        meanwhile, nothing is replaced.
+    type: float
+    default: 0.0
   hours_between:
     description:
       - How many hours must lie between two replacements of the same connection; at least 1.
@@ -114,15 +120,15 @@ text:
   sample: 203.0.113.10 of vpn-0123456789abcdef0 was replaced, and is up after 184 s.
 """
 
-import time
 from dataclasses import asdict
+from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, managed_tunnel
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 
-def wish(given: dict[str, object]) -> managed_tunnel.Wish:
+def wish(given: dict[str, Any]) -> managed_tunnel.Wish:
     """What the options say; VpnhaError when they say nothing that could be meant."""
     if given["also_when_up"] and not given["tunnel"]:
         raise VpnhaError("also_when_up needs tunnel: name the tunnel that shall be replaced although it is up.")
@@ -133,6 +139,7 @@ def wish(given: dict[str, object]) -> managed_tunnel.Wish:
         given["tunnel"],
         given["also_when_up"],
         given["apply_pending_maintenance"],
+        given["down_seconds"],
         given["hours_between"],
         given["wait_timeout"],
     )
@@ -145,6 +152,7 @@ def main() -> None:
             "tunnel": {"type": "str", "default": ""},
             "also_when_up": {"type": "bool", "default": False},
             "apply_pending_maintenance": {"type": "bool", "default": False},
+            "down_seconds": {"type": "float", "default": 0.0},
             "hours_between": {"type": "float", "default": 24.0},
             "wait_timeout": {"type": "float", "default": 1800.0},
         },
@@ -152,7 +160,7 @@ def main() -> None:
     )
     try:
         client = ec2.of_module(module, patient=True)
-        result = managed_tunnel.replace(client, wish(module.params), check=module.check_mode, wall=time.time())
+        result = managed_tunnel.replace(client, wish(module.params), check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     diff = {"before": {"status": result.before}, "after": {"status": result.after}}

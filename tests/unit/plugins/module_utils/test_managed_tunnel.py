@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from ansible_collections.vpnha.aws.plugins.module_utils import managed_tunnel
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.managed_tunnel import Replacement, Wish
+from ansible_collections.vpnha.aws.plugins.module_utils.managed_tunnel import Clock, Replacement, Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.tags import format_time
 
 VPN, ONE, TWO = "vpn-1", "203.0.113.10", "203.0.113.20"
@@ -26,7 +27,7 @@ class Ec2:
 
     def __init__(self, one: str = "DOWN", two: str = "UP", back_after: float = 60.0) -> None:
         self.status = {ONE: one, TWO: two}
-        self.changed = dict.fromkeys(self.status, "then")
+        self.changed = dict.fromkeys(self.status, NOW - HOUR)
         self.tags: dict[str, str] = {"Name": "hq"}
         self.state = "available"
         self.now = 0.0
@@ -39,18 +40,20 @@ class Ec2:
             raise ClientError({"Error": {"Code": "InvalidVpnConnectionID.NotFound", "Message": "no such"}}, "Describe")
         for address, at in self.back_at.items():
             if self.now >= at:
-                self.status[address], self.changed[address] = "UP", "now"
+                self.status[address], self.changed[address] = "UP", NOW + at
         telemetry = [
             {
                 "OutsideIpAddress": address,
                 "Status": status,
                 "StatusMessage": "" if status == "UP" else "IPSEC IS DOWN",
-                "LastStatusChange": self.changed[address],
+                "LastStatusChange": datetime.fromtimestamp(self.changed[address], UTC),
             }
             for address, status in self.status.items()
         ]
         shown = [{"Key": key, "Value": value} for key, value in self.tags.items()]
-        return {"VpnConnections": [{"State": self.state, "VgwTelemetry": telemetry, "Tags": shown}]}
+        return {
+            "VpnConnections": [{"VpnConnectionId": VPN, "State": self.state, "VgwTelemetry": telemetry, "Tags": shown}]
+        }
 
     def create_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:
         assert Resources == [VPN]
@@ -68,9 +71,8 @@ class Ec2:
 
 
 def replace(ec2: Ec2, *, check: bool = False, wall: float = NOW, **wish: Any) -> Replacement:
-    return managed_tunnel.replace(
-        ec2, Wish(VPN, **wish), check=check, wall=wall, clock=lambda: ec2.now, sleep=ec2.sleep
-    )
+    clock = Clock(lambda: wall + ec2.now, lambda: ec2.now, ec2.sleep)
+    return managed_tunnel.replace(ec2, Wish(VPN, **wish), check=check, clock=clock)
 
 
 @pytest.fixture
@@ -123,6 +125,7 @@ def test_two_replacements_of_a_connection_lie_apart_whichever_tunnel_it_was(refu
     ec2 = Ec2()
     replace(ec2)
     ec2.status, ec2.state, ec2.back_at, ec2.calls = {ONE: "UP", TWO: "DOWN"}, "available", {}, []
+    ec2.now = 0.0
     said = refused(ec2, wall=NOW + 24 * HOUR - 1)
     assert f"was replaced at {format_time(NOW)}, and the next may be at {format_time(NOW + 24 * HOUR)}" in said
     assert replace(ec2, wall=NOW + 24 * HOUR).tunnel == TWO
@@ -172,6 +175,40 @@ def test_a_tunnel_that_was_up_is_up_again_only_after_its_status_changed() -> Non
     assert done.after == "UP" and done.seconds == 90.0
 
 
+def test_a_tunnel_is_replaced_only_after_it_has_been_down_for_long() -> None:
+    ec2 = Ec2(back_after=60.0)
+    ec2.changed[ONE] = NOW - 300
+    done = replace(ec2, down_seconds=900)
+    assert done.replaced and done.last_replaced == format_time(NOW + 600)
+    assert done.seconds == 60.0  # what was waited for before is not counted
+
+
+def test_a_tunnel_that_comes_up_meanwhile_is_left() -> None:
+    ec2 = Ec2()
+    ec2.changed[ONE] = NOW
+    ec2.back_at[ONE] = 600.0
+    assert not replace(ec2, down_seconds=900).replaced
+    assert ec2.calls == [] and ec2.now == 600.0
+
+
+def test_what_will_be_refused_is_refused_without_waiting(refused: Callable[..., str]) -> None:
+    ec2 = Ec2(two="DOWN")
+    ec2.changed[ONE] = NOW
+    assert "No other tunnel" in refused(ec2, down_seconds=900)
+    assert ec2.now == 0.0
+
+
+def test_another_tunnel_that_goes_down_meanwhile_ends_it(refused: Callable[..., str]) -> None:
+    class Worse(Ec2):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.status[TWO] = "DOWN"
+
+    ec2 = Worse()
+    ec2.changed[ONE] = NOW
+    assert "No other tunnel" in refused(ec2, down_seconds=900)
+
+
 def test_without_waiting_nothing_is_said_of_afterwards() -> None:
     ec2 = Ec2()
     done = replace(ec2, wait_seconds=0)
@@ -189,5 +226,5 @@ def test_what_is_not_there_is_told(refused: Callable[..., str]) -> None:
     assert refused(ec2, tunnel="192.0.2.1") == f"192.0.2.1 is no tunnel of {VPN}; its tunnels are {ONE}, {TWO}."
     ec2.state = "pending"
     assert refused(ec2) == f"The VPN connection {VPN} is pending; it must be available."
-    with pytest.raises(VpnhaError, match="looking at the VPN connection vpn-2: InvalidVpnConnectionID"):
-        managed_tunnel.replace(Ec2(), Wish("vpn-2"), wall=NOW)
+    with pytest.raises(VpnhaError, match="reading the VPN connections: InvalidVpnConnectionID"):
+        managed_tunnel.replace(Ec2(), Wish("vpn-2"))

@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.api import imds, mends
+from lab.api import imds, mends, vpn_mends
 from lab.api.actions import Stale
 from lab.api.alarms import Alarms
 from lab.api.calls import Calls
@@ -47,6 +47,7 @@ class Lab:
 
     def start(self) -> None:
         """Mend moto, start the data plane, and put the lab's images there."""
+        vpn_mends.apply()
         mends.apply(self._status, self._events)
         self.kernel.start()
         with self.lock:

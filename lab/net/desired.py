@@ -46,7 +46,8 @@ class Nic:
 
 @dataclass(frozen=True)
 class Route:
-    """Where packets for a destination (CIDR) go: to an ENI's id, to ``internet``, or nowhere (``blackhole``)."""
+    """Where packets for a destination (CIDR) go: to an ENI or a virtual private gateway by its id, to ``internet``, or
+    nowhere (``blackhole``)."""
 
     destination: str
     target: str
@@ -104,8 +105,16 @@ def _target(backend: Any, table: Any, route: Any) -> str:
     if eni is not None:
         there = eni.id in backend.enis and not getattr(eni, "blackhole", False)
         return str(eni.id) if there else BLACKHOLE
+    if hasattr(route.gateway, "attachments"):  # a virtual private gateway
+        usable = route.gateway.state != "deleted" and attached_vpc(route.gateway) == table.vpc_id
+        return str(route.gateway.id) if usable else BLACKHOLE
     attached = getattr(getattr(route.gateway, "vpc", None), "id", None)
     return INTERNET if attached is not None and attached == table.vpc_id else BLACKHOLE
+
+
+def attached_vpc(gateway: Any) -> str | None:
+    """The VPC that a virtual private gateway is attached to."""
+    return next((str(each.vpc_id) for each in gateway.attachments.values() if each.state == "attached"), None)
 
 
 def route_eni(route: Any) -> Any | None:

@@ -190,6 +190,10 @@ def result(done: Outcome, check: bool) -> dict[str, object]:
     verb = "would be" if check else "were"
     summary = [f"{connection} has {has[connection]} alarms." for connection in done.connections]
     summary.append(f"{count['make']} alarms {verb} made, {count['change']} changed and {count['remove']} removed.")
+    if done.topic.made or done.topic.removed:
+        summary.append(f"The topic {verb.replace('were', 'was')} {'made' if done.topic.made else 'removed'}.")
+    if done.topic.subscribed:
+        summary.append(f"Subscribed to it {verb}: {', '.join(done.topic.subscribed)}.")
     after = {each.name: " (changed)" if each.action == "change" else "" for each in changes if each.action != "remove"}
     return {
         "changed": done.changed,

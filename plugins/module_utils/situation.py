@@ -22,7 +22,10 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked, in the words of the modules that were asked. An answer with ``msg`` alone says why there is none."""
+    """What was asked, in the words of the modules that were asked.
+
+    An empty answer was not asked for; one with ``msg`` alone says why there is none.
+    """
 
     deployment: str
     at: str  # when it was asked
@@ -34,6 +37,7 @@ class Asked:
     silent: Sequence[str] = ()  # monitors that gave none
     events: Mapping[str, Sequence[str]] = field(default_factory=dict)  # lines of the journal by monitor
     gateways: Mapping[str, Answer] = field(default_factory=dict)  # of vpn_health_info, by gateway
+    notes: Sequence[str] = ()  # what else could not be asked, one sentence each
 
 
 def document(asked: Asked) -> dict[str, Any]:
@@ -44,6 +48,7 @@ def document(asked: Asked) -> dict[str, Any]:
 def missing(asked: Asked) -> list[str]:
     """What could not be found out, and why, one sentence each."""
     gaps = [
+        *asked.notes,
         *_gap("AWS's word on the managed connections", asked.managed, "connections"),
         *_gap("How the deployment stands in EC2", asked.standing, "gateways"),
     ]
@@ -54,9 +59,9 @@ def missing(asked: Asked) -> list[str]:
 
 
 def _gap(what: str, answer: Answer, needed: str) -> list[str]:
-    if needed in answer:
+    if not answer or needed in answer:
         return []
-    why = str(answer.get("msg") or "it was not asked").strip().splitlines()[0]
+    why = str(answer.get("msg") or "the answer is empty").strip().splitlines()[0]
     return [f"{what} is not known: {why}"]
 
 
@@ -133,7 +138,7 @@ def _gateways(asked: Asked) -> Iterable[str]:
         if name in known:
             ec2 = known[name]
             checks = f"system status {ec2['system_status']}, instance status {ec2['instance_status']}"
-            yield f"{name}: {ec2['state']}, {checks}, carries {len(ec2['carries'])} routes."
+            yield f"{name}: {ec2['state']}, {checks}, routes carried: {len(ec2['carries'])}."
         else:
             yield f"{name}:"
         for tunnel in asked.gateways.get(name, {}).get("tunnels", ()):

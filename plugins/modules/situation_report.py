@@ -77,6 +77,12 @@ options:
       - What M(vpnha.aws.vpn_health_info) answered, by gateway.
     type: dict
     default: {}
+  notes:
+    description:
+      - What else could not be asked, one sentence each.
+    type: list
+    elements: str
+    default: []
   topic_arn:
     description:
       - ARN of an SNS topic to tell it to. Empty for none.
@@ -149,7 +155,7 @@ ANSWERS = ("managed", "standing", "monitors", "events", "gateways")
 
 
 def write(files: dict[Path, str]) -> None:
-    """Write the files, for their owner alone; VpnhaError when that cannot be done."""
+    """Write the files, which not everybody may read; VpnhaError when that cannot be done."""
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,13 +185,14 @@ def main() -> None:
             "connection": {"type": "str", "default": ""},
             **{name: {"type": "dict", "default": {}} for name in ANSWERS},
             "silent": {"type": "list", "elements": "str", "default": []},
+            "notes": {"type": "list", "elements": "str", "default": []},
             "topic_arn": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     given = module.params
     asked = situation.Asked(
-        **{name: given[name] for name in ("deployment", "at", "alarm", "connection", "silent", *ANSWERS)}
+        **{name: given[name] for name in ("deployment", "at", "alarm", "connection", "silent", "notes", *ANSWERS)}
     )
     stem = Path(given["output"]) / given["name"]
     names = {"json": Path(f"{stem}.json"), "text": Path(f"{stem}.txt")}

@@ -90,7 +90,7 @@ Routes
   rtb-1 (eu-central-1a): 192.168.20.0/24 -> vgw-1 (blackhole)
 
 Gateways
-  gw-a: running, system status ok, instance status impaired, carries 1 routes.
+  gw-a: running, system status ok, instance status impaired, routes carried: 1.
     tunnel hq-gw-a: up. It carries packets
 
 Monitors
@@ -108,19 +108,22 @@ The monitors' last events
 def test_what_is_not_known_is_said_with_the_reason() -> None:
     gaps = asked(
         managed={"msg": "reading the VPN connections: UnauthorizedOperation: no\nTraceback"},
-        standing={},
+        standing={"failed": False},
+        notes=["The hosts could not be found."],
         monitors={},
         silent=["mon-a"],
         gateways={"gw-a": {"unreachable": True, "msg": "Failed to connect to the host via ssh: timed out"}},
     )
     assert situation.missing(gaps) == [
+        "The hosts could not be found.",
         "AWS's word on the managed connections is not known: reading the VPN connections: UnauthorizedOperation: no",
-        "How the deployment stands in EC2 is not known: it was not asked",
+        "How the deployment stands in EC2 is not known: the answer is empty",
         "mon-a does not answer; look at its service vpnha-monitor.",
         "The health of gw-a is not known: Failed to connect to the host via ssh: timed out",
     ]
-    assert "What could not be found out\n  AWS's word" in situation.text(gaps)
+    assert "What could not be found out\n  The hosts could" in situation.text(gaps)
     assert situation.missing(asked()) == []
+    assert situation.missing(Asked("lab", "2026-01-01T00:00:00Z")) == []  # nothing was asked for
 
 
 def test_sns_gets_what_it_takes() -> None:

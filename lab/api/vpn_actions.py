@@ -26,17 +26,17 @@ class VpnActions(EC2Response):  # type: ignore[misc]
         for each in self.ec2_backend.customer_gateways.values():
             if each.state == "available" and (each.type, each.ip_address, each.bgp_asn) == (kind, address, asn):
                 return ActionResult({"CustomerGateway": each})
-        return super().create_customer_gateway()  # type: ignore[no-any-return]
+        return super().create_customer_gateway()
 
     def delete_customer_gateway(self) -> ActionResult:
         wanted = self._get_param("CustomerGatewayId")
         if any(each.customer_gateway_id == wanted for each in vpn.managed(self.ec2_backend)):
             refuse("IncorrectState", f"The customer gateway '{wanted}' is in use.")
-        return super().delete_customer_gateway()  # type: ignore[no-any-return]
+        return super().delete_customer_gateway()
 
     def create_vpn_gateway(self) -> ActionResult:
         self.params.setdefault("AmazonSideAsn", vpn.AMAZON_ASN)
-        return super().create_vpn_gateway()  # type: ignore[no-any-return]
+        return super().create_vpn_gateway()
 
     def attach_vpn_gateway(self) -> ActionResult:
         wanted, vpc = self._get_param("VpnGatewayId"), self._get_param("VpcId")
@@ -47,13 +47,13 @@ class VpnActions(EC2Response):  # type: ignore[misc]
         others = (each for each in self.ec2_backend.vpn_gateways.values() if each is not gateway)
         if any(attached_vpc(each) == vpc for each in others):
             refuse("InvalidVpcState", f"The vpc ID '{vpc}' has a virtual private gateway already.")
-        return super().attach_vpn_gateway()  # type: ignore[no-any-return]
+        return super().attach_vpn_gateway()
 
     def detach_vpn_gateway(self) -> ActionResult:
         wanted, vpc = self._get_param("VpnGatewayId"), self._get_param("VpcId")
         if attached_vpc(self._gateway(wanted)) != vpc:
             refuse("InvalidVpnGatewayAttachment.NotFound", f"The vpnGateway ID '{wanted}' is not attached to {vpc}.")
-        return super().detach_vpn_gateway()  # type: ignore[no-any-return]
+        return super().detach_vpn_gateway()
 
     def delete_vpn_gateway(self) -> ActionResult:
         wanted = self._get_param("VpnGatewayId")
@@ -61,7 +61,7 @@ class VpnActions(EC2Response):  # type: ignore[misc]
             refuse("IncorrectState", f"The vpnGateway ID '{wanted}' is attached to a VPC.")
         if any(each.vpn_gateway_id == wanted for each in vpn.managed(self.ec2_backend)):
             refuse("IncorrectState", f"The vpnGateway ID '{wanted}' has VPN connections.")
-        return super().delete_vpn_gateway()  # type: ignore[no-any-return]
+        return super().delete_vpn_gateway()
 
     def _gateway(self, wanted: str) -> Any:
         return usable_gateway(self.ec2_backend, wanted)
@@ -89,7 +89,7 @@ class VpnActions(EC2Response):  # type: ignore[misc]
 
     def delete_vpn_connection(self) -> ActionResult:
         self._connection()
-        return super().delete_vpn_connection()  # type: ignore[no-any-return]
+        return super().delete_vpn_connection()
 
     def create_vpn_connection_route(self) -> EmptyResult:
         connection, cidr = self._connection(), normal(self._get_param("DestinationCidrBlock"))

@@ -9,7 +9,7 @@ import functools
 from typing import Any
 
 from lab.api.mends import arguments, refuse
-from lab.net.desired import attached_vpc
+from lab.net.desired import leads_out
 
 
 def apply() -> None:
@@ -61,7 +61,7 @@ def _routes(backend: Any) -> None:
             if wanted.startswith("vgw-"):
                 table = self.get_route_table(given["route_table_id"])
                 gateway = self.get_vpn_gateway(wanted)
-                if gateway.state == "deleted" or attached_vpc(gateway) != table.vpc_id:
+                if not leads_out(gateway, table):
                     said = f"route table {table.id} and network gateway {wanted} belong to different networks"
                     refuse("InvalidParameterValue", said)
             return function(**given)

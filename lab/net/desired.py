@@ -105,11 +105,20 @@ def _target(backend: Any, table: Any, route: Any) -> str:
     if eni is not None:
         there = eni.id in backend.enis and not getattr(eni, "blackhole", False)
         return str(eni.id) if there else BLACKHOLE
-    if hasattr(route.gateway, "attachments"):  # a virtual private gateway
-        usable = route.gateway.state != "deleted" and attached_vpc(route.gateway) == table.vpc_id
-        return str(route.gateway.id) if usable else BLACKHOLE
+    if is_vgw(route.gateway):
+        return str(route.gateway.id) if leads_out(route.gateway, table) else BLACKHOLE
     attached = getattr(getattr(route.gateway, "vpc", None), "id", None)
     return INTERNET if attached is not None and attached == table.vpc_id else BLACKHOLE
+
+
+def is_vgw(gateway: Any) -> bool:
+    """Whether that is a virtual private gateway."""
+    return str(getattr(gateway, "id", "")).startswith("vgw-")
+
+
+def leads_out(gateway: Any, table: Any) -> bool:
+    """Whether a route of a table to a virtual private gateway leads anywhere."""
+    return bool(gateway.state != "deleted") and attached_vpc(gateway) == table.vpc_id
 
 
 def attached_vpc(gateway: Any) -> str | None:

@@ -44,9 +44,12 @@ class SourceError(Exception):
 
 def alarm_in(text: str) -> dict[str, Any]:
     """The alarm in a message's body; ValueError, with the reason, if there is none."""
-    found = json.loads(text)
-    if isinstance(found, dict) and found.get("Type") == "Notification":
-        found = json.loads(str(found.get("Message")))
+    try:
+        found = json.loads(text)
+        if isinstance(found, dict) and found.get("Type") == "Notification":
+            found = json.loads(str(found.get("Message")))
+    except json.JSONDecodeError:
+        found = None
     names = ("AlarmName", "NewStateValue")
     if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
         raise ValueError("it is no CloudWatch alarm")

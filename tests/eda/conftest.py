@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A deployment with a managed VPN connection in the lab's endpoint, and ansible-rulebook with our rulebook beside it."""
+"""A deployment with a managed VPN connection in the lab's endpoint, and ansible-rulebook with our rulebook."""
 
 from __future__ import annotations
 
@@ -146,7 +146,10 @@ def queue(url: str, world: World) -> tuple[str, str, Any]:  # noqa: F811
     make: Any = boto3.client
     keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "not-needed-here"}
     sqs = make("sqs", region_name=REGION, endpoint_url=url, **keys)
-    made = sqs.create_queue(QueueName=f"{world.deployment.name}-alarms")["QueueUrl"]
+    made = sqs.create_queue(
+        QueueName=f"{world.deployment.name}-alarms",
+        Attributes={"VisibilityTimeout": "3600"},  # what is left is counted once
+    )["QueueUrl"]
     shown = sqs.get_queue_attributes(QueueUrl=made, AttributeNames=["QueueArn"])["Attributes"]
     return made, shown["QueueArn"], sqs
 

@@ -30,7 +30,7 @@ from urllib.parse import parse_qs
 from lab import setns
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.names import Names
+from lab.names import REPOSITORY, Names
 from lab.net import underlay
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds, none of which could boot here
@@ -168,9 +168,13 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    sys.path.append(str(REPOSITORY / ".build" / "collections"))  # the engine, which describes the sites
+    from lab.managed import ManagedVpn
+
     names = Names.from_env()
     try:
-        serve(Lab(names, Hosts(names)))
+        hosts = Hosts(names)
+        serve(Lab(names, hosts, managed=ManagedVpn(names, hosts)))
         _LOG.info("the endpoint listens on 127.0.0.1:%d", names.api_port)
         ended.wait()
     except LabError as error:

@@ -15,11 +15,14 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from lab.api.mends import refuse
 from lab.net.underlay import VPN_ENDPOINTS
+
+if TYPE_CHECKING:
+    from lab.managed import Connection
 
 AMAZON_ASN = 64512
 _KEY = re.compile(r"(?!0)[A-Za-z0-9._]{8,64}")
@@ -53,6 +56,10 @@ class Tunnel:
         """The customer gateway's address inside the tunnel."""
         return str(ipaddress.IPv4Network(self.inside)[2])
 
+    def count(self, received: int, sent: int) -> None:
+        """Add what has passed since the last time."""
+        self.bytes_in, self.bytes_out = self.bytes_in + received, self.bytes_out + sent
+
     def say(self, up: bool) -> None:
         """Set its state, and when that changed."""
         if up != self.up:
@@ -80,6 +87,35 @@ class Managed:
 def managed(backend: Any) -> list[Any]:
     """The connections that exist."""
     return [each for each in backend.vpn_connections.values() if each.state != "deleted"]
+
+
+def wanted(backend: Any) -> tuple[Connection, ...]:
+    """The connections as the data plane needs them."""
+    from lab.managed import Connection
+    from lab.managed import Tunnel as Wanted
+
+    return tuple(
+        Connection(
+            id=each.id,
+            vgw=each.vpn_gateway_id,
+            customer=backend.customer_gateways[each.customer_gateway_id].ip_address,
+            routes=tuple(each.managed.routes),
+            tunnels=tuple(
+                Wanted(
+                    outside=tunnel.outside,
+                    network=tunnel.inside,
+                    amazon=tunnel.amazon_address,
+                    inside=tunnel.customer_address,
+                    key=tunnel.key,
+                    replaced=tunnel.replaced,
+                    telemetry=tunnel,
+                )
+                for tunnel in each.managed.tunnels
+            ),
+        )
+        for each in managed(backend)
+        if each.vpn_gateway_id and each.managed.static  # the lab's ends speak no BGP: such a connection stays down
+    )
 
 
 def make(backend: Any, connection: Any, options: Mapping[str, Any]) -> Managed:

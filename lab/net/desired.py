@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAIN = "main"  # the table of an ENI whose subnet has no route table: only the VPC itself
@@ -60,6 +60,7 @@ class Desired:
     nics: Mapping[str, Nic]
     tables: Mapping[str, tuple[Route, ...]]
     vpcs: tuple[str, ...]  # CIDRs
+    vgws: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # virtual private gateway -> its VPC's CIDRs
 
 
 INTERNET = "internet"
@@ -71,10 +72,17 @@ def desired(backend: Any, powered: Iterable[str]) -> Desired:
     on = set(powered)
     tables = {table.id: table_routes(backend, table) for table in backend.route_tables.values()}
     nics = {eni.id: _nic(backend, eni, on) for eni in backend.enis.values()}
-    vpcs = {
-        block["cidr_block"] for vpc in backend.vpcs.values() for block in vpc.get_cidr_block_association_set(ipv6=False)
+    vpcs = {vpc.id: _cidrs(vpc) for vpc in backend.vpcs.values()}
+    vgws = {
+        gateway.id: vpcs.get(attached_vpc(gateway) or "", ())
+        for gateway in backend.vpn_gateways.values()
+        if gateway.state != "deleted"
     }
-    return Desired(nics, tables, tuple(sorted(vpcs)))
+    return Desired(nics, tables, tuple(sorted({cidr for cidrs in vpcs.values() for cidr in cidrs})), vgws)
+
+
+def _cidrs(vpc: Any) -> tuple[str, ...]:
+    return tuple(block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False))
 
 
 def table_routes(backend: Any, table: Any) -> tuple[Route, ...]:

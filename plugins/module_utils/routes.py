@@ -44,9 +44,9 @@ class Choice:
     zones: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
-    leaving: str = ""  # a gateway: only routes that lead there now
     take_over: bool = False  # also routes that point at no gateway of the deployment
     over_pins: bool = False  # also in tables with a pin
+    leaving: str = ""  # a gateway: only routes that lead there now
 
 
 @dataclass(frozen=True)

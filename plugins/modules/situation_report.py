@@ -13,7 +13,7 @@ version_added: 0.1.0
 description:
   - Puts together what other modules and the monitors answered, and writes it as JSON and as text for people. What was
     not answered is said in it.
-  - The playbook P(vpnha.aws.diagnose#playbook) uses it; it runs on the controller.
+  - The playbook C(vpnha.aws.diagnose) uses it; it runs on the controller.
   - With O(topic_arn) the text is also published there.
 options:
   output:

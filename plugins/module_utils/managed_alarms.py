@@ -10,7 +10,7 @@ which is the one that notifies: a single tunnel under maintenance wakes nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,21 +90,26 @@ def prefix(deployment: str) -> str:
     return f"{deployment}-vpn-"
 
 
-def wanted(deployment: str, connections: Iterable[Mapping[str, Any]], rules: Rules) -> list[Alarm]:
-    """The alarms of connections as boto3 gives them, alarms before the composites that name them."""
+def wanted(
+    deployment: str, connections: Iterable[Mapping[str, Any]], rules: Rules, alone: Collection[str] = ()
+) -> list[Alarm]:
+    """The alarms of connections as boto3 gives them, alarms before the composites that name them.
+
+    ``alone`` are the tunnels whose metrics carry the tunnel's address and not the connection's id.
+    """
     alarms: list[Alarm] = []
     for connection in connections:
-        alarms += _of_connection(deployment, connection, rules)
+        alarms += _of_connection(deployment, connection, rules, alone)
     return sorted(alarms, key=lambda alarm: (alarm.kind == COMPOSITE, alarm.name))
 
 
-def _of_connection(deployment: str, connection: Mapping[str, Any], rules: Rules) -> list[Alarm]:
+def _of_connection(deployment: str, connection: Mapping[str, Any], rules: Rules, alone: Collection[str]) -> list[Alarm]:
     vpn = str(connection["VpnConnectionId"])
     called = tags.to_dict(connection.get("Tags")).get("Name", "")
     title = f"{vpn} ({called})" if called else vpn
     minutes = rules.period * rules.periods // 60
     quiet = rules.period * rules.silent_periods // 60
-    own = [{"Name": "VpnId", "Value": vpn}]
+    own = managed_vpn.dimensions(vpn, "", (managed_vpn.VPN,))
 
     def metric(name: str, said: str, told: bool, **arguments: Any) -> Alarm:
         return Alarm(vpn, METRIC, _base(deployment, f"{deployment}-{vpn}-{name}", said, told, rules) | arguments)
@@ -114,7 +119,12 @@ def _of_connection(deployment: str, connection: Mapping[str, Any], rules: Rules)
             f"tunnel-{address}",
             f"Tunnel {address} of the VPN connection {title} has not been up for {minutes} min.",
             rules.notify_tunnels,
-            **_state([*own, {"Name": "TunnelIpAddress", "Value": address}], "LessThanThreshold", 1.0, rules),
+            **_state(
+                managed_vpn.dimensions(vpn, address, managed_vpn.FORMS[address in alone]),
+                "LessThanThreshold",
+                1.0,
+                rules,
+            ),
         )
         for address in managed_vpn.addresses(connection)
     ]

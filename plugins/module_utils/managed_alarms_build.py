@@ -65,10 +65,11 @@ def see_to(clients: Clients, wish: Wish, *, check: bool, bucket: ec2.TokenBucket
     wish.rules.check()
     connections = _chosen(clients.ec2, wish) if wish.present else []
     existing = read(clients.cloudwatch, wish.deployment)
+    alone = _named_by_address_alone(clients.cloudwatch) if connections else frozenset()
 
     def planned(topic: Topic) -> Plan:
         actions = (topic.arn or _UNMADE,) if topic.arn or topic.made else ()
-        alarms = wanted(wish.deployment, connections, replace(wish.rules, actions=actions))
+        alarms = wanted(wish.deployment, connections, replace(wish.rules, actions=actions), alone)
         return _only_ours(clients.cloudwatch, wish.deployment, plan(alarms, existing), existing)
 
     def topic_done(really: bool) -> Topic:
@@ -108,6 +109,18 @@ def read(cloudwatch: Any, deployment: str) -> dict[str, dict[str, Any]]:
         )  # fmt: skip
         found |= {each["AlarmName"]: each for each in listed}
     return found
+
+
+def _named_by_address_alone(cloudwatch: Any) -> frozenset[str]:
+    """The tunnels whose metrics CloudWatch lists by their address and not by that and the connection's id."""
+    listed = ec2.pages(
+        cloudwatch, "list_metrics", "Metrics", "looking for the tunnels' metrics",
+        Namespace=managed_vpn.NAMESPACE, MetricName="TunnelState",
+    )  # fmt: skip
+    named = [{each["Name"]: str(each["Value"]) for each in metric["Dimensions"]} for metric in listed]
+    by_both = {each[managed_vpn.ADDRESS] for each in named if each.keys() == set(managed_vpn.FORMS[0])}
+    by_one = {each[managed_vpn.ADDRESS] for each in named if each.keys() == set(managed_vpn.FORMS[1])}
+    return frozenset(by_one - by_both)
 
 
 def _only_ours(cloudwatch: Any, deployment: str, proposed: Plan, existing: Existing) -> Plan:

@@ -32,6 +32,9 @@ SILENT_SPAN = 300.0  # seconds that data points without any byte in must span be
 
 GONE = ("deleting", "deleted")  # EC2's words for connections that it lists all the same
 
+# AWS documents both dimensions and not whether a tunnel's metrics carry one or both: what has data counts.
+VPN, ADDRESS = "VpnId", "TunnelIpAddress"
+FORMS = ((VPN, ADDRESS), (ADDRESS,))
 _METRICS = (("TunnelState", "Average"), ("TunnelDataIn", "Sum"), ("TunnelDataOut", "Sum"))
 
 
@@ -181,8 +184,9 @@ def connection_verdict(ec2_state: str, tunnels: Sequence[ManagedTunnel]) -> tupl
     return ManagedState.UNKNOWN, told
 
 
-def judge(connection: Mapping[str, Any], metrics: Mapping[str, Metrics], now: float) -> ManagedConnection:
-    """A connection as boto3 gives it, with its tunnels' metrics by outside address."""
+def judge(connection: Mapping[str, Any], metrics: Mapping[tuple[str, str], Metrics], now: float) -> ManagedConnection:
+    """A connection as boto3 gives it, judged with the metrics of tunnels by connection id and outside address."""
+    vpn = str(connection["VpnConnectionId"])
     options = connection.get("Options") or {}
     inside = {
         str(each["OutsideIpAddress"]): str(each.get("TunnelInsideCidr") or "")
@@ -190,7 +194,7 @@ def judge(connection: Mapping[str, Any], metrics: Mapping[str, Metrics], now: fl
         if each.get("OutsideIpAddress")
     }
     telemetry = {address: _telemetry(each) for address, each in _telemetries(connection)}
-    own = {address: metrics.get(address, Metrics()) for address in addresses(connection)}
+    own = {address: metrics.get((vpn, address), Metrics()) for address in addresses(connection)}
     tunnels = []
     for address, figures in own.items():
         elsewhere = any(other.bytes_in for name, other in own.items() if name != address)
@@ -200,7 +204,7 @@ def judge(connection: Mapping[str, Any], metrics: Mapping[str, Metrics], now: fl
     ec2_state = str(connection.get("State") or "")
     state, reason = connection_verdict(ec2_state, tunnels)
     return ManagedConnection(
-        id=str(connection["VpnConnectionId"]),
+        id=vpn,
         vpn_gateway_id=str(connection.get("VpnGatewayId") or ""),
         customer_gateway_id=str(connection.get("CustomerGatewayId") or ""),
         state=state,
@@ -250,14 +254,14 @@ def read_connections(
     filters: Sequence[Mapping[str, Any]] = (),
     now: float,
 ) -> list[ManagedConnection]:
-    """Reads connections with both tunnels and judges them: one call to EC2, one to CloudWatch for each 500 metrics.
+    """Reads connections with both tunnels and judges them: one call to EC2, and one to CloudWatch for each 500 metrics.
 
     ``filters`` are EC2's (Name, Values). Connections that are deleted stay listed in EC2 for a while; they are left
     out unless they are asked for by id. ``now`` is wall time. Raises Ec2Error, also for an id that EC2 does not know.
     """
     found = describe(ec2, connection_ids=connection_ids, filters=filters)
     metrics = read_metrics(cloudwatch, [(each["VpnConnectionId"], addresses(each)) for each in found], now)
-    return [judge(each, metrics[each["VpnConnectionId"]], now) for each in found]
+    return [judge(each, metrics, now) for each in found]
 
 
 def filters_of(given: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -284,17 +288,16 @@ def describe(
 
 def read_metrics(
     cloudwatch: Any, tunnels: Iterable[tuple[str, Sequence[str]]], now: float
-) -> dict[str, dict[str, Metrics]]:
+) -> dict[tuple[str, str], Metrics]:
     """The metrics of tunnels, given as connection id and outside addresses; by these two. Raises Ec2Error."""
-    result: dict[str, dict[str, Metrics]] = {}
-    asked: list[tuple[str, str, str]] = []  # connection, address, metric
-    queries: list[dict[str, Any]] = []
-    for connection, outside in tunnels:
-        result[connection] = {}
-        for address in outside:
-            for metric, statistic in _METRICS:
-                queries.append(_query(f"q{len(asked)}", connection, address, metric, statistic))
-                asked.append((connection, address, metric))
+    asked = [
+        (connection, address, form, metric)
+        for connection, outside in tunnels
+        for address in outside
+        for form in FORMS
+        for metric, _statistic in _METRICS
+    ]
+    queries = [_query(f"q{number}", *each) for number, each in enumerate(asked)]
     points: dict[str, list[Point]] = {}
     for start in range(0, len(queries), BATCH):
         for each in _get(cloudwatch, queries[start : start + BATCH], now):
@@ -304,25 +307,23 @@ def read_metrics(
         key: tuple(sorted(points.get(f"q{number}", ()), key=lambda point: point.at_wall))
         for number, key in enumerate(asked)
     }
-    for connection, address, _metric in asked:
-        result[connection][address] = Metrics(*(series[(connection, address, metric)] for metric, _stat in _METRICS))
+    result: dict[tuple[str, str], Metrics] = {}
+    for connection, address, form, _metric in asked:
+        found = Metrics(*(series[(connection, address, form, metric)] for metric, _statistic in _METRICS))
+        if found.state or (connection, address) not in result:
+            result[(connection, address)] = found
     return result
 
 
-def _query(name: str, connection: str, address: str, metric: str, statistic: str) -> dict[str, Any]:
-    dimensions = {"VpnId": connection, "TunnelIpAddress": address}
-    return {
-        "Id": name,
-        "MetricStat": {
-            "Metric": {
-                "Namespace": NAMESPACE,
-                "MetricName": metric,
-                "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-            },
-            "Period": PERIOD,
-            "Stat": statistic,
-        },
-    }
+def dimensions(connection: str, address: str, form: Sequence[str]) -> list[dict[str, str]]:
+    """The dimensions of a tunnel's metrics in one of the `FORMS`."""
+    values = {VPN: connection, ADDRESS: address}
+    return [{"Name": name, "Value": values[name]} for name in form]
+
+
+def _query(name: str, connection: str, address: str, form: Sequence[str], metric: str) -> dict[str, Any]:
+    named = {"Namespace": NAMESPACE, "MetricName": metric, "Dimensions": dimensions(connection, address, form)}
+    return {"Id": name, "MetricStat": {"Metric": named, "Period": PERIOD, "Stat": dict(_METRICS)[metric]}}
 
 
 def _get(cloudwatch: Any, queries: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:

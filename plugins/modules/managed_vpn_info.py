@@ -16,7 +16,7 @@ description:
     C(TunnelState), C(TunnelDataIn) and C(TunnelDataOut) of the last 20 minutes.
   - Says for each tunnel and each connection how it is, and why. A tunnel without data points is never called up.
   - Pre-shared keys and the configuration of the customer gateway are neither read nor returned.
-  - CloudWatch is asked for 500 metrics at once, which is 83 connections of two tunnels. It bills each metric asked for.
+  - CloudWatch is asked for 500 metrics at once, which is 41 connections of two tunnels. It bills each metric asked for.
 options:
   connection_ids:
     description: Only these VPN connections. One that was deleted is then shown as well while EC2 still lists it.

@@ -30,9 +30,15 @@ def vpn(account: Callable[..., Any]) -> str:
         Type="ipsec.1",
         CustomerGatewayId=cgw["CustomerGateway"]["CustomerGatewayId"],
         VpnGatewayId=vgw["VpnGateway"]["VpnGatewayId"],
-    )["VpnConnection"]["VpnConnectionId"]
-    ec2.create_tags(Resources=[made], Tags=[{"Key": "site", "Value": "office"}])
-    return str(made)
+    )["VpnConnection"]
+    vpn = str(made["VpnConnectionId"])
+    ec2.create_tags(Resources=[vpn], Tags=[{"Key": "site", "Value": "office"}])
+    for tunnel in made["Options"]["TunnelOptions"]:
+        names = {"VpnId": vpn, "TunnelIpAddress": tunnel["OutsideIpAddress"]}
+        dimensions = [{"Name": name, "Value": value} for name, value in names.items()]
+        datum = {"MetricName": "TunnelState", "Value": 0.0, "Dimensions": dimensions}
+        account("cloudwatch").put_metric_data(Namespace="AWS/VPN", MetricData=[datum])
+    return vpn
 
 
 def alarms(account: Callable[..., Any]) -> set[str]:

@@ -35,6 +35,12 @@ class CloudWatch:
         self.alarms: dict[str, dict[str, Any]] = {}
         self.tags: dict[str, list[dict[str, str]]] = {}
         self.calls: list[tuple[str, Any]] = []
+        self.metrics: list[dict[str, str]] = []  # dimensions of TunnelState
+
+    def list_metrics(self, **asked: Any) -> dict[str, Any]:
+        assert asked == {"Namespace": "AWS/VPN", "MetricName": "TunnelState"}
+        listed = [[{"Name": name, "Value": value} for name, value in each.items()] for each in self.metrics]
+        return {"Metrics": [{"Dimensions": each} for each in listed]}
 
     def _put(self, arguments: dict[str, Any]) -> None:
         name = arguments["AlarmName"]
@@ -189,6 +195,21 @@ def test_state_is_an_alarm_without_data_and_silence_is_none() -> None:
         if "MetricStat" in each
     }
     assert stats == {"TunnelDataIn": ("data_in", "Sum", False), "TunnelDataOut": ("data_out", "Sum", False)}
+
+
+def test_a_tunnels_alarm_has_the_dimensions_that_its_metric_has() -> None:
+    world = World(connection(1, "203.0.1.1", "203.0.1.2", "203.0.1.3"))
+    world.cloudwatch.metrics = [
+        {"VpnId": "vpn-0001"},
+        {"VpnId": "vpn-0001", "TunnelIpAddress": "203.0.1.1"},
+        {"TunnelIpAddress": "203.0.1.1"},
+        {"TunnelIpAddress": "203.0.1.2"},
+    ]
+    world.run()
+    both = {"VpnId", "TunnelIpAddress"}
+    for address, names in (("203.0.1.1", both), ("203.0.1.2", {"TunnelIpAddress"}), ("203.0.1.3", both)):
+        dimensions = world.cloudwatch.alarms[f"lab-vpn-0001-tunnel-{address}"]["Dimensions"]
+        assert {each["Name"] for each in dimensions} == names
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ NOW = 1_800_000_000.0
 ONE, TWO = "203.0.113.1", "203.0.113.2"
 UP, DEGRADED, SILENT, DOWN, UNKNOWN = ManagedState
 SECRET = "sEcret-of-the-tunnel"
+BOTH = ("VpnId", "TunnelIpAddress")
 EC2_UP = Telemetry("UP", "IPSEC IS UP", NOW - 86400)
 EC2_DOWN = Telemetry("DOWN", "IPSEC IS DOWN", NOW - 60)
 
@@ -199,8 +200,10 @@ class Ec2:
 class CloudWatch:
     """Answers each query with the points that ``values`` has for it, a part of them in each of ``pages``."""
 
-    def __init__(self, values: Callable[[str, str, str], Sequence[float]], pages: int = 1) -> None:
-        self.values, self.pages = values, pages
+    def __init__(
+        self, values: Callable[[str, str, str], Sequence[float]], pages: int = 1, named_by: Sequence[str] = BOTH
+    ) -> None:
+        self.values, self.pages, self.named_by = values, pages, named_by
         self.asked: list[dict[str, Any]] = []
 
     def get_metric_data(self, **asked: Any) -> dict[str, Any]:
@@ -209,9 +212,11 @@ class CloudWatch:
         results = []
         for query in asked["MetricDataQueries"]:
             metric = query["MetricStat"]["Metric"]
-            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            named = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
             assert metric["Namespace"] == "AWS/VPN"
-            all_points = series(*self.values(dimensions["VpnId"], dimensions["TunnelIpAddress"], metric["MetricName"]))
+            vpn, address = named.get("VpnId", ""), named["TunnelIpAddress"]
+            exists = list(named) == list(self.named_by)
+            all_points = series(*self.values(vpn, address, metric["MetricName"])) if exists else ()
             mine = [point for number, point in enumerate(reversed(all_points)) if number % self.pages == page]
             results.append(
                 {
@@ -243,7 +248,14 @@ def test_both_tunnels_are_read_with_telemetry_and_metrics() -> None:
     assert found.tunnels[0].metrics.bytes_in == 1100
     assert found.tunnels[0].metrics.state == series(*[1.0] * 11)
     [asked] = cloudwatch.asked
-    assert len(asked["MetricDataQueries"]) == 6
+    assert len(asked["MetricDataQueries"]) == 12
+
+
+def test_metrics_that_carry_the_tunnels_address_alone_are_found_too() -> None:
+    cloudwatch = CloudWatch(busy, named_by=["TunnelIpAddress"])
+    [found] = read_connections(Ec2(connection()), cloudwatch, now=NOW)
+    assert found.state is UP
+    assert [tunnel.metrics.bytes_in for tunnel in found.tunnels] == [1100, 1100]
 
 
 def test_each_tunnel_gets_its_own_figures() -> None:
@@ -261,7 +273,7 @@ def test_each_tunnel_gets_its_own_figures() -> None:
 
 @pytest.mark.parametrize("pages", [1, 3])
 def test_more_metrics_than_one_call_takes_are_asked_for_in_several(pages: int) -> None:
-    """100 connections are 600 queries; each answer may come in pages, and every query keeps its figures."""
+    """100 connections are 1200 queries; each answer may come in pages, and every query keeps its figures."""
 
     def values(connection: str, address: str, metric: str) -> Sequence[float]:
         number = int(connection[-4:]) * 10 + int(address[-1])
@@ -270,7 +282,7 @@ def test_more_metrics_than_one_call_takes_are_asked_for_in_several(pages: int) -
     cloudwatch = CloudWatch(values, pages)
     found = read_connections(Ec2(*(connection(n) for n in range(1, 101))), cloudwatch, now=NOW)
     sizes = [len(asked["MetricDataQueries"]) for asked in cloudwatch.asked]
-    assert sizes == [BATCH] * pages + [100] * pages
+    assert sizes == [BATCH] * 2 * pages + [200] * pages
     assert {each.state for each in found} == {UP}
     for number, tunnel in itertools.product(range(1, 101), (1, 2)):
         metrics = found[number - 1].tunnels[tunnel - 1].metrics

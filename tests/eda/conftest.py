@@ -47,6 +47,7 @@ class Rulebook:
     reports: Path
     queue: str
     sqs: Any
+    told: str  # the URL of a queue that hears what the reports' topic is told
 
     def send(self, **alarm: str) -> None:
         """Puts an alarm into the queue, as SNS does by raw message delivery."""
@@ -140,12 +141,17 @@ def office(world: World, client: Any, url: str) -> Iterator[Office]:  # noqa: F8
     client.delete_vpn_connection(VpnConnectionId=made.id)
 
 
+def aws(url: str, service: str) -> Any:  # noqa: F811
+    """A client of one of the endpoint's services."""
+    make: Any = boto3.client
+    keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "not-needed-here"}
+    return make(service, region_name=REGION, endpoint_url=url, **keys)
+
+
 @pytest.fixture
 def queue(url: str, world: World) -> tuple[str, str, Any]:  # noqa: F811
     """The URL and ARN of a queue, and a client for it."""
-    make: Any = boto3.client
-    keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "not-needed-here"}
-    sqs = make("sqs", region_name=REGION, endpoint_url=url, **keys)
+    sqs = aws(url, "sqs")
     made = sqs.create_queue(
         QueueName=f"{world.deployment.name}-alarms",
         Attributes={"VisibilityTimeout": "3600"},  # what is left is counted once
@@ -164,6 +170,11 @@ def rulebook(
     """Everything that the rulebook may do is asked for; gw-a stands for the managed gateway that routes leave."""
     address, _arn, sqs = queue
     reports, log = site.directory / "reports", site.directory / "log"
+    sns = aws(site.environment["AWS_ENDPOINT_URL"], "sns")
+    topic = sns.create_topic(Name=f"{world.deployment.name}-reports")["TopicArn"]
+    told = sqs.create_queue(QueueName=f"{world.deployment.name}-reports")["QueueUrl"]
+    shown = sqs.get_queue_attributes(QueueUrl=told, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=shown["QueueArn"])
     variables = {
         "vpnha_queue": address.rsplit("/", maxsplit=1)[1],
         "vpnha_alarm_names": f"{world.deployment.name}-vpn-",
@@ -172,10 +183,11 @@ def rulebook(
         "vpnha_replace_tunnels": True,
         "vpnha_down_minutes": 0,
         "vpnha_report_dir": str(reports),
+        "vpnha_report_topic": topic,
     }
     process = site.start(variables, log)
     try:
-        yield Rulebook(process, log, reports, address, sqs)
+        yield Rulebook(process, log, reports, address, sqs, told)
     finally:
         process.terminate()
         process.wait(60)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.unit.ec2.conftest import A, World
@@ -32,6 +33,7 @@ def test_a_dead_connection_moves_routes_and_is_looked_into_once(
     assert {f"The health of {gateway} is not known" for gateway in ("gw-a", "gw-b")} == {
         gap.split(":")[0] for gap in report["missing"] if gap.startswith("The health of")
     }
+    assert "mon-a does not answer; look at its service vpnha-monitor." in report["missing"]
     # the routes moved first: the report shows them where they are now
     assert {route["gateway"] for table in report["standing"]["route_tables"] for route in table["routes"]} == {"gw-b"}
     view = world.view()
@@ -55,6 +57,13 @@ def test_a_dead_connection_moves_routes_and_is_looked_into_once(
     assert rulebook.report(f"other-{office.id}-connection") == []
     assert "is left: it is no CloudWatch alarm (1 so far)" in rulebook.said()
     assert "is left: it has a Jinja template in it (2 so far)" in rulebook.said()
+
+    heard = rulebook.sqs.receive_message(QueueUrl=rulebook.told, MaxNumberOfMessages=10)["Messages"]
+    told = [json.loads(each["Body"]) for each in heard]
+    because = f"because of the alarm {dead}.\n"
+    [message] = [each for each in told if because in each["Message"]]
+    assert message["Subject"].startswith(f"{name}: {office.id} ({office.name}) is down.")
+    assert str(rulebook.reports) in message["Message"]
 
     left = rulebook.sqs.get_queue_attributes(QueueUrl=rulebook.queue, AttributeNames=["All"])["Attributes"]
     assert int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"]) == 2

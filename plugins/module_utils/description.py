@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import lease
+from .announced import announcing
 from .description_checks import check
 from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
@@ -25,6 +26,7 @@ VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair",
+    "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -62,6 +64,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         # an existing VPC given without its CIDR: at least the subnets that the user named
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
+    announcing(top, "vpnha_notify_")  # for the monitors only, and no part of the deployment: it has secrets
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
     if problems.sentences:
         raise DescriptionError(problems.sentences)

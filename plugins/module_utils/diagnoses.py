@@ -504,6 +504,22 @@ _ALL = (
         "Forged, replayed or damaged packets arrive; ignored.",
         "Compare the heartbeat keys of monitors and gateways; find the sender.",
     ),
+    Diagnosis(
+        "notification-failing",
+        "A notification target takes no messages",
+        "told",
+        "Messages wait for it in the journal and are tried again, for a day; the other targets get theirs.",
+        "Run `vpnha notify-test` on the monitor; check the target's address, and the monitor's way to it.",
+    ),
+    # Drills
+    Diagnosis(
+        "drill-running",
+        "A drill is running",
+        "told",
+        "A failure is caused on purpose; what fails over meanwhile belongs to the drill.",
+        "Nothing; the drill says when it is over.",
+    ),
+    Diagnosis("drill-result", "A drill is over", "none", "The role `drill` says what came of it.", ""),
     Diagnosis("daemon-started", "Monitor started", "none", "It observes for a full window before it acts.", ""),
     Diagnosis("daemon-stopping", "Monitor stops", "none", "It finishes the call in flight, nothing else.", ""),
     Diagnosis("swap-issued", "Swap handed to EC2", "none", "ReplaceRoute is being called for the route.", ""),

@@ -247,7 +247,11 @@ def move_note(move: Move, evidence: Evidence) -> Note:
     )
     facts: dict[str, object] = {
         "reason": move.leave.code,
+        "from": source,
         "to": move.target,
+        "zone": move.group.zone,
+        "site": move.group.site,
+        "count": len(swaps),
         "routes": [str(swap.key) for swap in swaps[:ROUTES_NAMED]],
         **seen_of(evidence, source),
     }

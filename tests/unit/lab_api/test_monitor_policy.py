@@ -20,7 +20,10 @@ GATEWAY = Resource(f"{ARN}:instance/i-1", {"vpnha:deployment": "prod", "vpnha:ro
 INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "prod"})
 
 
-def policy(repair: str, monitors: int = 1, cloudwatch: bool = True) -> str:
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpn"
+
+
+def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "") -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["bool"] = bool  # Ansible's
@@ -30,6 +33,7 @@ def policy(repair: str, monitors: int = 1, cloudwatch: bool = True) -> str:
         "vpnha_region": "eu-central-1",
         "vpnha_deployment": "prod",
         "vpnha_repair": repair,
+        "vpnha_notify_sns_topic": topic,
         "vpnha_checked": {"monitors": [{}] * monitors},
         "__vpnha_network_vpc_id": "vpc-1",
     }
@@ -73,6 +77,15 @@ def test_the_lease_store_is_for_several_monitors_only(repair: str, monitors: int
         may = allowed([written], f"dynamodb:{action}", Resource(f"{arn}/prod-monitors"), {})
         assert may is (monitors > 1 and action.endswith(("Query", "Item")))
         assert not allowed([written], f"dynamodb:{action}", Resource(f"{arn}/test-monitors"), {})
+
+
+@pytest.mark.parametrize("topic", ["", TOPIC])
+def test_a_monitor_publishes_to_the_topic_that_is_given_and_no_other(topic: str) -> None:
+    written = policy("none", 2, topic=topic)
+    assert json.loads(written)["Version"] == "2012-10-17"
+    assert allowed([written], "sns:Publish", Resource(TOPIC), {}) is bool(topic)
+    assert not allowed([written], "sns:Publish", Resource(f"{TOPIC}-other"), {})
+    assert not allowed([written], "sns:DeleteTopic", Resource(TOPIC), {})
 
 
 @pytest.mark.parametrize("cloudwatch", [True, False])

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .journal import Event
+from .notify.orders import Tested
 from .orders import Done
 
 _COLOURS = {
@@ -116,6 +117,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"The configuration that was read last is not in force: {found['config']['error']}")
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
+    _notification(out, found)
 
 
 def _monitors(out: Console, found: Mapping[str, Any]) -> None:
@@ -132,6 +134,23 @@ def _monitors(out: Console, found: Mapping[str, Any]) -> None:
             out.print(f"Monitor {each['name']} in {each['zone']} {said}")
     if found["lease"]["error"]:
         out.print(Text(found["lease"]["error"], style="red"))
+
+
+def _notification(out: Console, found: Mapping[str, Any]) -> None:
+    """The targets that take no messages, or have not yet got all of theirs."""
+    for target in found.get("notify", {}).get("targets", ()):
+        if target["failing"]:
+            said = f"Messages do not reach {target['name']} ({target['error']}); {target['queued']} wait."
+            out.print(Text(f"{said} Try: vpnha notify-test", style="red"))
+        elif target["queued"]:
+            out.print(f"Messages that wait for {target['name']}: {target['queued']}")
+
+
+def tested(found: Sequence[Tested]) -> None:
+    """What became of the test messages."""
+    out = console()
+    for one in found:
+        out.print(Text(f"{one.target}: {one.error or 'ok'}", style="red" if one.error else "green"))
 
 
 def events(found: Sequence[Event]) -> None:

@@ -46,6 +46,8 @@ from .house import House
 from .journal import Journal, Trouble
 from .metrics import Counters, StatusCollector
 from .mind import Mind
+from .notify.outbox import Outbox
+from .notify.room import Notifications, Settings
 from .observe import Observer
 from .pulse import Pulse
 from .reader import Reader, Reading
@@ -87,6 +89,11 @@ class Monitor:
         self.registry.register(StatusCollector(self.status_document))
         self.journal = Journal(loaded.journal, lambda trouble: self._from_thread(self._journal_trouble, trouble))
         self.recorder = Recorder(self.journal, self.counters)
+        self.notifications = Notifications(
+            Settings(loaded.monitor, loaded.deployment, loaded.announcing, loaded.endpoint_url),
+            Outbox(loaded.journal, self.journal.opened.is_set),
+            lambda note: self._from_thread(self.note, note),
+        )
         self.observer = Observer(loaded)
         self.mind = Mind(loaded.deployment, loaded.monitor, now)
         self.carrying = Carrying()
@@ -130,6 +137,7 @@ class Monitor:
             self._loop.add_signal_handler(number, stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self.journal.start()
+        self.notifications.start()
         self.reader.start()
         self.agreement.suit()
         server.start()
@@ -156,6 +164,7 @@ class Monitor:
             log.line("Some calls to EC2 had not ended when the monitor had to.")
         await asyncio.to_thread(self.agreement.stop)
         self._reads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.notifications.stop)
         await asyncio.to_thread(self.journal.close)
         self.observer.close()
 
@@ -233,6 +242,7 @@ class Monitor:
     def note(self, note: Note, state: Mapping[str, object] | None = None) -> None:
         """Tell."""
         self.recorder.note(note, state)
+        self.notifications.put(note, (self.mind.view.drill or "") if self.mind.view else "")
 
     # --- EC2 ----------------------------------------------------------------------------------------------
 
@@ -395,6 +405,7 @@ class Monitor:
         self.config = fresh
         self.mind.reload(fresh.deployment)
         self.agreement.suit()
+        self.notifications.reload(Settings(fresh.monitor, fresh.deployment, fresh.announcing, fresh.endpoint_url))
         self.reader.interval = fresh.deployment.timing.ec2_interval
         self.pulse.suit()
         self.reader.request()

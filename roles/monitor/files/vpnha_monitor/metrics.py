@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
@@ -111,6 +111,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
     yield from _repairs(status)
     yield from _agreement(status)
+    yield from _notification(status)
     if status["ec2"]["age"] is not None:
         yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
     yield _single("vpnha_clock_skew_seconds", "AWS's clock minus this host's, if it matters.", status["clock_skew"])
@@ -170,6 +171,26 @@ def _agreement(status: Mapping[str, Any]) -> Iterator[Metric]:
         if each["name"] != status["monitor"] and each["able_age"] is not None:
             age.add_metric([each["name"]], each["able_age"])
     yield age
+
+
+def _notification(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of messages to people, by the target's name, which has nothing of its address but the scheme."""
+    if not status["notify"].get("targets"):
+        return
+    labels = ["target"]
+    queued = GaugeMetricFamily("vpnha_notify_queued", "Messages that wait for a target.", labels=labels)
+    failing = GaugeMetricFamily("vpnha_notify_failing", "1 while a target takes no messages.", labels=labels)
+    sent = CounterMetricFamily("vpnha_notify_sent", "Messages sent since the start.", labels=labels)
+    failed = CounterMetricFamily("vpnha_notify_failed", "Tries that failed since the start.", labels=labels)
+    dropped = CounterMetricFamily("vpnha_notify_dropped", "Messages given up since the start.", labels=labels)
+    for each in status["notify"]["targets"]:
+        name = [each["name"]]
+        queued.add_metric(name, each["queued"])
+        failing.add_metric(name, float(each["failing"]))
+        sent.add_metric(name, each["sent"])
+        failed.add_metric(name, each["failed"])
+        dropped.add_metric(name, each["dropped"])
+    yield from (queued, failing, sent, failed, dropped)
 
 
 def _verdict(family: GaugeMetricFamily, labels: list[str], verdict: str) -> None:

@@ -51,6 +51,7 @@ class Daemon:
     config_checksum: str = ""  # of the file that was read last, also if it was refused
     config_error: str = ""  # why it was refused
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
+    notify: Mapping[str, Any] = field(default_factory=dict)  # see notify.room
 
 
 def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daemon, now: float) -> dict[str, Any]:
@@ -103,6 +104,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "clock_skew": daemon.clock_skew,
         "config": {"checksum": daemon.config_checksum, "error": daemon.config_error},
         "journal": dict(daemon.journal),
+        "notify": dict(daemon.notify),
         "refused": dict(daemon.refused),
         "send_errors": dict(daemon.send_errors),
         "swaps_in_flight": daemon.swaps_in_flight,

@@ -335,6 +335,41 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "unknown repairs": (
         "vpnha_repair", "mend", "vpnha_repair: 'mend' is unknown; write none, reboot, restart or replace.",
     ),
+    "no topic": (
+        "vpnha_notify_sns_topic", "vpn", "vpnha_notify_sns_topic: 'vpn' is no ARN of an SNS topic; write one like "
+        "arn:aws:sns:eu-central-1:123456789012:vpn.",
+    ),
+    "a topic in order": (
+        "vpnha_notify_sns_topic", "arn:aws:sns:eu-central-1:123456789012:vpn.fifo",
+        "vpnha_notify_sns_topic: this is a FIFO topic; give a standard one, messages need no order.",
+    ),
+    "no address of Apprise": (
+        "vpnha_notify_apprise", ["json://example.org", PSK], "vpnha_notify_apprise[1]: this is no Apprise address;",
+    ),
+    "addresses that are no list": (
+        "vpnha_notify_apprise", f"slack://{PSK}", "vpnha_notify_apprise: a string stands where a list of addresses is",
+    ),
+    "too many targets": (
+        "vpnha_notify_apprise", [f"json://h{n}" for n in range(9)], "vpnha_notify_apprise: there are more than 8",
+    ),
+    "a rate of none": (
+        "vpnha_notify_rate", 0, "vpnha_notify_rate: '0' is no number of messages an hour; write one from 1 to 1000.",
+    ),
+    "templates of an unknown kind": (
+        "vpnha_notify_templates", {"failovers": {}},
+        "vpnha_notify_templates.failovers: this key is unknown; did you mean failover?",
+    ),
+    "a template with an unknown value": (
+        "vpnha_notify_templates", {"failover": {"title": "${titel}"}},
+        "vpnha_notify_templates.failover.title: ${titel} is unknown; did you mean ${title}?",
+    ),
+    "a template with a lone dollar": (
+        "vpnha_notify_templates", {"default": {"body": "5 $"}},
+        "vpnha_notify_templates.default.body: a $ stands by itself; write $$ for a dollar sign, and ${name} for",
+    ),
+    "a template that is a string": (
+        "vpnha_notify_templates", {"drill": "x"}, "vpnha_notify_templates.drill: a string stands where a dictionary",
+    ),
     "more repairs than a tag can tell": (
         "vpnha_timing", {"repairs_per_day": 11}, "vpnha_timing.repairs_per_day: 11 is out of range; write a number",
     ),

@@ -77,7 +77,7 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
         for word, names, known in (
             ("zone", choice.zones, zones),
             ("site", choice.sites, sites),
-            ("gateway", (choice.gateway,) if choice.gateway else (), gateways),
+            ("gateway", [name for name in (choice.gateway, choice.leaving) if name], gateways),
         )
         for given in names
         if given not in known
@@ -88,6 +88,8 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
     if out:
         return out
     tables = chosen_tables(view, choice)
+    if not tables and choice.leaving:
+        return []  # nothing leads there any more
     if not tables:
         where = ", ".join([*choice.zones, *choice.tables]) or "the deployment"
         return [f"No route table is looked after in {where}.", *view.refused_tables.values()]

@@ -46,6 +46,7 @@ class Choice:
     sites: tuple[str, ...] = ()
     take_over: bool = False  # also routes that point at no gateway of the deployment
     over_pins: bool = False  # also in tables with a pin
+    leaving: str = ""  # a gateway: only routes that lead there now
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,13 @@ class Line:
 
 def chosen_tables(view: Ec2View, choice: Choice) -> list[str]:
     """Ids of the tables that a choice means, sorted."""
+    leaving = {key.table_id for key, route in view.routes.items() if route.gateway == choice.leaving}
     return sorted(
         table
         for table, zone in view.table_zones.items()
-        if (not choice.zones or zone in choice.zones) and (not choice.tables or table in choice.tables)
+        if (not choice.zones or zone in choice.zones)
+        and (not choice.tables or table in choice.tables)
+        and (not choice.leaving or table in leaving)
     )
 
 
@@ -76,10 +80,12 @@ def survey(view: Ec2View, deployment: Deployment, choice: Choice, wall: float) -
         site = deployment.site_of(key.destination)
         if key.table_id not in tables or site is None or (choice.sites and site.name not in choice.sites):
             continue
+        route = view.routes.get(key)
+        if choice.leaving and (route is None or route.gateway != choice.leaving):
+            continue
         zone = view.table_zones[key.table_id]
         home = deployment.home(zone)
         wanted = choice.gateway or (home.name if home else None)
-        route = view.routes.get(key)
         lines.append(Line(key, zone, _verdict(view, choice, key, wanted, wall), wanted, route))
     return lines
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,5 +184,6 @@ def test_a_tunnel_to_a_deleted_connection_goes_and_down_leaves_nothing(managed: 
     assert "vgw-plant-1" in managed.lab.command("status").stdout
     labs.down()
     env = lab_env()
-    names = Names(env["VPNHA_LAB_NAME"], ROOT / ".lab", int(env["VPNHA_LAB_PORT"]))
+    directory = Path(env.get("VPNHA_LAB_DIR") or ROOT / ".lab").absolute()
+    names = Names(env["VPNHA_LAB_NAME"], directory, int(env["VPNHA_LAB_PORT"]))
     assert lifecycle.leftovers(names) == []

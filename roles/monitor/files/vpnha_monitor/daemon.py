@@ -41,11 +41,13 @@ from .actuator import Actuator
 from .agreement import Agreement
 from .carrying import Carrying
 from .clock import Lateness, boottime, monotonic
+from .credentials import Renewal
 from .house import House
 from .journal import Journal, Trouble
 from .metrics import Counters, StatusCollector
 from .mind import Mind
 from .observe import Observer
+from .pulse import Pulse
 from .reader import Reader, Reading
 from .record import Recorder
 from .sd_notify import Notifier
@@ -91,7 +93,9 @@ class Monitor:
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
         self.agreement = Agreement(self)
+        self.renewal = Renewal()
         self.house = House(self, lines)
+        self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
         self.ec2_error = ""
@@ -129,6 +133,7 @@ class Monitor:
         self.reader.start()
         self.agreement.suit()
         server.start()
+        self.pulse.suit()
         self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
         gc.collect()
         gc.freeze()  # what lives for ever need not be looked at again and again
@@ -232,11 +237,12 @@ class Monitor:
     # --- EC2 ----------------------------------------------------------------------------------------------
 
     def client(self) -> Any:
-        """The client of reads and swaps alike: reads keep its credentials fresh. For threads; raises Ec2Error."""
+        """The client of reads and swaps alike. For threads; raises Ec2Error."""
         with self._client_lock:
             if self._client is None:
                 region = self.config.deployment.region
-                self._client = ec2.make_client(region=region, endpoint_url=self.config.endpoint_url, pool=64)
+                url, prepare = self.config.endpoint_url, self.renewal.prepare
+                self._client = ec2.make_client(region=region, endpoint_url=url, pool=64, prepare=prepare)
             return self._client
 
     def _read(self) -> Ec2View:
@@ -390,6 +396,7 @@ class Monitor:
         self.mind.reload(fresh.deployment)
         self.agreement.suit()
         self.reader.interval = fresh.deployment.timing.ec2_interval
+        self.pulse.suit()
         self.reader.request()
         if resolved:
             self.note(Note("config-refused", str(self.path), "The configuration is good again.", resolved=True))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vpnha.aws.plugins.module_utils import decision
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Instance, Verdict
 
 from .scenario import Play, deployment, play
@@ -96,6 +97,30 @@ def test_row_14_a_monitor_cut_off_from_one_gateway_that_the_other_hears_moves_no
     world.run(1).rest(120)
     assert world.swaps == []
     assert len(world.told("monitor-cut-off-from-gateway", "gw-a")) == 1
+
+
+def test_row_7_windows_that_are_empty_by_chance_do_not_start_the_delay_of_a_lossy_gateway_anew() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.loss = gateway.icmp.loss = 0.64  # 40 % each way
+    for _ in range(3):
+        world.run(7)
+        gateway.heartbeat.works = gateway.icmp.works = False
+        world.run(0.7)
+        gateway.heartbeat.works = gateway.icmp.works = True
+    assert world.swaps == []
+    assert world.run_until_moved(10) < 8.0
+    assert {swap.reason for _at, swap in world.swaps} == {"gateway-grey"}
+    assert world.told("monitor-cut-off-from-gateway") == []
+
+
+def test_row_7_a_lossy_gateway_that_dies_is_left_after_two_windows() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.loss = gateway.icmp.loss = 0.64
+    world.run(12)
+    gateway.power_off()
+    assert 0.9 < world.run_until_moved(3) < 1.3
 
 
 def test_row_14_the_veto_ends_when_the_witness_loses_the_gateway_too() -> None:
@@ -394,6 +419,26 @@ def test_at_most_so_many_voluntary_moves_of_a_route_in_an_hour() -> None:
     assert not world.at_home()
     world.rest(3600)
     assert world.at_home()
+
+
+def test_12_a_monitor_that_crashes_at_every_turn_is_bounded_by_its_waits_alone() -> None:
+    """It forgets what it has counted (docs/limits.md), and begins to wait anew: two moves take 90 s."""
+    world = play(voluntary_moves_per_hour=3)
+    began, rounds = world.now, 2
+    for _ in range(rounds):
+        world.gateways["gw-a"].heartbeat.loss = world.gateways["gw-a"].icmp.loss = 0.64
+        world.state = decision.start(world.plan, world.now)
+        assert world.run_until_moved(200) >= world.plan.timing.hold_down, "the other one has to be well for so long"
+        world.run(1)
+        world.gateways["gw-a"].heartbeat.loss = world.gateways["gw-a"].icmp.loss = 0.0
+        world.state = decision.start(world.plan, world.now)
+        assert world.run_until_moved(200) >= world.plan.timing.hold_down
+        world.run(1)
+        assert world.at_home()
+    assert all(swap.voluntary for _at, swap in world.swaps)
+    of_a_route = [at for at, swap in world.swaps if swap.key == world.swaps[0][1].key]
+    assert len(of_a_route) == 2 * rounds > world.plan.timing.voluntary_moves_per_hour
+    assert world.now - began >= rounds * (world.plan.timing.hold_down + world.plan.timing.voluntary_delay)
 
 
 def test_the_zones_of_a_lost_gateway_are_spread_over_the_others() -> None:

@@ -171,9 +171,10 @@ def test_the_answers_come_back_through_the_tunnels_when_the_gateways_are_dead(ma
     found = managed.ec2.describe_instances(Filters=gateways)["Reservations"]
     ids = [instance["InstanceId"] for each in found for instance in each["Instances"]]
     managed.ec2.stop_instances(InstanceIds=ids, Force=True, SkipOsShutdown=True)
-    before = managed.passed()
     assert eventually(lambda: reaches(managed.lab, "app-a", SERVER))
-    assert managed.passed()[1] - before[1] >= 5
+    before = managed.passed()
+    assert reaches(managed.lab, "app-a", SERVER)
+    assert managed.passed()[1] > before[1]
 
 
 def test_a_tunnel_to_a_deleted_connection_goes_and_down_leaves_nothing(managed: Managed, labs: Labs) -> None:

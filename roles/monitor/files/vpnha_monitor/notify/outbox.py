@@ -102,9 +102,10 @@ class Outbox:
         if not self._changes:
             return True
         try:
-            with self._connection() as database, database:
+            with self._connection() as database:
                 for statement, values in self._changes:
                     database.execute(statement, values)
+                database.commit()
         except (sqlite3.Error, OSError) as error:
             self.error = str(error)
             return False

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.tools.release import content_problems
+
 from .conftest import ROOT, Person
 
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
@@ -67,6 +69,7 @@ def test_the_tarball_has_what_git_has_and_nothing_else(tarball: Path) -> None:
     assert not [
         name for name in files if PurePosixPath(name).parts[0] in (".ci", ".venv", ".lab", ".build", "artifacts")
     ]
+    assert content_problems(tarball) == []
     parts = ("plugins/", "roles/", "playbooks/", "meta/")
     existing = {name for name in known if name.startswith(parts) and (ROOT / name).exists()}
     assert existing <= files

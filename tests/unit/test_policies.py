@@ -42,9 +42,10 @@ def operations() -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def allowed() -> set[str]:
-    """What the pages' policies allow together."""
+    """What the pages' policies allow together, and the table of the rights of what alarms start."""
     managed = (ROOT / "docs" / "managed-vpn.md").read_text()
-    return allowed_actions(POLICY_PAGE.read_text()) | allowed_actions(managed)
+    table = set(re.findall(r"`(ec2:\w+)`", (ROOT / "docs" / "event-driven.md").read_text()))
+    return allowed_actions(POLICY_PAGE.read_text()) | allowed_actions(managed) | table
 
 
 def test_what_was_recorded_is_allowed() -> None:

@@ -20,12 +20,13 @@ SERVICES = ("cloudwatch", "dynamodb", "ec2", "iam", "secretsmanager", "sns")
 # amazon.aws and ours; `make release` records it anew.
 RECORDED = """
     AllocateAddress AssociateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupIngress
-    CreateInternetGateway CreateNetworkInterface CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateVpc
-    DeleteNetworkInterface DeleteRouteTable DeleteSecurityGroup DescribeAddresses DescribeAvailabilityZones
-    DescribeInstanceAttribute DescribeInstanceStatus DescribeInstances DescribeInternetGateways DescribeLaunchTemplates
-    DescribeNetworkInterfaces DescribeRouteTables DescribeSecurityGroups DescribeSubnets DescribeTags
-    DescribeVpcAttribute DescribeVpcs DisassociateAddress DisassociateRouteTable ModifyNetworkInterfaceAttribute
-    ModifyVpcAttribute ReleaseAddress RunInstances TerminateInstances
+    CreateInternetGateway CreateNetworkInterface CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet
+    CreateVpc DeleteInternetGateway DeleteNetworkInterface DeleteRouteTable DeleteSecurityGroup DeleteSubnet
+    DeleteVpc DescribeAddresses DescribeAvailabilityZones DescribeInstanceAttribute DescribeInstanceStatus
+    DescribeInstances DescribeInternetGateways DescribeLaunchTemplates DescribeNetworkInterfaces DescribeRouteTables
+    DescribeSecurityGroups DescribeSubnets DescribeTags DescribeVpcAttribute DescribeVpcs DetachInternetGateway
+    DisassociateAddress DisassociateRouteTable ModifyNetworkInterfaceAttribute ModifyVpcAttribute ReleaseAddress
+    RunInstances TerminateInstances
 """
 MODULES = sorted((ROOT / "plugins").rglob("*.py"))
 

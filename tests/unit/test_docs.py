@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.diagnoses_page import page
+from tests.tools.docs_site import head, playbooks_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("roles/*/README.md"))]
@@ -54,3 +55,11 @@ def test_the_readme_s_figures_are_those_that_were_measured() -> None:
         figures = f"{one['runs']} | {one['median_ms']:.0f} ms | {one['worst_ms']:.0f} ms"
         row = f"| {one['route_propagation_s']} s | {figures} | {one['failback_lost']} | {one['plaintext_packets']} |"
         assert re.search(rf"^\| `{one['scenario']}`.* {re.escape(row)}$", readme, flags=re.M), (one["scenario"], row)
+
+
+def test_the_reference_has_every_playbook_s_head() -> None:
+    text = playbooks_page(ROOT / "playbooks")
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        assert f"\nvpnha.aws.{path.stem}\n---" in text
+        usage = next(line for line in head(path.read_text()) if line.lstrip().startswith("ansible-playbook"))
+        assert f"vpnha.aws.{path.stem} " in usage

@@ -327,9 +327,10 @@ def _query(name: str, connection: str, address: str, form: Sequence[str], metric
 
 
 def _get(cloudwatch: Any, queries: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
-    begin = now - LOOKBACK - now % PERIOD  # whole periods: a part of one would count fewer bytes
+    # whole periods: a part of one would count fewer bytes, and an end cut to seconds on the wire may miss the newest
+    end = (int(now) // PERIOD + 1) * PERIOD
     return pages(
         cloudwatch, "get_metric_data", "MetricDataResults", "reading the tunnels' metrics",
-        MetricDataQueries=queries, StartTime=datetime.fromtimestamp(begin, UTC),
-        EndTime=datetime.fromtimestamp(now, UTC), ScanBy="TimestampDescending",
+        MetricDataQueries=queries, StartTime=datetime.fromtimestamp(end - PERIOD - LOOKBACK, UTC),
+        EndTime=datetime.fromtimestamp(end, UTC), ScanBy="TimestampDescending",
     )  # fmt: skip

@@ -57,7 +57,7 @@ def show_fallback(found: Mapping[str, Any]) -> bool:
         return False
     console.print(
         f"all tunnels of all gateways blocked: {found['routes']} routes led to the AWS-managed VPN, "
-        f"outage {found['outage_ms']:.0f} ms; {found['failback_lost']} packets lost at failback"
+        f"outage {found['outage_ms']:.0f} ms"
     )
     for target, title in found["told"].items():
         console.print(f"told by {target}: {title}", markup=False)

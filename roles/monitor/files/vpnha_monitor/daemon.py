@@ -11,7 +11,6 @@ import gc
 import logging
 import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, repair, routes
+from ansible_collections.vpnha.aws.plugins.module_utils import repair, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.decision import reload_problems
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, InvariantViolation
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
@@ -40,6 +39,7 @@ from . import config, log, status
 from .actuator import Actuator
 from .agreement import Agreement
 from .carrying import Carrying
+from .clients import Client
 from .clock import Lateness, boottime, monotonic
 from .credentials import Renewal
 from .house import House
@@ -103,6 +103,7 @@ class Monitor:
         self.agreement = Agreement(self)
         self.witnesses = Witnesses(self, lambda reading: self._from_thread(self.witnesses.took, reading))
         self.renewal = Renewal()
+        self.client = Client(self, "ec2", pool=64)  # of reads and swaps alike
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
@@ -110,12 +111,10 @@ class Monitor:
         self.ec2_error = ""
         self.config_checksum = config.checksum(path)
         self.config_error = ""
-        self._client: Any = None
-        self._client_lock = threading.Lock()
         self._reads = ThreadPoolExecutor(4, thread_name_prefix="ec2-read")
         self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
         self.actuator = Actuator(
-            self.client,
+            self.client.get,
             lambda results: self._from_thread(self._swapped, results),
             lambda result: self._from_thread(self._repaired, result),
         )
@@ -257,17 +256,8 @@ class Monitor:
 
     # --- EC2 ----------------------------------------------------------------------------------------------
 
-    def client(self) -> Any:
-        """The client of reads and swaps alike. For threads; raises Ec2Error."""
-        with self._client_lock:
-            if self._client is None:
-                region = self.config.deployment.region
-                url, prepare = self.config.endpoint_url, self.renewal.prepare
-                self._client = ec2.make_client(region=region, endpoint_url=url, pool=64, prepare=prepare)
-            return self._client
-
     def _read(self) -> Ec2View:
-        return routes.read_view(self.client(), self.config.deployment, self._reads)
+        return routes.read_view(self.client.get(), self.config.deployment, self._reads)
 
     def _deliver_reading(self, reading: Reading[Ec2View]) -> None:
         self._from_thread(self._took_reading, reading)
@@ -413,8 +403,6 @@ class Monitor:
             return
         resolved, self.config_error = bool(self.config_error), ""
         self.observer = Observer(fresh, self.observer)
-        if fresh.endpoint_url != self.config.endpoint_url:
-            self._client = None
         self.config = fresh
         self.mind.reload(fresh.deployment)
         self.agreement.suit()

@@ -12,7 +12,6 @@ import logging
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,7 +58,6 @@ from .web import Server
 TICK = 0.025  # s; with a heartbeat every 50 ms, silence is seen at most this late
 _STOP_SECONDS = 20.0  # for calls in flight when told to stop: two tries of each, and two reads
 _ANSWER_SECONDS = 1.0  # for the loop to answer an HTTP request
-_ACTIONS_KEPT = 20
 
 
 class StartError(Exception):
@@ -106,7 +104,6 @@ class Monitor:
         self.client = Client(self, "ec2", pool=64)  # of reads and swaps alike
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
-        self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
         self.ec2_error = ""
         self.config_checksum = config.checksum(path)
@@ -287,22 +284,7 @@ class Monitor:
         counted = [one for one in results if one.accepted and self.config.deployment.managed(one.swap.gateway) is None]
         self.carrying.accepted(counted, zones, now)
         for result in results:
-            outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
-            self.counters.swaps.labels(outcome, result.swap.reason).inc()
-            if result.accepted:
-                self.counters.swap_seconds.observe(result.milliseconds / 1000)
-            self.actions.append(
-                {
-                    "wall": time.time(),
-                    "table": result.swap.key.table_id,
-                    "destination": result.swap.key.destination,
-                    "gateway": result.swap.gateway,
-                    "reason": result.swap.reason,
-                    "outcome": outcome,
-                    "error": result.error,
-                    "milliseconds": round(result.milliseconds, 1),
-                }
-            )
+            self.recorder.swapped(result)
         if self._stopping:  # no step will come to tell of them
             for note in result_notes(results):
                 self.note(note)
@@ -310,21 +292,7 @@ class Monitor:
         self._step_now()
 
     def _repaired(self, result: RepairResult) -> None:
-        outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
-        self.counters.repairs.labels(outcome, result.repair.rung).inc()
-        self.actions.append(
-            {
-                "wall": time.time(),
-                "gateway": result.repair.gateway,
-                "repair": result.repair.rung,
-                "reason": result.repair.reason,
-                "outcome": outcome,
-                "error": result.error,
-                "milliseconds": round(result.milliseconds, 1),
-            }
-        )
-        if result.error:
-            log.line(f"Repair of {result.repair.gateway}: {result.detail}", logging.WARNING, code="repair-failed")
+        self.recorder.repaired(result)
         if self._stopping:
             for note in repair.result_notes([result]):
                 self.note(note)

@@ -187,7 +187,7 @@ def test_a_new_configuration_begins_and_ends_it() -> None:
 def test_the_configuration_says_whether(given: dict[str, Any], expected: bool | None) -> None:
     value = {"monitor": "mon-a", "deployment": to_dict(deployment()), "keys": [KEY], **given}
     if expected is None:
-        with pytest.raises(DescriptionError, match="cloudwatch: 'no' is neither true nor false; write one of them"):
+        with pytest.raises(DescriptionError, match="cloudwatch: 'no' is no truth value; write true or false"):
             config.parse(value, "monitor.yml")
     else:
         assert config.parse(value, "monitor.yml").cloudwatch is expected

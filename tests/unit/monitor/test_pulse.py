@@ -15,7 +15,8 @@ from typing import Any
 
 import boto3
 import pytest
-from monitor_world import KEY, REGION, World, deployment
+from gateway_agents import KEY
+from monitor_world import REGION, World, deployment
 from prometheus_client import CollectorRegistry
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2

@@ -186,7 +186,7 @@ def result(done: Outcome, check: bool) -> dict[str, object]:
     """What was or would be done, for people and for playbooks."""
     changes = done.plan.changes
     count = Counter(change.action for change in changes)
-    has = Counter(alarm.connection for alarm in (*done.plan.put, *done.plan.kept))
+    has = Counter(alarm.watched for alarm in (*done.plan.put, *done.plan.kept))
     verb = "would be" if check else "were"
     summary = [f"{connection} has {has[connection]} alarms." for connection in done.connections]
     summary.append(f"{count['make']} alarms {verb} made, {count['change']} changed and {count['remove']} removed.")

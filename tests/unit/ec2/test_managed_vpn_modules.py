@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
 import pytest
+
+from tests.unit.module_process import run_module
 
 from .conftest import REGION, _until
 
@@ -25,30 +24,7 @@ SECRET = "sEcret_of_the_tunnels"
 
 def play(url: str, name: str, **options: Any) -> dict[str, Any]:
     """What a module answers."""
-    code = (
-        "import sys, json\n"
-        "from ansible.module_utils.testing import patch_module_args\n"
-        f"from ansible_collections.vpnha.aws.plugins.modules import {name}\n"
-        "with patch_module_args(json.load(sys.stdin)):\n"
-        f"    {name}.main()\n"
-    )
-    given = {"region": REGION, "endpoint_url": url, "_ansible_remote_tmp": "/tmp", **options}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "AWS_ACCESS_KEY_ID": "lab",
-            "AWS_SECRET_ACCESS_KEY": "not-needed-here",
-        },
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return run_module(name, region=REGION, endpoint_url=url, **options).result
 
 
 @dataclass

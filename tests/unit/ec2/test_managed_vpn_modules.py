@@ -116,6 +116,12 @@ def test_connections_are_shown_with_tunnels_and_without_secrets(office: Office) 
     assert told["changed"] is False
 
 
+def test_a_filter_may_be_true_or_false_as_yaml_has_it(office: Office, client: Any) -> None:
+    client.create_tags(Resources=[office.id], Tags=[{"Key": "watched", "Value": "true"}])
+    found = {asked: office.info(filters={"tag:watched": asked})["connections"] for asked in (True, False)}
+    assert {asked: [each["id"] for each in shown] for asked, shown in found.items()} == {True: [office.id], False: []}
+
+
 def test_a_connection_that_ec2_does_not_know_is_told(office: Office) -> None:
     told = office.info(connection_ids=["vpn-0123456789abcdef0"])
     assert told["failed"]

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab.api.rules import parse
+from lab.errors import LabError
 
 _LOG = logging.getLogger(__name__)
 
@@ -164,19 +165,23 @@ class Alarms:
                 self._tell(alarm, arn, old)
 
     def _tell(self, alarm: Any, arn: str, old: str) -> None:
-        from moto.sns.models import sns_backends
-
-        subject = f'{alarm.state_value}: "{alarm.name}" in EU (Frankfurt)'[:99]
+        """Carry out one action, or remember why not: no action may keep the others, or other alarms, from theirs."""
         try:
-            if not arn.startswith("arn:aws:sns:"):
-                raise NotImplementedError("the lab's alarms speak to SNS topics only")
-            topic = sns_backends[self._account][self._region]
-            topic.publish(json.dumps(self._message(alarm, old)), arn=arn, subject=subject)
+            self._publish(alarm, arn, old)
             done = f"Successfully executed action {arn}"
         except Exception as error:
             _LOG.warning("the alarm %s could not do %s: %s", alarm.name, arn, error)
             done = f"Failed to execute action {arn}: {error}"
         self._remember(alarm, "Action", done, {"actionState": done.split()[0], "notificationResource": arn})
+
+    def _publish(self, alarm: Any, arn: str, old: str) -> None:
+        from moto.sns.models import sns_backends
+
+        if not arn.startswith("arn:aws:sns:"):
+            raise LabError("the lab's alarms tell SNS topics, and do nothing else, such as recovering an instance")
+        subject = f'{alarm.state_value}: "{alarm.name}" in EU (Frankfurt)'[:99]
+        topics = sns_backends[self._account][self._region]
+        topics.publish(json.dumps(self._message(alarm, old)), arn=arn, subject=subject)
 
     def _message(self, alarm: Any, old: str) -> dict[str, Any]:
         more: dict[str, Any] = {"AlarmRule": alarm.rule}

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from lab import managed_site, registry, siteboot, vpn_end
 from lab.hosts import Hosts
-from lab.managed_site import Customer, Leg
+from lab.managed_site import Customer
 from lab.names import Names
 from lab.net import netns, vgws
+from lab.net.desired import Leg
 from lab.vpn_end import End
 
 _LOG = logging.getLogger(__name__)
@@ -39,12 +40,8 @@ class Telemetry(Protocol):
 class Tunnel:
     """One tunnel as the backend wants it."""
 
-    outside: str
-    network: str
-    amazon: str
-    inside: str
-    key: str
-    replaced: int
+    leg: Leg
+    replaced: int  # how often AWS's end of it has been
     telemetry: Telemetry
 
 
@@ -108,7 +105,7 @@ class ManagedVpn:
             if end.id not in self._ends:
                 vpn_end.start(self._names, end)
                 self._ends[end.id] = end
-        legs = {connection.customer: _legs(connection) for connection in wanted}
+        legs = {connection.customer: tuple(each.leg for each in connection.tunnels) for connection in wanted}
         for address in [each for each in self._sites if legs.get(each) != self._sites[each]]:
             self._remove_customer(self._customers[address])
             del self._sites[address]
@@ -120,20 +117,7 @@ class ManagedVpn:
     def _described(self, connection: Connection) -> list[End]:
         customer = self._customers[connection.customer]
         return [
-            End(
-                vgw=connection.vgw,
-                connection=connection.id,
-                number=number,
-                site=customer.site,
-                outside=tunnel.outside,
-                inside=tunnel.amazon,
-                network=tunnel.network,
-                key=tunnel.key,
-                replaced=tunnel.replaced,
-                customer=customer.address,
-                vpc=customer.vpc,
-                prefixes=customer.prefixes,
-            )
+            End(connection.vgw, connection.id, number, tunnel.leg, tunnel.replaced, customer)
             for number, tunnel in enumerate(connection.tunnels, 1)
         ]
 
@@ -199,7 +183,3 @@ class ManagedVpn:
             for connection in wanted
             for number, tunnel in enumerate(connection.tunnels, 1)
         }
-
-
-def _legs(connection: Connection) -> tuple[Leg, ...]:
-    return tuple(Leg(each.outside, each.amazon, each.inside, each.network, each.key) for each in connection.tunnels)

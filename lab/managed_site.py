@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from lab import sites
 from lab.errors import LabError
+from lab.net.desired import Leg
 from lab.sites import File, SiteHost, SiteInterface
 
 _PRIORITY = 1000  # of the first tunnel's packets; libipsec takes the lowest that it has
@@ -35,17 +36,6 @@ class Customer:
     def name(self) -> str:
         """Of its host."""
         return f"cgw-{self.site}-m"
-
-
-@dataclass(frozen=True)
-class Leg:
-    """One of its tunnels."""
-
-    outside: str  # AWS's public address
-    amazon: str  # AWS's address inside
-    inside: str  # the customer's
-    network: str  # the /30
-    key: str
 
 
 def customers(variables: Mapping[str, Any]) -> dict[str, Customer]:

@@ -83,11 +83,15 @@ class ManagedVpn:
         while True:
             self._wake.wait(_EVERY)
             self._wake.clear()
-            for work in (self._reconcile, self._observe):
-                try:
-                    work(self._wanted)
-                except Exception:
-                    _LOG.exception("managed VPN")
+            self._round()
+
+    def _round(self) -> None:
+        wanted = self._wanted  # the same for all of it: starting an end takes seconds, in which it may change
+        for work in (self._reconcile, self._observe):
+            try:
+                work(wanted)
+            except Exception:
+                _LOG.exception("managed VPN")
 
     # --- What is there -------------------------------------------------------------------------------------
 
@@ -157,6 +161,11 @@ class ManagedVpn:
                 up.add(end.id)
         for connection in wanted:
             self._lead(connection, up)
+        led = {(connection.vgw, cidr) for connection in wanted for cidr in connection.routes}
+        gateways = {connection.vgw for connection in wanted}
+        for vgw, cidr in [key for key in self._ways if key[0] in gateways and key not in led]:
+            vgws.lead(self._names, vgw, cidr, None)
+            del self._ways[vgw, cidr]
 
     def _lead(self, connection: Connection, up: set[str]) -> None:
         """Into the tunnel that is in use while it is up, else into the first that is."""
@@ -168,13 +177,6 @@ class ManagedVpn:
             if way != now or (connection.vgw, cidr) not in self._ways:
                 vgws.lead(self._names, connection.vgw, cidr, way)
                 self._ways[connection.vgw, cidr] = way
-        stale = [key for key in self._ways if key[0] == connection.vgw and key[1] not in self._routes(connection.vgw)]
-        for vgw, cidr in stale:
-            vgws.lead(self._names, vgw, cidr, None)
-            del self._ways[vgw, cidr]
-
-    def _routes(self, vgw: str) -> set[str]:
-        return {cidr for connection in self._wanted if connection.vgw == vgw for cidr in connection.routes}
 
     @staticmethod
     def _telemetry(wanted: tuple[Connection, ...]) -> dict[str, Telemetry]:

@@ -222,6 +222,23 @@ def test_packets_go_into_the_first_tunnel_that_is_up_and_stay_there(world: World
     assert ways == {"192.168.10.0/24": None}
 
 
+def test_what_changes_during_a_round_waits_for_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(names: Names, end: End) -> None:
+        world.plane.start(names, end)
+        world.managed.apply(())  # the connection is deleted meanwhile
+
+    monkeypatch.setattr(vpn_end, "start", start)
+    world.up(1)
+    world.managed.apply((world.connection,))
+    world.managed._round()
+    assert world.plane.ways == {"192.168.10.0/24": "t1-vpn-1-1"}
+    world.managed._round()
+    assert world.plane.ends == {}
+    assert caplog.records == []
+
+
 def test_bytes_are_counted_over_rekeys(world: World) -> None:
     seen = ({"a": (5, 7)}, {"a": (6, 9), "b": (1, 1)}, {"b": (4, 1)})
     for sas in seen:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from lab import faults, managed_aws
+from lab import endpoint, faults, managed_aws
 from lab.errors import LabError
 from lab.matrix.lookout import MONITOR, Lookout, NotSeen, until
 from lab.matrix.stage import tunnels_of
@@ -55,7 +55,7 @@ class Fallback:
         self._gateway, self._targets = str(described["name"]), dict[str, str](described["probes"])
         prefixes = {f"{target.rpartition('.')[0]}.0/24": site for site, target in self._targets.items()}
         self._lookout = Lookout(names, prefixes)
-        self._sns, self._sqs = self._lookout.client("sns"), self._lookout.client("sqs")
+        self._sns, self._sqs = endpoint.client(names, "sns"), endpoint.client(names, "sqs")
         self._queue = ""
 
     def variables(self) -> dict[str, Any]:

@@ -74,9 +74,9 @@ def files(variables: Mapping[str, Any], customer: Customer, legs: tuple[Leg, ...
     found |= {
         "/etc/frr/frr.conf": (0o644, sites.render("managed.frr.conf", values)),
         "/etc/strongswan.d/site.conf": (0o644, sites.render("strongswan.conf", {"timeout": 1.0, "tries": 3})),
-        "/etc/systemd/system/vpnha-track.service": (0o644, sites.render("track.service", values)),
-        "/usr/local/lib/vpnha/track": (0o755, sites.render("managed.track.sh", values)),
     }
+    ways = [(leg.customer, leg.amazon) for leg in legs]
+    found |= sites.track_files(customer.vpc, ways, "-c 2 -i 0.2 -W 0.5", 1)
     for position, leg in enumerate(legs, 1):
         name = f"aws-{position}"
         text = tunnel_config.swanctl_text(

@@ -82,7 +82,12 @@ class Managed:
 
 def managed(backend: Any) -> list[Any]:
     """The connections that exist."""
-    return [each for each in backend.vpn_connections.values() if each.state != "deleted"]
+    return [each for each in list(backend.vpn_connections.values()) if made(each) and each.state != "deleted"]
+
+
+def made(connection: Any) -> bool:
+    """Whether it is whole: reads take no lock, and see one that moto has and that is still being made."""
+    return hasattr(connection, "managed")
 
 
 def wanted(backend: Any) -> tuple[Connection, ...]:

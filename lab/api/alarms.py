@@ -14,6 +14,7 @@ import json
 import logging
 import operator
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,8 +111,6 @@ class Alarms:
         threading.Thread(target=self._run, name="alarms", daemon=True).start()
 
     def _run(self) -> None:
-        import time
-
         while True:
             time.sleep(EVERY)
             try:
@@ -184,25 +183,6 @@ class Alarms:
         topics.publish(json.dumps(self._message(alarm, old)), arn=arn, subject=subject)
 
     def _message(self, alarm: Any, old: str) -> dict[str, Any]:
-        more: dict[str, Any] = {"AlarmRule": alarm.rule}
-        if alarm.rule is None:
-            dimensions = [{"value": each.value, "name": each.name} for each in alarm.dimensions]
-            more["Trigger"] = {
-                "MetricName": alarm.metric_name,
-                "Namespace": alarm.namespace,
-                "StatisticType": "Statistic",
-                "Statistic": (alarm.statistic or "").upper(),
-                "Unit": alarm.unit,
-                "Dimensions": dimensions,
-                "Period": alarm.period,
-                "EvaluationPeriods": alarm.evaluation_periods,
-                "DatapointsToAlarm": alarm.datapoints_to_alarm,
-                "ComparisonOperator": alarm.comparison_operator,
-                "Threshold": alarm.threshold,
-                "TreatMissingData": alarm.treat_missing_data or "",
-                "EvaluateLowSampleCountPercentile": "",
-            }
-            del more["AlarmRule"]
         return {
             "AlarmName": alarm.name,
             "AlarmDescription": alarm.description,
@@ -217,7 +197,7 @@ class Alarms:
             "OKActions": alarm.ok_actions,
             "AlarmActions": alarm.alarm_actions,
             "InsufficientDataActions": alarm.insufficient_data_actions,
-            **more,
+            **({"AlarmRule": alarm.rule} if alarm.rule is not None else {"Trigger": _trigger(alarm)}),
         }
 
     # --- History -------------------------------------------------------------------------------------------
@@ -245,6 +225,24 @@ class Alarms:
         """What is remembered, the oldest first."""
         with self._lock:
             return [item for item in self._history if wanted(item)]
+
+
+def _trigger(alarm: Any) -> dict[str, Any]:
+    return {
+        "MetricName": alarm.metric_name,
+        "Namespace": alarm.namespace,
+        "StatisticType": "Statistic",
+        "Statistic": (alarm.statistic or "").upper(),
+        "Unit": alarm.unit,
+        "Dimensions": [{"value": each.value, "name": each.name} for each in alarm.dimensions],
+        "Period": alarm.period,
+        "EvaluationPeriods": alarm.evaluation_periods,
+        "DatapointsToAlarm": alarm.datapoints_to_alarm,
+        "ComparisonOperator": alarm.comparison_operator,
+        "Threshold": alarm.threshold,
+        "TreatMissingData": alarm.treat_missing_data or "",
+        "EvaluateLowSampleCountPercentile": "",
+    }
 
 
 def _stamp(at: datetime) -> str:

@@ -76,7 +76,6 @@ class Managed:
         found = next((each for each in self.tunnels if each.outside == outside), None)
         if found is None:
             refuse("InvalidParameterValue", f"The VPN tunnel outside IP address '{outside}' is not of this connection.")
-        assert found is not None
         return found
 
 

@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 OK, ALARM, INSUFFICIENT = "OK", "ALARM", "INSUFFICIENT_DATA"
 EVERY = 1.0  # seconds between two evaluations of all alarms
 _FURTHER = 2
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
+COMPARE: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
     "GreaterThanOrEqualToThreshold": operator.ge,
     "LessThanThreshold": operator.lt,
@@ -70,7 +70,7 @@ def judge(alarm: Any, values: list[float | None]) -> tuple[str, str]:
     evaluated = int(alarm.evaluation_periods)
     needed = int(alarm.datapoints_to_alarm or evaluated)
     present = [value for value in values if value is not None][:evaluated]
-    compare = _COMPARE[alarm.comparison_operator]
+    compare = COMPARE[alarm.comparison_operator]
     breaching = sum(compare(value, float(alarm.threshold)) for value in present)
     missing = evaluated - len(present)
     treatment = alarm.treat_missing_data or "missing"

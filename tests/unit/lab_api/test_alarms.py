@@ -196,6 +196,14 @@ def test_an_alarm_whose_actions_are_off_tells_nobody(watched: Watched) -> None:
     assert not watched.sqs.receive_message(QueueUrl=watched.queue).get("Messages")
 
 
+@pytest.mark.parametrize("wrong", [{"Period": None}, {"Threshold": None}, {"ComparisonOperator": "Like"}])
+def test_an_alarm_that_could_not_be_evaluated_is_refused(watched: Watched, refused: Any, wrong: dict[str, Any]) -> None:
+    values = {"AlarmName": f"{watched.name}-odd", "Namespace": "AWS/VPN", "MetricName": "TunnelState"}
+    values |= {"Statistic": "Minimum", "ComparisonOperator": "LessThanThreshold", "Threshold": 1, "Period": 60}
+    given = {key: value for key, value in {**values, **wrong}.items() if value is not None}
+    assert refused(watched.cloudwatch.put_metric_alarm, EvaluationPeriods=1, **given) == "ValidationError"
+
+
 def test_a_state_that_is_set_is_told_at_once(watched: Watched) -> None:
     watched.cloudwatch.set_alarm_state(AlarmName=watched.name, StateValue=ALARM, StateReason="a test")
     message = watched.told()

@@ -97,6 +97,7 @@ class Fallback:
         blocked: list[str] = []
         try:
             until(lambda: probes.steady_seconds(0.0) >= _STEADY, _WITHIN, "packets flow before anything is broken")
+            self._forget()
             began = time.time()
             for pair in tunnels_of("gw-a", "gw-b"):
                 blocked.append(faults.add(self._names, "tunnel-block", pair, faults.Options()).id)
@@ -112,6 +113,11 @@ class Fallback:
             "packets_sent": sum(stream["sent"] for stream in broken),
             "packets_lost": sum(stream["lost"] for stream in broken),
         }
+
+    def _forget(self) -> None:
+        """What was told before is not of this failover: routes may lead that way at the first deploy, too."""
+        self._queued()
+        self._lookout.run(MONITOR, "rm", "-f", _HEARD)
 
     def _told(self, words: str) -> dict[str, str]:
         """The title, with these words in it, of the first such message to each target. Raises NotSeen."""

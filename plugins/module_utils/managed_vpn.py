@@ -86,7 +86,7 @@ class Metrics:
 
     @property
     def unanswered(self) -> bool:
-        """Bytes went out, and for `SILENT_SPAN` at least none came in."""
+        """Bytes went out, and none came in by all data points, which span `SILENT_SPAN` at least."""
         if not self.data_in or not self.bytes_out:
             return False
         return self.bytes_in == 0 and self.data_in[-1].at_wall - self.data_in[0].at_wall >= SILENT_SPAN
@@ -262,14 +262,6 @@ def read_connections(
     found = describe(ec2, connection_ids=connection_ids, filters=filters)
     metrics = read_metrics(cloudwatch, [(each["VpnConnectionId"], addresses(each)) for each in found], now)
     return [judge(each, metrics, now) for each in found]
-
-
-def filters_of(given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """EC2's filters from a dict of names with a value or a list of values, as people write them."""
-    return [
-        {"Name": name, "Values": [str(each) for each in (value if isinstance(value, list) else [value])]}
-        for name, value in given.items()
-    ]
 
 
 def describe(

@@ -111,6 +111,8 @@ def main() -> int:
     if not trial and (problems := state_problems(ROOT)):
         print("\n".join(problems), "This is no release; `make release-trial` tries what is here.", sep="\n")
         return 1
+    # before it is built: what is committed meanwhile is not in it
+    commit = git(ROOT, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*")
     seconds: dict[str, float] = {}
     try:
         tarball = _timed(seconds, "build", lambda: build(OUTPUT))
@@ -122,7 +124,8 @@ def main() -> int:
         print(error)
         return 1
     report = OUTPUT / "report.json"
-    report.write_text(json.dumps(_report(tarball, used, seconds, trial=trial), indent=2) + "\n")
+    told = {**_contents(tarball), "commit": commit, "trial": trial, "seconds": seconds, **used}
+    report.write_text(json.dumps(told, indent=2) + "\n")
     print(f"tarball: {tarball.relative_to(ROOT)}\nreport:  {report.relative_to(ROOT)}")
     return 0
 
@@ -135,7 +138,7 @@ def _timed(seconds: dict[str, float], name: str, step: Callable[[], T]) -> T:
     return result
 
 
-def _report(tarball: Path, used: dict[str, Any], seconds: dict[str, float], *, trial: bool) -> dict[str, Any]:
+def _contents(tarball: Path) -> dict[str, Any]:
     with tarfile.open(tarball) as tar:
         files = sum(not member.isdir() for member in tar.getmembers())
     return {
@@ -143,10 +146,6 @@ def _report(tarball: Path, used: dict[str, Any], seconds: dict[str, float], *, t
         "sha256": hashlib.sha256(tarball.read_bytes()).hexdigest(),
         "bytes": tarball.stat().st_size,
         "files": files,
-        "commit": git(ROOT, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"),
-        "trial": trial,
-        "seconds": seconds,
-        **used,
     }
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sysconfig
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,9 @@ def use(tarball: Path, directory: Path) -> dict[str, Any]:
     imported = int(command([str(python), "-c", _IMPORT, str(collections)], cwd=directory, env=imports))
     with endpoint(directory) as url:
         runs = _play(Stranger(directory, python.with_name("ansible-playbook"), collections, url))
-        actions = _actions(url)
-    if missing := actions - allowed_actions(POLICY_PAGE.read_text()):
-        raise ReleaseError(
-            f"{POLICY_PAGE.name}: the policy lacks what these playbooks called: {', '.join(sorted(missing))}."
-        )
+        actions = called(url)
+    if problem := policy_problem(actions, POLICY_PAGE.read_text()):
+        raise ReleaseError(problem)
     return {
         "python": sysconfig.get_python_version(),
         "packages": {each["name"]: each["version"] for each in listed},
@@ -102,10 +100,22 @@ def use(tarball: Path, directory: Path) -> dict[str, Any]:
     }
 
 
-def _actions(url: str) -> set[str]:
-    """What was called of EC2, as IAM names it."""
+def called(url: str) -> set[str]:
+    """What was called of EC2 at an endpoint, as IAM names it."""
     with urllib.request.urlopen(f"{url}/_lab/calls?since=0") as answer:
         return {f"ec2:{call['action']}" for call in json.load(answer)}
+
+
+def policy_problem(actions: Set[str], page: str) -> str:
+    """What the policies of a page lack of what was called, in one sentence; empty if nothing."""
+    if not actions:
+        return "The endpoint has recorded no call of EC2, so nothing shows that the policy suffices."
+    missing = actions - allowed_actions(page)
+    return (
+        f"{POLICY_PAGE.name}: the policy lacks what these playbooks called: {', '.join(sorted(missing))}."
+        if missing
+        else ""
+    )
 
 
 def _bare_environment() -> dict[str, str]:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `make release` refuses, each in a sentence."""
+"""What `make release` refuses, each in a sentence, and what its report says."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import json
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 import yaml
 
+from tests.tools import release
 from tests.tools.release import ROOT, content_problems, state_problems
+from tests.tools.release_use import called, policy_problem
+from tests.unit.endpoint_process import endpoint
 
 
 @pytest.fixture
@@ -99,3 +104,47 @@ def test_a_tarball_with_what_does_not_belong_there(tmp_path: Path) -> None:
 def test_a_tarball_of_something_else(tmp_path: Path) -> None:
     (problem,) = content_problems(tarball(tmp_path, told='{"version": "9.9.9"}'))
     assert problem.startswith("The tarball's version is '9.9.9', and galaxy.yml's ")
+
+
+def test_what_the_endpoint_recorded_is_compared_with_the_policy(tmp_path: Path) -> None:
+    page = '```json\n{\n  "Statement": [{"Effect": "Allow", "Action": ["ec2:DescribeVpcs"], "Resource": "*"}]\n}\n```\n'
+    with endpoint(tmp_path) as url:
+        keys = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab", "region_name": "eu-central-1"}
+        ec2: Any = boto3.client("ec2", endpoint_url=url, **keys)
+        assert called(url) == set()
+        ec2.describe_vpcs()
+        assert policy_problem(called(url), page) == ""
+        vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+        ec2.delete_vpc(VpcId=vpc)
+        lacking = policy_problem(called(url), page)
+    assert lacking.endswith("the policy lacks what these playbooks called: ec2:CreateVpc, ec2:DeleteVpc.")
+
+
+def test_nothing_recorded_proves_nothing() -> None:
+    assert policy_problem(set(), "").startswith("The endpoint has recorded no call of EC2")
+
+
+def test_the_report_names_the_commit_that_was_built(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = checkout / "artifacts"
+    (checkout / ".git" / "info" / "exclude").write_text("artifacts\n")
+
+    def commit_meanwhile(made: Path, directory: Path) -> dict[str, Any]:
+        (checkout / "late.txt").write_text("")
+        commit(checkout)
+        return {"runs": []}
+
+    def build(directory: Path) -> Path:
+        directory.mkdir()
+        return tarball(directory)
+
+    for name, value in {"ROOT": checkout, "OUTPUT": output, "build": build, "use": commit_meanwhile}.items():
+        monkeypatch.setattr(release, name, value)
+    monkeypatch.setattr(release, "content_problems", lambda _: [])
+    monkeypatch.setattr("sys.argv", ["release"])
+    built = release.git(checkout, "rev-parse", "--short=12", "HEAD")
+    assert release.main() == 0, capsys.readouterr().out
+    report = json.loads((output / "report.json").read_text())
+    assert (report["commit"], report["trial"], report["files"]) == (built, False, 1)
+    assert built != release.git(checkout, "rev-parse", "--short=12", "HEAD")

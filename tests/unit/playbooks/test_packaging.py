@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.tools.release import content_problems
+from tests.tools.release import BYTES, content_problems
 
 from .conftest import ROOT, Person
 
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
-BYTES = 2_000_000
 
 
 def galaxy(*arguments: object, cwd: Path) -> None:

@@ -26,11 +26,12 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks import peers
 from lab.steps import commit, console
 
 from .stand import GATEWAYS, Stand, own_network, stand
 from .summary import cells
-from .ways import WAYS, Bound, Way, WayFailed, fetch, versions
+from .ways import WAYS, Bound, Way, WayFailed
 
 REPORT = Path("artifacts/bench/swapping.json")
 DELAY_MS = 150.0  # of each call, as in the drills
@@ -77,7 +78,7 @@ class Report:
         """What stands there already is gone on with, if it is of this code."""
         self._path = path
         fresh: dict[str, Any] = {
-            "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": versions(),
+            "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": peers.versions(),
             "ways": {way.name: way.says for way in WAYS}, "swaps": [],
         }  # fmt: skip
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -172,8 +173,8 @@ def main() -> None:
         if os.geteuid() != 0:
             raise SystemExit("This needs root: it has a network namespace of its own.")
         try:
-            fetch()
-        except WayFailed as error:
+            peers.fetch()
+        except peers.PeerMissing as error:
             raise SystemExit(str(error)) from None
         command = [sys.executable, "-m", "benchmarks.swapping", "--inside", *sys.argv[1:]]
         os.execvp("unshare", ["unshare", "--net", *command])

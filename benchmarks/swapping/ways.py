@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -20,12 +19,11 @@ import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
+from benchmarks import peers
 from vpnha_monitor.actuator import Actuator
 
 from .stand import CARD, REGION, Stand
 
-PEERS = Path(".build/peers")  # other people's programs, unpacked and never installed
-AWSCLI = "awscli==1.46.3"
 SECONDS_MOST = 3600.0  # after which a way is given up
 
 
@@ -146,7 +144,7 @@ class CommandLine(Way):
         loop = 'set -e; for t in $TABLES; do for d in $DESTINATIONS; do "$AWS" ec2 replace-route --route-table-id $t '
         loop += f"--destination-cidr-block $d --network-interface-id {eni}; done; done"
         self.run(
-            ["bash", "-c", loop], AWS=str(aws()), TABLES=" ".join(self.stand.tables),
+            ["bash", "-c", loop], AWS=str(peers.aws()), TABLES=" ".join(self.stand.tables),
             DESTINATIONS=" ".join(self.stand.destinations),
         )  # fmt: skip
 
@@ -164,19 +162,14 @@ class MoveIp(Way):
             list(pool.map(self._start, self.stand.destinations))
 
     def _start(self, destination: str) -> None:
-        root = (PEERS / "resource-agents" / "usr" / "lib" / "ocf").resolve()
-        home = self.directory / "home"
-        (home / ".aws").mkdir(parents=True, exist_ok=True)
-        (home / ".aws" / "credentials").write_text("[default]\naws_access_key_id=lab\naws_secret_access_key=lab\n")
         subprocess.run(["ip", "address", "del", destination, "dev", CARD], capture_output=True, check=False)
-        self.run(
-            ["bash", str(root / "resource.d" / "heartbeat" / "aws-vpc-move-ip"), "start"],
-            OCF_ROOT=str(root), OCF_RESOURCE_INSTANCE=f"ip-{destination.replace('/', '-')}", HOME=str(home),
-            OCF_RESKEY_awscli=str(aws()), OCF_RESKEY_region=REGION, OCF_RESKEY_ip=destination.partition("/")[0],
-            OCF_RESKEY_routing_table=",".join(self.stand.tables), OCF_RESKEY_interface=CARD, OCF_RESKEY_monapi="true",
-            OCF_RESKEY_lookup_type="NetworkInterfaceId", OCF_RESKEY_CRM_meta_timeout="3600000",
-            HA_LOGFACILITY="none", HA_LOGFILE=str(self.directory / "agent.log"), HA_RSCTMP=str(self.directory),
-        )  # fmt: skip
+        given = {
+            "awscli": str(peers.aws()), "region": REGION, "ip": destination.partition("/")[0],
+            "routing_table": ",".join(self.stand.tables), "interface": CARD, "monapi": "true",
+            "lookup_type": "NetworkInterfaceId",
+        }  # fmt: skip
+        resource = f"ip-{destination.replace('/', '-')}"
+        self.run([*peers.agent("aws-vpc-move-ip"), "start"], **peers.agent_environment(resource, self.directory, given))
 
 
 WAYS: tuple[type[Way], ...] = (Monitor, RouteSwap, RouteTableModule, CommandLine, MoveIp)
@@ -203,39 +196,3 @@ def play(way: Way, tasks: list[dict[str, Any]]) -> None:
     }  # fmt: skip
     file.write_text(yaml.safe_dump([play]), encoding="utf-8")
     way.run([str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", str(file)])
-
-
-def aws() -> Path:
-    """The AWS CLI, in a virtual environment of its own: it wants a botocore of its own."""
-    return (PEERS / "awscli" / "bin" / "aws").resolve()
-
-
-def fetch() -> None:
-    """Get what the contenders need that is not ours. Raises WayFailed."""
-    PEERS.mkdir(parents=True, exist_ok=True)
-    if not aws().exists():
-        print("fetching the AWS CLI from PyPI (once)", flush=True)
-        _get([sys.executable, "-m", "venv", str(PEERS / "awscli")])
-        _get([str(PEERS / "awscli" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", AWSCLI])
-    agents = PEERS / "resource-agents"
-    if not (agents / "usr").exists():
-        print("fetching Debian's resource-agents (once)", flush=True)
-        shutil.rmtree(agents, ignore_errors=True)
-        agents.mkdir()
-        _get(["apt-get", "download", "resource-agents"], agents)
-        [package] = agents.glob("*.deb")
-        _get(["dpkg-deb", "--extract", str(package.resolve()), str(agents.resolve())])
-
-
-def versions() -> dict[str, str]:
-    """Of what was measured."""
-    asked = subprocess.run([str(aws()), "--version"], capture_output=True, text=True, check=False)
-    [package] = (PEERS / "resource-agents").glob("*.deb")
-    return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": package.name.split("_")[1]}
-
-
-def _get(argv: list[str], directory: Path | None = None) -> None:
-    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
-        raise WayFailed(f"{argv[0]} failed, and the comparison needs what it gets: {said[-1]}")

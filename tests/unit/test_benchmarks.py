@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as pages
+from benchmarks import peers
+from benchmarks.outage import __main__ as outage
 from benchmarks.swapping import __main__ as swapping
 from benchmarks.swapping import stand as stands
 from benchmarks.swapping.stand import Stand
@@ -33,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 @pytest.fixture
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> swapping.Report:
     """An empty one; nothing was fetched."""
-    monkeypatch.setattr(swapping, "versions", lambda: {"awscli": "1"})
+    monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
     return swapping.Report(tmp_path / "swapping.json")
 
 
@@ -138,3 +140,23 @@ def test_the_page_and_its_picture_show_what_there_is(report: swapping.Report, tm
     assert "<svg" in (tmp_path / "swapping.svg").read_text(encoding="utf-8")
     shown = pages.page({"environment": pages.circumstances(), "swapping": content})
     assert "0.25 (0.25 to 0.25, 1)" in shown and "What the monitor costs" not in shown
+
+
+def test_an_outage_that_nobody_ends_is_a_floor() -> None:
+    report = {
+        "guards": {"ours": "", "nobody": "", "not seen": ""}, "breaks": {"power": ""},
+        "runs": [
+            {"guard": "ours", "break": "power", "outage_ms": each, "over": True} for each in (700, 900, 710)
+        ] + [{"guard": "nobody", "break": "power", "outage_ms": 20_000, "over": False}],
+    }  # fmt: skip
+    ours, nobody = outage.rows(report)
+    assert (ours["median_ms"], ours["least_ms"], ours["most_ms"], ours["runs"], ours["over"]) == (710, 700, 900, 3, 3)
+    assert (ours["floor"], nobody["floor"]) == ("", "more than ")
+
+
+def test_outages_of_other_code_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
+    outage.Report(tmp_path / "outage.json").add({"guard": "ours", "break": "power"})
+    assert outage.Report(tmp_path / "outage.json").done("ours", "power") == 1
+    monkeypatch.setattr(outage, "commit", lambda: "another")
+    assert outage.Report(tmp_path / "outage.json").done("ours", "power") == 0

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Other people's programs that we are compared with: fetched as they are published, unpacked, and never installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+PEERS = Path(".build/peers")
+AWSCLI = "awscli==1.46.3"
+
+
+class PeerMissing(Exception):
+    """A program could not be fetched; one sentence."""
+
+
+def fetch() -> None:
+    """Get what is not there yet. Raises PeerMissing."""
+    PEERS.mkdir(parents=True, exist_ok=True)
+    if not aws().exists():
+        print("fetching the AWS CLI from PyPI (once)", flush=True)
+        _get([sys.executable, "-m", "venv", str(PEERS / "awscli")])
+        _get([str(PEERS / "awscli" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", AWSCLI])
+    agents = PEERS / "resource-agents"
+    if not (agents / "usr").exists():
+        print("fetching Debian's resource-agents (once)", flush=True)
+        shutil.rmtree(agents, ignore_errors=True)
+        agents.mkdir()
+        _get(["apt-get", "download", "resource-agents"], agents)
+        [package] = agents.glob("*.deb")
+        _get(["dpkg-deb", "--extract", str(package.resolve()), str(agents.resolve())])
+
+
+def versions() -> dict[str, str]:
+    """Of what was fetched."""
+    asked = subprocess.run([str(aws()), "--version"], capture_output=True, text=True, check=False)
+    [package] = (PEERS / "resource-agents").glob("*.deb")
+    return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": package.name.split("_")[1]}
+
+
+def aws() -> Path:
+    """The AWS CLI, in a virtual environment of its own: it wants a botocore of its own."""
+    return (PEERS / "awscli" / "bin" / "aws").resolve()
+
+
+def agent(name: str) -> list[str]:
+    """The command of one of Pacemaker's agents, to which the action is added."""
+    return ["bash", str(_ocf() / "resource.d" / "heartbeat" / name)]
+
+
+def agent_environment(resource: str, directory: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """What Pacemaker gives an agent: its options, and the lab's credentials in the profile that it wants."""
+    home = directory / "home"
+    (home / ".aws").mkdir(parents=True, exist_ok=True)
+    (home / ".aws" / "credentials").write_text("[default]\naws_access_key_id=lab\naws_secret_access_key=lab\n")
+    return {
+        **{f"OCF_RESKEY_{name}": value for name, value in given.items()},
+        "OCF_ROOT": str(_ocf()), "OCF_RESOURCE_INSTANCE": resource, "OCF_RESKEY_CRM_meta_timeout": "3600000",
+        "HOME": str(home), "HA_LOGFACILITY": "none", "HA_LOGFILE": str(directory / "agent.log"),
+        "HA_RSCTMP": str(directory), "AWS_EC2_METADATA_DISABLED": "true",
+    }  # fmt: skip
+
+
+def _ocf() -> Path:
+    return (PEERS / "resource-agents" / "usr" / "lib" / "ocf").resolve()
+
+
+def _get(argv: list[str], directory: Path | None = None) -> None:
+    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
+        raise PeerMissing(f"{argv[0]} failed, and the comparison needs what it gets: {said[-1]}")

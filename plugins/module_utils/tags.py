@@ -29,6 +29,7 @@ TABLE = "vpnha:table"
 PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
+LOCK = "vpnha:lock"
 REPAIR = "vpnha:repair"
 
 NO_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -55,6 +56,17 @@ class Drill:
     readable: bool = True
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A drill or a deploy that wants no other beside it."""
+
+    what: str
+    owner: str
+    until_wall: float
+    by: str = ""
+    readable: bool = True
+
+
 def pause_of(deployment: str) -> str:
     """Name of the tag on the VPC that pauses a whole deployment; a VPC may carry several deployments."""
     return f"{PAUSE}:{deployment}"
@@ -63,6 +75,11 @@ def pause_of(deployment: str) -> str:
 def drill_of(deployment: str) -> str:
     """Name of the tag on the VPC that says that a drill is running."""
     return f"{DRILL}:{deployment}"
+
+
+def lock_of(deployment: str) -> str:
+    """Name of the tag on the VPC that lets one drill or deploy work at a time."""
+    return f"{LOCK}:{deployment}"
 
 
 def launch_template(deployment: str, gateway: str) -> str:
@@ -95,9 +112,14 @@ def parse_time(text: str) -> float:
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
 
 
+def plain(text: str) -> str:
+    """A word in EC2's characters; what is not allowed becomes "-"."""
+    return _NOT_ALLOWED.sub("-", text)
+
+
 def format_mark(**fields: str) -> str:
     """ "key=value key=value", in EC2's characters; what is not allowed in a value becomes "-"."""
-    return " ".join(f"{key}={_NOT_ALLOWED.sub('-', value)}" for key, value in fields.items() if value)[:_MAX_VALUE]
+    return " ".join(f"{key}={plain(value)}" for key, value in fields.items() if value)[:_MAX_VALUE]
 
 
 def parse_mark(text: str) -> dict[str, str]:
@@ -146,6 +168,19 @@ def parse_drill(text: str) -> Drill:
     fields = parse_mark(text)
     until, readable = _expiry(fields, "until")
     return Drill(fields.get("id", "unnamed"), until, readable and "id" in fields)
+
+
+def format_lock(lock: Lock) -> str:
+    """The value of the tag `LOCK`."""
+    return format_mark(what=lock.what, owner=lock.owner, until=format_time(lock.until_wall), by=lock.by)
+
+
+def parse_lock(text: str) -> Lock:
+    """The lock that a value of the tag `LOCK` says."""
+    fields = parse_mark(text)
+    until, readable = _expiry(fields, "until")
+    owner = fields.get("owner", "")
+    return Lock(fields.get("what", ""), owner, until, fields.get("by", ""), readable and bool(owner))
 
 
 def format_repair(mark: RepairMark) -> str:

@@ -221,6 +221,8 @@ def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[st
     ]
     paused = {"The deployment": standing["pause"], **standing["paused_gateways"], **standing["paused_tables"]}
     found += [f"{what} is paused until {until}." for what, until in paused.items() if until]
+    if standing["freeze"]:
+        found.append(f"{standing['freeze']}.")
     if standing["drill"] and standing["drill"] != drill:
         found.append(f"The drill {standing['drill']} is running.")
     return found

@@ -33,7 +33,7 @@ class Snapshot:
     interfaces: Sequence[Item] = ()  # the gateways' ENIs
     instances: Sequence[Item] = ()  # the gateways' instances that still exist
     statuses: Sequence[Item] = ()  # their status checks and events
-    vpcs: Sequence[Item] = ()  # VPCs with a pause or a drill of the deployment on them
+    vpcs: Sequence[Item] = ()  # VPCs with a pause, a drill or a freeze of the deployment on them
     subnets: Sequence[Item] = ()  # only where a table's zone is not on its tag
 
 
@@ -92,7 +92,7 @@ def read_snapshot(client: Any, deployment: str, pool: Executor | None = None) ->
         )  # fmt: skip
 
     def vpcs() -> list[dict[str, Any]]:
-        names = [tags.pause_of(deployment), tags.drill_of(deployment)]
+        names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.freeze_of(deployment)]
         return ec2.pages(
             client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
         )
@@ -236,7 +236,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
 
     vpcs = {table["RouteTableId"]: str(table["VpcId"]) for table in snapshot.tables}
     vpc_ids = set(vpcs.values()) | {str(eni["VpcId"]) for eni in snapshot.interfaces}
-    paused, drill = _vpc_marks(snapshot, deployment.name, vpc_ids, marks, wall)
+    paused, drill, freeze = _vpc_marks(snapshot, deployment.name, vpc_ids, marks, wall)
     for eni in snapshot.interfaces:
         _read_interface_marks(eni, marks)
     return Ec2View(
@@ -249,6 +249,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         missing_routes=frozenset(missing),
         refused_tables=refused,
         drill=drill,
+        freeze=freeze,
         repairs=marks.repairs,
         table_zones=zones,
         table_vpcs=vpcs,
@@ -287,10 +288,11 @@ def _read_interface_marks(eni: Item, marks: _Reading) -> None:
 
 def _vpc_marks(
     snapshot: Snapshot, name: str, vpc_ids: set[str], marks: _Reading, wall: float
-) -> tuple[float | None, str | None]:
-    """Until when the deployment is paused, and the id of a drill that is running."""
+) -> tuple[float | None, str | None, str | None]:
+    """Until when the deployment is paused, the id of a drill that is running, and why none may."""
     paused: float | None = None
     running: str | None = None
+    frozen: str | None = None
     for vpc in snapshot.vpcs:
         vpc_id, tag = vpc["VpcId"], tags.to_dict(vpc.get("Tags"))
         if vpc_ids and vpc_id not in vpc_ids:
@@ -300,7 +302,10 @@ def _vpc_marks(
         if tags.drill_of(name) in tag:
             drill = tags.parse_drill(tag[tags.drill_of(name)])
             running = drill.id if drill.until_wall > wall else running
-    return paused, running
+        if tags.freeze_of(name) in tag:
+            freeze = tags.parse_freeze(tag[tags.freeze_of(name)])
+            frozen = str(freeze) if freeze.until_wall > wall else frozen
+    return paused, running, frozen
 
 
 def _instance(name: str, address: str, snapshot: Snapshot) -> Instance:

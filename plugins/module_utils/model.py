@@ -229,6 +229,7 @@ class Ec2View:
     missing_routes: frozenset[RouteKey] = frozenset()  # ours by table and destination, but not there
     refused_tables: Mapping[str, str] = field(default_factory=dict)  # table id -> why it is not looked after
     drill: str | None = None  # a running drill's id
+    freeze: str | None = None  # why nothing may be broken on purpose now, for people
     repairs: Mapping[str, RepairMark] = field(default_factory=dict)  # by gateway name
     table_zones: Mapping[str, str] = field(default_factory=dict)  # table id -> zone, of the tables looked after
     table_vpcs: Mapping[str, str] = field(default_factory=dict)  # table id -> VPC id

@@ -111,7 +111,7 @@ def _release_address(worker: Worker, address: Item) -> None:
 
 
 def _clear_vpc(worker: Worker, deployment: str) -> None:
-    names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.lock_of(deployment)]
+    names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.lock_of(deployment), tags.freeze_of(deployment)]
     for vpc in ec2.pages(
         worker.client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
     ):

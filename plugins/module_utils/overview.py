@@ -29,6 +29,7 @@ def overview(view: Ec2View, deployment: Deployment, wall: float) -> dict[str, An
         "paused_gateways": _times(view.paused_gateways, wall),
         "paused_tables": _times(view.paused_tables, wall),
         "drill": view.drill,
+        "freeze": view.freeze,
         "unreadable_marks": list(view.unreadable_marks),
         "summary": _summary(view, deployment, differences, wall),
     }
@@ -163,4 +164,5 @@ def _summary(view: Ec2View, deployment: Deployment, differences: list[dict[str, 
     lines += _repairs(view, wall)
     if view.drill:
         lines.append(f"The drill {view.drill} is running.")
+    lines += [f"{view.freeze}."] if view.freeze else []
     return lines + list(view.refused_tables.values()) + list(view.unreadable_marks)

@@ -30,6 +30,7 @@ PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
 LOCK = "vpnha:lock"
+FREEZE = "vpnha:freeze"
 REPAIR = "vpnha:repair"
 
 NO_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -57,6 +58,21 @@ class Drill:
 
 
 @dataclass(frozen=True)
+class Freeze:
+    """A person's word that nothing is broken on purpose for a while."""
+
+    until_wall: float
+    reason: str = ""
+    by: str = ""
+    readable: bool = True
+
+    def __str__(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        until = f" until {format_time(self.until_wall)}" if self.readable else ""
+        return f"Changes are frozen{until}{f' by {self.by}' if self.by else ''}{why}"
+
+
+@dataclass(frozen=True)
 class Lock:
     """A drill or a deploy that wants no other beside it."""
 
@@ -75,6 +91,11 @@ def pause_of(deployment: str) -> str:
 def drill_of(deployment: str) -> str:
     """Name of the tag on the VPC that says that a drill is running."""
     return f"{DRILL}:{deployment}"
+
+
+def freeze_of(deployment: str) -> str:
+    """Name of the tag on the VPC that says that nothing may be broken on purpose for a while."""
+    return f"{FREEZE}:{deployment}"
 
 
 def lock_of(deployment: str) -> str:
@@ -168,6 +189,18 @@ def parse_drill(text: str) -> Drill:
     fields = parse_mark(text)
     until, readable = _expiry(fields, "until")
     return Drill(fields.get("id", "unnamed"), until, readable and "id" in fields)
+
+
+def format_freeze(freeze: Freeze) -> str:
+    """The value of the tag `FREEZE`."""
+    return format_mark(until=format_time(freeze.until_wall), by=plain(freeze.by)[:60], reason=freeze.reason)
+
+
+def parse_freeze(text: str) -> Freeze:
+    """The freeze that a value of the tag `FREEZE` says."""
+    fields = parse_mark(text)
+    until, readable = _expiry(fields, "until")
+    return Freeze(until, fields.get("reason", ""), fields.get("by", ""), readable)
 
 
 def format_lock(lock: Lock) -> str:

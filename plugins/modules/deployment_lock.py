@@ -88,6 +88,11 @@ value:
   returned: success
   type: str
   sample: what=drill owner=20260101T020000Z until=2026-01-01T04:00:00Z
+by:
+  description: The user and the controller that this ran for.
+  returned: success
+  type: str
+  sample: jane@controller
 told:
   description: From whom the lock was taken; empty if from nobody.
   returned: success
@@ -137,7 +142,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     if done.told:
         module.warn(done.told)
-    module.exit_json(changed=done.changed, resource=done.resource, value=done.value, told=done.told)
+    module.exit_json(changed=done.changed, resource=done.resource, value=done.value, by=me, told=done.told)
 
 
 if __name__ == "__main__":

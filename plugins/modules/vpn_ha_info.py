@@ -271,6 +271,11 @@ paused_tables:
   description: Route tables whose actions are paused, with the end of the pause.
   returned: success
   type: dict
+freeze:
+  description: Why no drill may begin, and until when; null if one may.
+  returned: success
+  type: str
+  sample: Changes are frozen until 2026-01-07T00:00:00Z by jane (year-end)
 drill:
   description: Id of the drill that is running; null if there is none.
   returned: success

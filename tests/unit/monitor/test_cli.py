@@ -37,6 +37,9 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert shown.stdout.startswith("Traffic does not flow to hq from eu-central-1a"), shown
     assert "Paused: gw-a until" in shown.stdout
     assert world.vpnha("resume", "--gateway", "gw-a").stdout == "gw-a is no longer paused.\n"
+    assert world.vpnha("freeze", "--reason", "year end").stdout.startswith("No drill begins until ")
+    assert world.vpnha("unfreeze").stdout == "Drills may begin again.\n"
+    assert world.vpnha("unfreeze").stdout == "There was no freeze.\n"
     world.until(lambda: world.target(world.zone_a) == "gw-b")
     assert "Last move, " in world.vpnha("status").stdout
 

@@ -61,6 +61,15 @@ def test_no_drill_outside_its_window(person: Person, description: Description, a
     assert "next one begins on Tuesday, 20" in told.readable
 
 
+def test_no_drill_while_the_inventory_is_frozen(
+    person: Person, description: Description, account: Callable[..., Any]
+) -> None:
+    account()
+    drill(person, {**description, "vpnha_drill_freeze": True}).refused_with(
+        "Drills are frozen by the inventory (vpnha_drill_freeze). Nothing was touched."
+    )
+
+
 def test_a_window_that_cannot_be(person: Person, description: Description, account: Callable[..., Any]) -> None:
     account()
     drill(person, description, vpnha_drill_window={"from": "02:00", "to": "4", "timezone": "Berlin"}).refused_with(

@@ -69,19 +69,52 @@ def events(
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """Show the journal: what the monitor saw, decided and did."""
+    found = _journal(path, since, limit or (None if as_json or since else 50))
+    if as_json:
+        _print_json([event.to_dict() for event in found])
+    else:
+        cli_output.events(found)
+
+
+@app.command()
+def drills(
+    as_json: Json = False,
+    since: Annotated[str, typer.Option(help="From then on, as `vpnha events` takes it.")] = "",
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """List the drills that this monitor knows of: when, who, what came of them, and where the report is."""
+    found = [drill_row(event) for event in _journal(path, since, None) if event.code == "drill-result"]
+    if as_json:
+        _print_json(found)
+    else:
+        cli_output.drills(found)
+
+
+def drill_row(event: journal.Event) -> dict[str, Any]:
+    """A drill as `vpnha drills --json` has it; what an older role did not say is empty."""
+    said = event.evidence
+    return {
+        "wall": round(event.wall, 1),
+        "drill": event.subject,
+        "passed": bool(said.get("passed")),
+        "verdict": event.text,
+        "by": said.get("by", ""),
+        "outages_ms": said.get("outages_ms", {}),
+        "report": said.get("report", ""),
+    }
+
+
+def _journal(path: Path, since: str, limit: int | None) -> list[journal.Event]:
+    """Events of the monitor's journal. Raises VpnhaError."""
     where = config.load(path).journal
     try:
-        found = journal.read(where, parse_since(since, time.time()), limit or (None if as_json or since else 50))
+        return journal.read(where, parse_since(since, time.time()), limit)
     except OSError as error:
         raise VpnhaError(f"The journal {where} cannot be read: {error}; has the monitor ever run here?") from error
     except sqlite3.Error as error:
         raise VpnhaError(
             f"The journal {where} is broken ({error}); a running monitor puts it aside and begins a new one."
         ) from error
-    if as_json:
-        _print_json([event.to_dict() for event in found])
-    else:
-        cli_output.events(found)
 
 
 @app.command()
@@ -109,6 +142,24 @@ def resume(
 ) -> None:
     """End a pause."""
     _done(orders.resume(config.load(path), _scope(gateway, table, deployment)), as_json)
+
+
+@app.command()
+def freeze(
+    *,
+    minutes: Annotated[int, typer.Option(help="How long.", min=1)] = 1440,
+    reason: Annotated[str, typer.Option(help="Why, for those who meet the freeze.")] = "",
+    as_json: Json = False,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Let no drill begin for a while; the monitors go on acting."""
+    _done(orders.freeze(config.load(path), minutes, reason), as_json)
+
+
+@app.command()
+def unfreeze(as_json: Json = False, path: ConfigPath = config.DEFAULT_PATH) -> None:
+    """Let drills begin again."""
+    _done(orders.unfreeze(config.load(path)), as_json)
 
 
 @app.command()
@@ -203,10 +254,18 @@ def drill_result(
     text: Annotated[str, typer.Argument(help="The verdict, a sentence.")],
     *,
     passed: Annotated[bool, typer.Option("--passed/--failed", help="Whether it passed.")],
+    details: Annotated[str, typer.Option(help="More for the journal, a JSON object.")] = "{}",
+    tell: Annotated[bool, typer.Option("--tell/--no-tell", help="Whether to tell people.")] = True,
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """For the role drill: write what came of a drill into the journal, and have the monitor tell it."""
-    notify_orders.drill_result(config.load(path), drill, text, passed=passed)
+    try:
+        more = json.loads(details)
+    except ValueError:
+        more = None
+    if not isinstance(more, dict):
+        raise VpnhaError(f"--details is no JSON object: {details}")
+    notify_orders.drill_result(config.load(path), drill, text, passed=passed, details=more, tell=tell)
 
 
 def ask(loaded: config.MonitorConfig) -> dict[str, Any]:

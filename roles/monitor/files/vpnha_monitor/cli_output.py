@@ -163,6 +163,23 @@ def events(found: Sequence[Event]) -> None:
         out.print(f"{_when(event.wall)}  {code:<28} {event.text}")
 
 
+def drills(found: Sequence[Mapping[str, Any]]) -> None:
+    """The drills, oldest first."""
+    out = console()
+    if not found:
+        out.print("No drill is in the journal.")
+    for one in found:
+        by = f" by {one['by']}" if one["by"] else ""
+        word = Text("passed" if one["passed"] else "did not pass", style="green" if one["passed"] else "red")
+        out.print(Text(f"{_when(one['wall'])}  {one['drill']}{by} ").append_text(word))
+        for name, outage in one["outages_ms"].items():
+            out.print(f"  {name}: " + ("not measured" if outage is None else f"{outage:g} ms of outage"), markup=False)
+        if not one["passed"]:
+            out.print(f"  {one['verdict']}", markup=False)
+        if one["report"]:
+            out.print(f"  report: {one['report']}", markup=False)
+
+
 def done(result: Done) -> None:
     """What came of an order."""
     out = console()

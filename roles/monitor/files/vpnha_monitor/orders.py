@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person orders: pause, resume, failover, failback. Written to EC2, where every monitor sees it."""
+"""What a person orders: pauses, freezes, failover, failback. Written to EC2, where every monitor sees it."""
 
 from __future__ import annotations
 
@@ -61,6 +61,24 @@ def resume(loaded: MonitorConfig, scope: str) -> Done:
     resource = marks.resume(client, view, loaded.deployment.name, scope)
     text = f"{_named(scope)} is no longer paused." if paused else f"{_named(scope)} was not paused."
     return Done(text, paused, details={"resource": resource})
+
+
+def freeze(loaded: MonitorConfig, minutes: int, reason: str) -> Done:
+    """Let no drill begin for a while. Raises VpnhaError."""
+    now = time.time()
+    mark = marks.Mark("freeze", True, seconds=minutes * 60, by=_me(), reason=reason)
+    done = marks.apply(_client(loaded), loaded.deployment, mark, check=False, wall=now)
+    until = now + minutes * 60
+    text = f"No drill begins until {tags.format_time(until)}; `vpnha unfreeze` ends that."
+    return Done(text, done.changed, details={"resource": done.resources[0], "until": until})
+
+
+def unfreeze(loaded: MonitorConfig) -> Done:
+    """Let drills begin again. Raises VpnhaError."""
+    mark = marks.Mark("freeze", False)
+    done = marks.apply(_client(loaded), loaded.deployment, mark, check=False, wall=time.time())
+    text = "Drills may begin again." if done.changed else "There was no freeze."
+    return Done(text, done.changed, details={"resource": done.resources[0]})
 
 
 def failover(

@@ -165,7 +165,7 @@ def standing(**more: Any) -> dict[str, Any]:
     return {
         "gateways": [{"name": "gw-a", "state": "running", "usable": True}], "at_home": True, "differences": [],
         "refused_tables": {}, "route_tables": [{"id": "rtb-1", "pin": None}], "pause": None, "paused_gateways": {},
-        "paused_tables": {}, "drill": None, **more,
+        "paused_tables": {}, "drill": None, "freeze": None, **more,
     }  # fmt: skip
 
 
@@ -184,6 +184,7 @@ def standing(**more: Any) -> dict[str, Any]:
         ({"pause": "2026-01-01T00:00:00Z"}, "The deployment is paused until 2026-01-01T00:00:00Z."),
         ({"paused_gateways": {"gw-a": "2026-01-01T00:00:00Z"}}, "gw-a is paused until"),
         ({"drill": "other"}, "The drill other is running."),
+        ({"freeze": "Changes are frozen (year-end)"}, "Changes are frozen (year-end)."),
     ],
 )
 def test_ec2s_own_word_is_heard_too(more: dict[str, Any], sentence: str) -> None:

@@ -9,6 +9,7 @@ import json
 import logging
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
@@ -68,14 +69,22 @@ def problems(loaded: MonitorConfig, where: str) -> list[str]:
     ]
 
 
-def drill_result(loaded: MonitorConfig, drill: str, text: str, *, passed: bool) -> None:
+def drill_result(
+    loaded: MonitorConfig,
+    drill: str,
+    text: str,
+    *,
+    passed: bool,
+    details: Mapping[str, object] | None = None,
+    tell: bool = True,
+) -> None:
     """Write what came of a drill into the journal; the monitor tells it, also one that starts later.
 
-    Raises VpnhaError.
+    ``details`` are for the journal only; without ``tell`` the rest is, too. Raises VpnhaError.
     """
     evidence = {"passed": passed}
     fact = Fact(f"drill-result {drill}", time.time(), "drill-result", drill, text, evidence)
-    event = (fact.wall, time.monotonic(), fact.code, drill, text, json.dumps(evidence))
+    event = (fact.wall, time.monotonic(), fact.code, drill, text, json.dumps({**(details or {}), **evidence}))
     try:
         database = sqlite3.connect(f"{loaded.journal.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
@@ -85,7 +94,7 @@ def drill_result(loaded: MonitorConfig, drill: str, text: str, *, passed: bool) 
                     "VALUES (?, ?, ?, ?, ?, ?, 0)",
                     event,
                 )
-                if loaded.announcing.wanted:
+                if tell and loaded.announcing.wanted:
                     database.execute("INSERT OR REPLACE INTO notify_facts VALUES (?, ?)", (fact.id, fact.to_json()))
         finally:
             database.close()

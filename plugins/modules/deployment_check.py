@@ -113,6 +113,10 @@ deployment:
       description: Each monitor's C(name), C(zone) and C(address).
       type: list
       elements: dict
+    managed_gateways:
+      description: Each managed gateway's C(name), C(vpn_gateway), C(use), C(home_zones) and C(probes).
+      type: list
+      elements: dict
     timing:
       description: Every delay in seconds, with the defaults filled in.
       type: dict

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,9 +171,10 @@ def test_the_answers_come_back_through_the_tunnels_when_the_gateways_are_dead(ma
     found = managed.ec2.describe_instances(Filters=gateways)["Reservations"]
     ids = [instance["InstanceId"] for each in found for instance in each["Instances"]]
     managed.ec2.stop_instances(InstanceIds=ids, Force=True, SkipOsShutdown=True)
-    before = managed.passed()
     assert eventually(lambda: reaches(managed.lab, "app-a", SERVER))
-    assert managed.passed()[1] - before[1] >= 5
+    before = managed.passed()
+    assert reaches(managed.lab, "app-a", SERVER)
+    assert managed.passed()[1] > before[1]
 
 
 def test_a_tunnel_to_a_deleted_connection_goes_and_down_leaves_nothing(managed: Managed, labs: Labs) -> None:
@@ -183,5 +185,6 @@ def test_a_tunnel_to_a_deleted_connection_goes_and_down_leaves_nothing(managed: 
     assert "vgw-plant-1" in managed.lab.command("status").stdout
     labs.down()
     env = lab_env()
-    names = Names(env["VPNHA_LAB_NAME"], ROOT / ".lab", int(env["VPNHA_LAB_PORT"]))
+    directory = Path(env.get("VPNHA_LAB_DIR") or ROOT / ".lab").absolute()
+    names = Names(env["VPNHA_LAB_NAME"], directory, int(env["VPNHA_LAB_PORT"]))
     assert lifecycle.leftovers(names) == []

@@ -23,7 +23,7 @@ INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "pro
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpn"
 
 
-def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "") -> str:
+def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "", *, managed: int = 0) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["bool"] = bool  # Ansible's
@@ -34,7 +34,7 @@ def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str =
         "vpnha_deployment": "prod",
         "vpnha_repair": repair,
         "vpnha_notify_sns_topic": topic,
-        "vpnha_checked": {"monitors": [{}] * monitors},
+        "vpnha_checked": {"monitors": [{}] * monitors, "managed_gateways": [{}] * managed},
         "__vpnha_network_vpc_id": "vpc-1",
     }
     return environment.from_string(TEMPLATE.read_text()).render(variables)
@@ -102,3 +102,13 @@ def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:
     for deployment, may in (("prod", True), ("test", False)):
         table = Resource(f"{ARN}:route-table/rtb-1", {"vpnha:deployment": deployment})
         assert allowed([policy("none", 2)], "ec2:ReplaceRoute", table, {}) is may
+
+
+def test_what_aws_says_of_managed_vpns_may_be_read_where_there_is_a_managed_gateway() -> None:
+    everything = Resource("*")
+    for managed in (0, 1):
+        written = policy("none", managed=managed)
+        assert json.loads(written)["Version"] == "2012-10-17"
+        for action in ("ec2:DescribeVpnConnections", "cloudwatch:GetMetricData"):
+            assert allowed([written], action, everything, {}) is bool(managed)
+        assert allowed([written], "ec2:DescribeVpcs", everything, {})

@@ -47,6 +47,8 @@ def status(found: Mapping[str, Any]) -> None:
         word = {True: "flows", False: "does not flow", None: "is not known"}[each["flows"]]
         out.print(f"  {each['zone']} to {each['site']}: {word} (through {', '.join(each['gateways'])})")
     out.print(_gateways(found))
+    if found["managed_gateways"]:
+        out.print(_managed(found))
     if found["tunnels"]:
         out.print(_tunnels(found))
     _peculiar(out, found)
@@ -73,6 +75,22 @@ def _gateways(found: Mapping[str, Any]) -> Table:
     return table
 
 
+def _managed(found: Mapping[str, Any]) -> Table:
+    table = _table("managed gateway", "site", "verdict", "routes", "answered", "round trip", "AWS says")
+    for each in found["managed_gateways"]:
+        for site in each["sites"]:
+            table.add_row(
+                each["name"],
+                site["site"],
+                _coloured(site["verdict"]),
+                str(each["routes"]),
+                "never" if site["answer_age"] is None else f"{site['answer_age']:.1f} s ago",
+                "" if site["rtt_ms"] is None else f"{site['rtt_ms']:.1f} ms",
+                each["witness"] or "nothing certain",
+            )
+    return table
+
+
 def _tunnels(found: Mapping[str, Any]) -> Table:
     table = _table("tunnel", "verdict", "IKE", "CHILD", "BGP", "loss")
     for each in found["tunnels"]:
@@ -93,6 +111,9 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     for each in (*found["gateways"], *found["tunnels"]):
         if each["verdict"] != "up" or each["code"] not in ("gateway-up", "tunnel-up"):
             out.print(f"{each['name']} is {each['verdict']}: {each['text']}")
+    ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
+    for name, site in (way for way in ways if way[1]["verdict"] != "up"):
+        out.print(f"{name} is {site['verdict']} for {site['site']}: {site['text']}")
     for route in found["away"]:
         where = route["gateway"] or route["target"]
         out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")

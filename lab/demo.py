@@ -57,7 +57,7 @@ def show_fallback(found: Mapping[str, Any]) -> bool:
         return False
     console.print(
         f"all tunnels of all gateways blocked: {found['routes']} routes led to the AWS-managed VPN, "
-        f"outage {found['outage_ms']:.0f} ms; {found['failback_lost']} packets lost at failback"
+        f"outage {found['outage_ms']:.0f} ms"
     )
     for target, title in found["told"].items():
         console.print(f"told by {target}: {title}", markup=False)
@@ -76,7 +76,8 @@ def main() -> int:
         run("Lab up", [*lab, "up", "--deployment", str(demo_fallback.DEPLOYMENT)], os.environ)
         env = lab_environment(names)
         fallback = demo_fallback.Fallback(names)
-        described = ["--extra-vars", f"@{demo_fallback.DEPLOYMENT}", "--extra-vars", json.dumps(fallback.variables())]
+        given = [*(f"@{path}" for path in demo_fallback.FILES), json.dumps(fallback.variables())]
+        described = [word for each in given for word in ("--extra-vars", each)]
         deploy_seconds = run("Deploy", [*playbook("deploy"), *described], env)
         fallback.listen()
         run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS)], env)

@@ -11,8 +11,6 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import boto3
-
 from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan
 from lab import endpoint, registry, setns
 from lab.errors import LabError
@@ -37,19 +35,8 @@ class Lookout:
         self.names = names
         self.machines = Hosts(names)
         self.prefixes = prefixes
-        self.ec2 = self.client("ec2")
-        self.iam = self.client("iam")
-
-    def client(self, service: str) -> Any:
-        """A client of the endpoint itself: no fault of the API is in force there."""
-        make: Any = boto3.client  # its overloads know literal service names only
-        return make(
-            service,
-            endpoint_url=f"http://127.0.0.1:{self.names.api_port}",
-            region_name=endpoint.REGION,
-            aws_access_key_id="lab",
-            aws_secret_access_key="lab",
-        )
+        self.ec2 = endpoint.client(names, "ec2")
+        self.iam = endpoint.client(names, "iam")
 
     def host_id(self, name: str) -> str:
         """The id of a host of that name."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import time
@@ -15,8 +14,10 @@ from dataclasses import dataclass
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 from ..config import MonitorConfig
+from ..journal import Event, insert
 from .child import MISSING, UNKNOWN
 from .facts import Fact
+from .outbox import KEEP_FACT
 from .sending import SECONDS, Try, addresses
 from .wording import Wording
 
@@ -84,18 +85,14 @@ def drill_result(
     """
     evidence = {"passed": passed}
     fact = Fact(f"drill-result {drill}", time.time(), "drill-result", drill, text, evidence)
-    event = (fact.wall, time.monotonic(), fact.code, drill, text, json.dumps({**(details or {}), **evidence}))
+    event = Event(fact.wall, time.monotonic(), fact.code, drill, text, {**(details or {}), **evidence})
     try:
         database = sqlite3.connect(f"{loaded.journal.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             with database:
-                database.execute(
-                    "INSERT INTO events (wall, mono, code, subject, text, evidence, resolved) "
-                    "VALUES (?, ?, ?, ?, ?, ?, 0)",
-                    event,
-                )
+                insert(database, [event])
                 if tell and loaded.announcing.wanted:
-                    database.execute("INSERT OR REPLACE INTO notify_facts VALUES (?, ?)", (fact.id, fact.to_json()))
+                    database.execute(KEEP_FACT, (fact.id, fact.to_json()))
         finally:
             database.close()
     except sqlite3.Error as error:

@@ -44,4 +44,5 @@ class FilterModule:
             "drill_plan": plan,
             "drill_objections": objections,
             "drill_standing": drill_plan.standing_objections,
+            "drill_left_behind": drill_plan.left_behind,
         }

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from . import maintenance_window, tags
 from .errors import VpnhaError
 from .model import Deployment, Gateway
 
@@ -49,6 +50,8 @@ class Wish:
     responder_port: int = 0  # of the chosen targets; 0: none
     limits: Mapping[str, float] | None = None
     repeat: int = 1
+    window: Mapping[str, Any] | None = None  # outside of which no drill begins
+    now: float = 0.0  # seconds since the epoch, for the window
 
 
 def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
@@ -62,6 +65,8 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         problems.append(f"No scenario is given; the drill knows {', '.join(SCENARIOS)}.")
     if not 1 <= wish.repeat <= 100:
         problems.append(f"The drill cannot be repeated {wish.repeat} times; choose from 1 to 100.")
+    if wish.window:
+        problems += _closed(wish.window, wish.now)
     gateway = _gateway(deployment, wish, problems)
     if wish.site and wish.site not in {site.name for site in deployment.sites}:
         problems.append(f"{wish.site} is no site of the deployment; it has {_names(deployment.sites)}.")
@@ -111,6 +116,15 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         "site_prefixes": sorted({prefix for site in deployment.sites for prefix in site.prefixes}),
         "runs": [_run(name, number, gateway.name, other.name, limits) for number, name in enumerate(runs, 1)],
     }
+
+
+def _closed(given: Mapping[str, Any], now: float) -> list[str]:
+    """What speaks against a drill at that moment by a maintenance window."""
+    try:
+        window = maintenance_window.read(given, "vpnha_drill_window")
+    except VpnhaError as error:
+        return [str(error)]
+    return [] if window.holds(now) else [f"The maintenance window ({window}) is not open; begin within it."]
 
 
 def _run(name: str, number: int, gateway: str, other: str, limits: Mapping[str, float]) -> dict[str, Any]:
@@ -187,6 +201,21 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
     if status["swaps_in_flight"]:
         found.append("The monitor is moving routes.")
     return found
+
+
+def left_behind(standing: Mapping[str, Any], drill: str) -> dict[str, Any]:
+    """What EC2 shows of a drill that died in the middle: ``standing`` is what the module vpn_ha_info returns.
+
+    A gateway counts only while the drill's own mark stands: later, somebody may have stopped it.
+    """
+    marked = standing["drill"] == tags.parse_mark(tags.format_mark(id=drill)).get("id")
+    by = tags.parse_mark(tags.format_mark(by=f"drill {drill}")).get("by")
+    stopped = [one["name"] for one in standing["gateways"] if one["state"] in ("stopping", "stopped")]
+    return {
+        "marked": marked,
+        "stopped": stopped if marked else [],
+        "pinned": [one["id"] for one in standing["route_tables"] if one["pin"] and one["pin"]["by"] == by],
+    }
 
 
 def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[str]:

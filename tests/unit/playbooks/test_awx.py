@@ -79,6 +79,17 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(
     told = person.play("awx", wish, "-v")
     assert told.code == 0
     assert SECRET not in told.output
+    _everything_is_there(controller)
+    secrets = controller.all("credentials")["secrets"]
+    assert controller.secrets[secrets["id"]] == {"heartbeat_key": f"{SECRET}-2", "psk": f"{SECRET}-3"}
+
+    controller.writes.clear()
+    told = person.play("awx", wish)
+    assert (told.code, told.changed) == (0, 0)
+    assert not [write for write in controller.writes if not write.startswith("PATCH notification_templates/")]
+
+
+def _everything_is_there(controller: Controller) -> None:
     templates = controller.all("job_templates")
     assert set(templates) == {
         f"vpnha {name}"
@@ -97,8 +108,6 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(
 
     source = json.loads(controller.all("inventory_sources")["vpnha EC2"]["source_vars"])
     assert source["filters"] == {"tag:vpnha:deployment": "lab", "instance-state-name": "running"}
-    secrets = controller.all("credentials")["secrets"]
-    assert controller.secrets[secrets["id"]] == {"heartbeat_key": f"{SECRET}-2", "psk": f"{SECRET}-3"}
 
     workflow = controller.all("workflow_job_templates")["vpnha drill, restore and tell"]
     given = json.loads(workflow["extra_vars"])
@@ -122,11 +131,6 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(
         "vpnha drill": "DTSTART;TZID=Europe/Berlin:20260111T020000 RRULE:FREQ=WEEKLY;INTERVAL=1;BYDAY=SU",
         "vpnha status": "DTSTART;TZID=UTC:20260105T000000 RRULE:FREQ=MINUTELY;INTERVAL=15",
     }
-
-    controller.writes.clear()
-    told = person.play("awx", wish)
-    assert (told.code, told.changed) == (0, 0)
-    assert not [write for write in controller.writes if not write.startswith("PATCH notification_templates/")]
 
 
 def _fields_match_the_specs(templates: list[dict[str, Any]]) -> None:
@@ -184,3 +188,30 @@ def test_the_whole_configuration_without_a_controller(person: Person, wish: Desc
     assert found["needed"]["execution_environments"] == ["vpnha EE"]
     assert [node["identifier"] for node in found["workflow_nodes"]] == ["drill", "restore", "status"]
     _fields_match_the_specs(found["job_templates"])
+
+
+def test_a_window_that_makes_no_sense_is_told_before_the_controller_is_asked(
+    person: Person, wish: Description, controller: Controller
+) -> None:
+    wish["vpnha_awx_window"] = {"days": ["SU"], "start": "02:00", "timezone": "Europe/Berlyn"}
+    wish["vpnha_awx_project_url"] = ""
+    wish["vpnha_awx_scenarios"] = ["earthquake"]
+    person.play("awx", wish).refused_with(
+        'vpnha_awx_window.end: a time of day like "02:00" is needed; it is missing.',
+        "vpnha_awx_window.timezone: the name of a time zone like Europe/Berlin is needed; 'Europe/Berlyn' is none.",
+        "vpnha_awx_project_url is not set; it is the repository with the playbooks.",
+        "vpnha_awx_scenarios: the drill does not know earthquake.",
+    )
+    assert controller.reads == 0
+
+
+def test_what_the_controller_does_not_have_is_told_before_anything_is_changed(
+    person: Person, wish: Description, controller: Controller
+) -> None:
+    wish["vpnha_awx_aws_credential"] = "aws"
+    wish["vpnha_awx_notifications"] = [{"name": "night", "on": ["error"]}]
+    person.play("awx", wish).refused_with(
+        "The controller has no credential aws; make it, or have it made.",
+        "The controller has no notification template night; make it, or have it made. Nothing was changed.",
+    )
+    assert not controller.writes

@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 ROOT := $(CURDIR)
 VENV := $(ROOT)/.venv
+EDA := $(ROOT)/.eda-venv
 PY := $(VENV)/bin/python
 COLLECTIONS := $(ROOT)/.build/collections
 SELF := $(COLLECTIONS)/ansible_collections/vpnha/aws
@@ -103,6 +104,23 @@ sanity: venv ## ansible-test sanity
 unit: venv ## unit tests
 	@pytest -q tests/unit
 
+# not asked for by any other target: Java is large, and only ansible-rulebook needs it
+$(EDA)/.ready: extensions/eda/requirements.txt tests/eda/requirements.txt
+	@[ -x $(EDA)/bin/python ] || python3 -m venv $(EDA)
+	@echo "installing ansible-rulebook into .eda-venv (once, a minute)"
+	@$(EDA)/bin/pip install --quiet --disable-pip-version-check -r tests/eda/requirements.txt
+	@touch $@
+
+.PHONY: java
+java:
+	@version=$$(java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.specification.version = //p' || true); \
+	  [ "$${version%%.*}" -ge 17 ] 2>/dev/null || { \
+	  echo "ansible-rulebook needs Java 17 or newer, and java is $${version:-not there}: install openjdk-17-jre-headless."; exit 1; }
+
+.PHONY: eda
+eda: venv java $(EDA)/.ready ## event-driven Ansible: our rulebook in ansible-rulebook, from an alarm to what it does (needs Java 17)
+	@pytest -q tests/eda
+
 .PHONY: sim
 sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 (can be stopped and resumed)
 	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
@@ -145,4 +163,4 @@ build: venv ## build the collection's tarball
 
 .PHONY: clean
 clean: lab-down ## remove what the targets made, the lab's images too
-	@$(SUDO) rm -rf .build .lab artifacts .venv
+	@$(SUDO) rm -rf .build .lab artifacts .eda-venv .venv

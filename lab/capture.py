@@ -93,7 +93,7 @@ def _place(names: Names, where: str) -> tuple[str, str, str]:
     if where == INTERNET:
         return underlay.name(names), underlay.BRIDGE, either
     host_id, entry = registry.find(names, where)
-    if entry["kind"] == "site":
+    if entry["kind"] in ("site", "vpn"):
         return entry["netns"], "wan0", either
     for instance in endpoint.instances(names):
         if instance["id"] == host_id:

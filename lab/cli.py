@@ -150,7 +150,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         "up": endpoint.ready(names),
         "endpoint": endpoint.controller_url(names),
         "hosts": [
-            {"id": host_id, "name": entry["name"], "kind": entry["kind"], "state": hosts.state(host_id)}
+            {"id": host_id, "name": entry["name"], "kind": entry["kind"], "state": _state(hosts, host_id, entry)}
             for host_id, entry in registry.entries(names).items()
         ],
         "faults": [{"id": fault.id, "kind": fault.kind, "since": fault.since} for fault in faults.in_force(names)],
@@ -168,6 +168,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
             console.print(f"capturing at {where}")
     if not found["up"]:
         raise typer.Exit(3)
+
+
+def _state(hosts: Hosts, host_id: str, entry: registry.Entry) -> str:
+    return "running" if entry["kind"] == "vpn" else hosts.state(host_id)
 
 
 def _image(names: Names, which: str) -> str | None:

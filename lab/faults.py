@@ -206,6 +206,23 @@ def _packets(names: Names, fault: Fault, options: Options) -> None:
         )
 
 
+def _vpn(names: Names, fault: Fault, options: Options) -> None:
+    """At AWS's ends of the tunnels: whoever is at the other end."""
+    site, *number = fault.args
+    if number not in ([], ["1"], ["2"]):
+        raise LabError(f"A managed VPN has no tunnel {number[0]!r}: give 1, 2, or neither for both.")
+    for each in number or ["1", "2"]:
+        _host_id, entry = registry.find(names, f"vgw-{site}-{each}")
+        fault.nft[entry["netns"]] = _script(
+            fault.id,
+            False,
+            options.direction or "both",
+            other=None,
+            matches=_MATCHES["tunnel-block"],
+            lasting="",
+        )
+
+
 def _lasting(milliseconds: float) -> str:
     """A set that holds every address for so long: the kernel ends the fault, to the millisecond."""
     if not 1 <= milliseconds <= 60_000:
@@ -234,7 +251,7 @@ def _script(
 
 def _places(names: Names, host: str) -> list[str]:
     host_id, entry = registry.find(names, host)
-    if entry["kind"] == "site":
+    if entry["kind"] in ("site", "vpn"):
         return [entry["netns"]]
     for instance in endpoint.instances(names):
         if instance["id"] == host_id:
@@ -252,6 +269,8 @@ def _address(names: Names, peer: str, *, public: bool) -> str:
         return str(IPv4Address(peer))
     except ValueError:
         host_id, entry = registry.find(names, peer)
+    if entry["kind"] == "vpn":
+        return entry["address"]
     if entry["kind"] == "site":
         return siteboot.addresses(siteboot.deployment_variables(names))[entry["name"]]
     for instance in endpoint.instances(names):
@@ -329,6 +348,7 @@ KINDS: dict[str, Kind] = {
     "blackout": Kind("HOST [MILLISECONDS]", "drop every packet of the host, for so long", _DIRECTED, _packets),
     "loss": Kind("HOST PERCENT", "drop packets at random", ("direction", "peer"), _packets),
     "mtu": Kind("HOST BYTES", "drop UDP and ESP packets that are longer", ("direction", "peer"), _packets),
+    "vpn-block": Kind("SITE [1|2]", "drop one tunnel of a site's managed VPN, or both", _DIRECTED, _vpn),
     "signal": Kind("HOST UNIT SIGNAL", "send a signal to all of a service (taken back: SIGCONT or start)", (), _signal),
     "unit-stop": Kind("HOST UNIT", "stop a service (taken back: start)", (), _unit_stop),
     "api-latency": Kind(

@@ -125,7 +125,7 @@ def _preflight(names: Names) -> None:
 
 
 def _start(names: Names, progress: Progress, *, sites_only: bool) -> None:
-    from lab import faults, siteboot  # they need the engine, which a lab that only goes down does not
+    from lab import faults, managed_aws, siteboot  # they need the engine, which a lab that only goes down does not
     from lab.net import underlay
 
     underlay.make(names)
@@ -139,6 +139,10 @@ def _start(names: Names, progress: Progress, *, sites_only: bool) -> None:
         endpoint.wait(names)
         endpoint.start_proxies(names)
         faults.push_api_faults(names)
+        variables = siteboot.deployment_variables(names)
+        if managed_sites := variables.get(managed_aws.VARIABLE):
+            progress("making the managed VPN that the deployment finds")
+            managed_aws.ensure(names, variables, managed_sites)
 
 
 @contextlib.contextmanager

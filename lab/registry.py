@@ -20,9 +20,10 @@ DOMAIN = ".lab.invalid"
 
 
 class Entry(TypedDict):
-    """One host: ``netns`` is a name under /run/netns, ``kind`` is ``ec2``, ``site`` or ``vm``.
+    """One host: ``netns`` is a name under /run/netns, ``kind`` is ``ec2``, ``site``, ``vm`` or ``vpn``.
 
     ``address`` is where its sshd answers inside the namespace: its loopback, or the address of a virtual machine.
+    AWS's end of a managed tunnel (``vpn``) is no host and has no sshd: its public address.
     """
 
     name: str

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lab import registry
+from lab import managed_site, registry
 from lab.errors import LabError
 from lab.hosts import Hosts
 from lab.names import REPOSITORY, Names
@@ -83,7 +83,7 @@ def boot(names: Names, only: str | None = None, *, timeout: float = 180.0) -> li
                 name,
                 image="golden",
                 hostname=host.name,
-                prepare=lambda: _wire(names, host),
+                prepare=lambda: wire(names, host),
                 files=files[host.name],
                 again=[sys.executable, "-m", "lab", "boot-site", host.name],
             )
@@ -96,8 +96,9 @@ def boot(names: Names, only: str | None = None, *, timeout: float = 180.0) -> li
 
 
 def addresses(variables: Mapping[str, Any]) -> dict[str, str]:
-    """The address of every site host's first interface, by the host's name."""
-    return {host.name: host.interfaces[0].address.split("/")[0] for host in site_hosts(variables)}
+    """The address of every site host's first interface, by the host's name; those for managed VPN need not exist."""
+    hosts = [*site_hosts(variables), *(managed_site.host(each) for each in managed_site.customers(variables).values())]
+    return {host.name: host.interfaces[0].address.split("/")[0] for host in hosts}
 
 
 def prefixes(variables: Mapping[str, Any]) -> list[str]:
@@ -114,8 +115,8 @@ def _make_lan(names: Names, network: str) -> None:
     netns.ip(lan, "link add br0 type bridge forward_delay 0", "link set br0 up")
 
 
-def _wire(names: Names, host: SiteHost) -> str:
-    """Make the host's namespace anew with its interfaces; returns its path."""
+def wire(names: Names, host: SiteHost) -> str:
+    """Make the host's namespace anew with its interfaces; returns its path. Its site's LAN must exist."""
     from lab import faults  # which finds the sites' addresses here
 
     here = names.netns(host_id(host))

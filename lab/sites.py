@@ -66,7 +66,7 @@ class SiteHost:
 
 def site_hosts(variables: Mapping[str, Any]) -> list[SiteHost]:
     """The hosts of all sites. Raises LabError when the lab cannot play the described peers."""
-    deployment = _deployment(variables)
+    deployment = described(variables)
     hosts = []
     for number, site in enumerate(deployment.sites, 1):
         lan = f"lan-{site.name}"
@@ -74,34 +74,34 @@ def site_hosts(variables: Mapping[str, Any]) -> list[SiteHost]:
             wan = SiteInterface(WAN, INTERNET, f"{tunnel.peer_address}/24", INTERNET_GATEWAY)
             inner = SiteInterface(LAN, lan, f"{_cgw_address(number, position)}/24")
             hosts.append(SiteHost(_cgw_name(site, position), site.name, (wan, inner)))
-        core = SiteInterface(LAN, lan, f"{_core_address(number)}/24")
+        core = SiteInterface(LAN, lan, f"{core_address(number)}/24")
         hosts.append(SiteHost(f"core-{site.name}", site.name, (core,)))
     return hosts
 
 
 def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
     """What has to lie on each host before it boots: host name to absolute path to mode and content."""
-    deployment = _deployment(variables)
+    deployment = described(variables)
     keys = tunnel_config.psks(variables["vpnha_sites"])
     found: dict[str, dict[str, File]] = {}
     for number, site in enumerate(deployment.sites, 1):
         tunnels = _tunnels(deployment, site)
-        asn = next((tunnel.peer_asn for tunnel in tunnels if tunnel.peer_asn), STATIC_ASN)
-        shared = {"site": site, "vpc": deployment.vpc_cidrs, "asn": asn, "core_asn": asn + CORE_ASN_OFFSET}
+        same = shared(deployment, site)
         for position, tunnel in enumerate(tunnels):
             view = tunnel_config.gateway_view(deployment, tunnel.gateway, tunnel_config.LIBIPSEC)
             values = {
-                **shared,
+                **same,
                 "tunnel": tunnel,
                 "gateway": view,
                 "address": _cgw_address(number, position),
-                "core": _core_address(number),
+                "core": core_address(number),
             }
             body = peer_connection(deployment, site, tunnel)
             owners = (tunnel.peer_id, tunnel.local_id)
             found[_cgw_name(site, position)] = {
-                **_common("vpnha-site.service frr.service strongswan.service", values, "cgw"),
-                "/etc/strongswan.d/site.conf": (0o644, _render("strongswan.conf", values)),
+                **common_files("vpnha-site.service frr.service strongswan.service", values, "cgw"),
+                "/etc/frr/frr.conf": (0o644, render("cgw.frr.conf", values)),
+                "/etc/strongswan.d/site.conf": (0o644, render("strongswan.conf", values)),
                 "/etc/swanctl/conf.d/site.conf": (
                     0o600,
                     tunnel_config.swanctl_text(tunnel.name, body, keys[tunnel.name], owners),
@@ -109,18 +109,19 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
             }
             if site.routing == "static":
                 found[_cgw_name(site, position)] |= {
-                    "/etc/systemd/system/vpnha-track.service": (0o644, _render("track.service", values)),
-                    "/usr/local/lib/vpnha/track": (0o755, _render("track.sh", values)),
+                    "/etc/systemd/system/vpnha-track.service": (0o644, render("track.service", values)),
+                    "/usr/local/lib/vpnha/track": (0o755, render("track.sh", values)),
                 }
         cgws = [(_cgw_name(site, position), _cgw_address(number, position)) for position in range(len(tunnels))]
         services = [f"vpnha-{kind}@{target}.service" for target in site.probe_targets for kind in ("responder", "web")]
-        values = {**shared, "address": _core_address(number), "cgws": cgws}
+        values = {**same, "address": core_address(number), "cgws": cgws, "managed": managed_address(number)}
         found[f"core-{site.name}"] = {
-            **_common(" ".join(["vpnha-site.service", "frr.service", *services]), values, "core"),
+            **common_files(" ".join(["vpnha-site.service", "frr.service", *services]), values, "core"),
+            "/etc/frr/frr.conf": (0o644, render("core.frr.conf", values)),
             "/usr/local/lib/vpnha/responder.py": (0o755, _RESPONDER.read_text(encoding="utf-8")),
-            "/etc/systemd/system/vpnha-responder@.service": (0o644, _render("responder.service", values)),
-            "/etc/systemd/system/vpnha-web@.service": (0o644, _render("web.service", values)),
-            "/etc/systemd/system/strongswan.service.d/vpnha-site.conf": (0o644, _render("no-tunnels.conf", values)),
+            "/etc/systemd/system/vpnha-responder@.service": (0o644, render("responder.service", values)),
+            "/etc/systemd/system/vpnha-web@.service": (0o644, render("web.service", values)),
+            "/etc/systemd/system/strongswan.service.d/vpnha-site.conf": (0o644, render("no-tunnels.conf", values)),
             "/srv/site/index.html": (0o644, f"{site.name}\n"),
         }
     return found
@@ -146,16 +147,23 @@ def peer_connection(deployment: Deployment, site: Site, tunnel: Tunnel) -> dict[
     }
 
 
-def _common(units: str, values: Mapping[str, Any], role: str) -> dict[str, File]:
+def shared(deployment: Deployment, site: Site) -> dict[str, Any]:
+    """What the templates of all hosts of a site need."""
+    peers = (tunnel.peer_asn for tunnel in deployment.tunnels if tunnel.site == site.name)
+    asn = next((each for each in peers if each), STATIC_ASN)
+    return {"site": site, "vpc": deployment.vpc_cidrs, "asn": asn, "core_asn": asn + CORE_ASN_OFFSET}
+
+
+def common_files(units: str, values: Mapping[str, Any], role: str) -> dict[str, File]:
+    """What every host of a site has; ``role``: "cgw" or "core"."""
     # a drop-in instead of symlinks: files are all that has to be put on a host
     wants = f"[Unit]\nWants={units}{' vpnha-track.service' if _tracked(values, role) else ''}\n"
     return {
         "/etc/systemd/system/multi-user.target.d/vpnha-site.conf": (0o644, wants),
-        "/etc/systemd/system/vpnha-site.service": (0o644, _render("site.service", values)),
-        "/usr/local/lib/vpnha/site": (0o755, _render(f"{role}.sh", values)),
-        "/etc/sysctl.d/90-vpnha-site.conf": (0o644, _render("sysctl.conf", values)),
-        "/etc/frr/daemons": (0o644, _render("daemons", values)),
-        "/etc/frr/frr.conf": (0o644, _render(f"{role}.frr.conf", values)),
+        "/etc/systemd/system/vpnha-site.service": (0o644, render("site.service", values)),
+        "/usr/local/lib/vpnha/site": (0o755, render(f"{role}.sh", values)),
+        "/etc/sysctl.d/90-vpnha-site.conf": (0o644, render("sysctl.conf", values)),
+        "/etc/frr/daemons": (0o644, render("daemons", values)),
     }
 
 
@@ -163,11 +171,13 @@ def _tracked(values: Mapping[str, Any], role: str) -> bool:
     return role == "cgw" and values["site"].routing == "static"
 
 
-def _render(template: str, values: Mapping[str, Any]) -> str:
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """A file of a template."""
     return _TEMPLATES.get_template(f"{template}.j2").render(values)
 
 
-def _deployment(variables: Mapping[str, Any]) -> Deployment:
+def described(variables: Mapping[str, Any]) -> Deployment:
+    """The deployment of those variables. Raises LabError when it is none."""
     try:
         return parse(variables)
     except DescriptionError as error:
@@ -199,5 +209,11 @@ def _cgw_address(site_number: int, position: int) -> str:
     return f"172.30.{site_number}.{11 + position}"
 
 
-def _core_address(site_number: int) -> str:
+def core_address(site_number: int) -> str:
+    """The core's address in its LAN."""
     return f"172.30.{site_number}.1"
+
+
+def managed_address(site_number: int) -> str:
+    """That of the customer gateway for managed VPN."""
+    return f"172.30.{site_number}.99"

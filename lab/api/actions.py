@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from xml.sax.saxutils import escape
 
 from moto.core.responses import ActionResult, EmptyResult
-from moto.ec2.responses import EC2Response
 
 from lab.api import launching
 from lab.api.mends import refuse, require_free
+from lab.api.vpn_actions import VpnActions
 
 if TYPE_CHECKING:
     from lab.api.lab import Lab
@@ -34,7 +34,7 @@ _TARGETS = (  # attribute of a route -> element
 )
 
 
-class Actions(EC2Response):  # type: ignore[misc]
+class Actions(VpnActions):
     """The overridden actions; each answers like moto's method of the same name."""
 
     lab: ClassVar[Lab]

@@ -30,8 +30,8 @@ class Call:
     error: str  # EC2's code; empty: done
     resources: tuple[str, ...]  # ids of what the call names, the route table first
     destination: str = ""  # of a route
-    before: str | None = None  # ENI that the route led to
-    after: str | None = None  # ENI that it was to lead to
+    before: str | None = None  # ENI or virtual private gateway that the route led to
+    after: str | None = None  # that it was to lead to
 
 
 class Calls:

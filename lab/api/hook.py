@@ -120,7 +120,7 @@ class LabEC2(Actions):
                 "resources": (str(self._get_param("RouteTableId")),),
                 "destination": str(self._get_param("DestinationCidrBlock") or ""),
                 "before": self._before,
-                "after": self._get_param("NetworkInterfaceId"),
+                "after": self._get_param("NetworkInterfaceId") or _managed(self._get_param("GatewayId")),
             }
         return {"resources": tuple(value[0] for value in self.querystring.values() if _ID.fullmatch(value[0]))}
 
@@ -144,10 +144,14 @@ class LabEC2(Actions):
 
 
 def _leads_to(table: Any, destination: str | None) -> str | None:
-    """The ENI that a table's route to a destination leads to; None if there is no such route, or it leads elsewhere."""
+    """The ENI or virtual private gateway that a table's route leads to; None without such a route, or elsewhere."""
     route = next((each for each in table.routes if each.destination_cidr_block == destination), None)
     eni = route_eni(route) if route is not None else None
-    return str(eni.id) if eni is not None else None
+    return str(eni.id) if eni is not None else _managed(getattr(route, "gateway_id", None))
+
+
+def _managed(gateway: str | None) -> str | None:
+    return gateway if gateway and gateway.startswith("vgw-") else None
 
 
 def refusal(code: str, message: str, status: int = 400) -> Answer:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.api import imds, mends
+from lab.api import imds, mends, vpn, vpn_mends
 from lab.api.actions import Stale
+from lab.api.alarms import Alarms
 from lab.api.calls import Calls
 from lab.api.limits import Buckets, Settings
 from lab.api.machines import AMIS, HostsLike, Machines
+from lab.api.vpn_metrics import Metrics
 from lab.names import Names
 from lab.net.desired import desired, table_routes
 from lab.net.kernel import Kernel
+
+if TYPE_CHECKING:
+    from lab.managed import ManagedVpn
 
 Answer = tuple[int, dict[str, str], Any]  # HTTP status, headers, body
 
@@ -27,30 +32,38 @@ REGION = "eu-central-1"
 class Lab:
     """Everything behind the endpoint. Reads take no lock; a mutation holds ``lock`` until its packets follow it."""
 
-    def __init__(self, names: Names, hosts: HostsLike, kernel: Kernel | None = None) -> None:
-        """``kernel``: another data plane than the kernel's, for tests of the API alone."""
+    def __init__(
+        self, names: Names, hosts: HostsLike, kernel: Kernel | None = None, managed: ManagedVpn | None = None
+    ) -> None:
+        """``kernel``: another data plane than the kernel's, for tests of the API alone. ``managed``: managed VPN's."""
         self.names = names
         self.lock = threading.RLock()
         self.settings = Settings()
         self.buckets = Buckets()
         self.stale = Stale()
         self.calls = Calls()
+        self.alarms = Alarms(ACCOUNT, REGION)
         self.done: dict[
             tuple[str, str], tuple[str, tuple[int, dict[str, str], Any]]
         ] = {}  # (action, client token) -> request, answer
         self.credentials = imds.Credentials(ACCOUNT, REGION, lambda: self.settings.credential_seconds)
         self.imds = imds.Imds(names, lambda eni: imds.tree(self.backend, ACCOUNT, eni, self.credentials))
         self.kernel = kernel or Kernel(names, opened=self.imds.open, closed=self.imds.close)
+        self.managed = managed
+        self.metrics = Metrics(self.settings, lambda: self.backend, lambda: self.alarms.backend)
         self.machines = Machines(names, hosts, self.kernel, self.lock, self.sync)
 
     def start(self) -> None:
         """Mend moto, start the data plane, and put the lab's images there."""
+        vpn_mends.apply()
         mends.apply(self._status, self._events)
         self.kernel.start()
         with self.lock:
             for ami, image in AMIS.items():
                 _register(self.backend, ami, image)
             self.sync()
+        self.alarms.start()
+        self.metrics.start()
 
     @property
     def backend(self) -> Any:
@@ -62,6 +75,8 @@ class Lab:
     def sync(self) -> None:
         """Make the data plane what the backend says."""
         self.kernel.apply(desired(self.backend, self.machines.powered()))
+        if self.managed is not None:
+            self.managed.apply(vpn.wanted(self.backend))
         self.machines.register()
 
     def sync_table(self, table_id: str) -> None:

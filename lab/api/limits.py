@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Settings:
-    """Everything that is off as long as nobody switches it on."""
+    """What is off as long as nobody switches it on, and how often what is on happens."""
 
     route_propagation: tuple[float, float] = (0.0, 0.0)  # seconds, minimum and maximum, drawn for each change
     throttle: bool = False  # EC2's token buckets
@@ -22,6 +22,8 @@ class Settings:
     impaired: dict[str, str] = field(default_factory=dict)  # instance id -> "system" or "instance": its status check
     blackholes: list[str] = field(default_factory=list)  # ENIs: routes to them read blackhole, and are
     retiring: dict[str, float] = field(default_factory=dict)  # instance id -> when EC2 retires it, since the epoch
+    metrics_period: float = 10.0  # seconds between two data of managed VPN in CloudWatch
+    metrics_delay: float = 0.0  # seconds after which they can be read, as AWS's are late
     credential_seconds: int = 21600  # life of the credentials that the metadata service hands out
 
     def update(self, changes: Mapping[str, Any]) -> None:
@@ -42,6 +44,12 @@ def _unknown(key: str) -> Any:
 def _seconds(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 3600:
         raise ValueError(f"{key} is {value!r}: give seconds from 0 to 3600.")
+    return float(value)
+
+
+def _period(key: str, value: Any) -> float:
+    if _seconds(key, value) < 0.2:
+        raise ValueError(f"{key} is {value!r}: give seconds from 0.2 to 3600.")
     return float(value)
 
 
@@ -90,6 +98,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "impaired": _checks,
     "blackholes": _interfaces,
     "retiring": _dates,
+    "metrics_period": _period,
+    "metrics_delay": _seconds,
     "credential_seconds": _life,
 }
 

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lab.net.desired import normal, route_eni
+from lab.net.desired import is_vgw, leads_out, normal, route_eni
 from lab.net.underlay import ELASTIC
 
 _RESERVED = 4  # EC2 keeps the first four addresses and the last of every subnet
@@ -175,6 +175,8 @@ def _is_blackhole(route: Any) -> bool:
             return True
         return eni.instance.state not in ("pending", "running")
     gateway = route.gateway
+    if is_vgw(gateway):
+        return not leads_out(gateway, route.route_table)
     return gateway is not None and hasattr(gateway, "vpc") and gateway.vpc is None
 
 

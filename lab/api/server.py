@@ -30,7 +30,7 @@ from urllib.parse import parse_qs
 from lab import setns
 from lab.errors import LabError
 from lab.hosts import Hosts
-from lab.names import Names
+from lab.names import REPOSITORY, Names
 from lab.net import underlay
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds, none of which could boot here
@@ -99,15 +99,19 @@ def _instance(lab: Any, instance: Any) -> dict[str, Any]:
 
 
 def application(lab: Any) -> Callable[..., Iterable[bytes]]:
-    """moto with EC2 replaced by the lab's, behind the gate."""
+    """moto with EC2 and CloudWatch replaced by the lab's, behind the gate."""
+    from moto.cloudwatch import urls as cloudwatch_urls
     from moto.ec2 import urls
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    from lab.api.cloudwatch import LabCloudWatch
     from lab.api.gate import Gate
     from lab.api.hook import LabEC2
 
     LabEC2.lab = lab
     urls.url_paths["{0}/"] = LabEC2.dispatch
+    LabCloudWatch.alarms = lab.alarms
+    cloudwatch_urls.url_paths["{0}/$"] = LabCloudWatch.dispatch
     return Gate(DomainDispatcherApplication(create_backend_app))
 
 
@@ -166,9 +170,13 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    sys.path.append(str(REPOSITORY / ".build" / "collections"))  # the engine, which describes the sites
+    from lab.managed import ManagedVpn
+
     names = Names.from_env()
     try:
-        serve(Lab(names, Hosts(names)))
+        hosts = Hosts(names)
+        serve(Lab(names, hosts, managed=ManagedVpn(names, hosts)))
         _LOG.info("the endpoint listens on 127.0.0.1:%d", names.api_port)
         ended.wait()
     except LabError as error:

@@ -37,16 +37,15 @@ class Lookout:
         self.names = names
         self.machines = Hosts(names)
         self.prefixes = prefixes
-        url = f"http://127.0.0.1:{names.api_port}"  # the endpoint itself: no fault of the API is in force there
-        self.ec2 = self._client("ec2", url)
-        self.iam = self._client("iam", url)
+        self.ec2 = self.client("ec2")
+        self.iam = self.client("iam")
 
-    @staticmethod
-    def _client(service: str, url: str) -> Any:
+    def client(self, service: str) -> Any:
+        """A client of the endpoint itself: no fault of the API is in force there."""
         make: Any = boto3.client  # its overloads know literal service names only
         return make(
             service,
-            endpoint_url=url,
+            endpoint_url=f"http://127.0.0.1:{self.names.api_port}",
             region_name=endpoint.REGION,
             aws_access_key_id="lab",
             aws_secret_access_key="lab",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAIN = "main"  # the table of an ENI whose subnet has no route table: only the VPC itself
@@ -46,7 +46,8 @@ class Nic:
 
 @dataclass(frozen=True)
 class Route:
-    """Where packets for a destination (CIDR) go: to an ENI's id, to ``internet``, or nowhere (``blackhole``)."""
+    """Where packets for a destination (CIDR) go: to an ENI or a virtual private gateway by its id, to ``internet``, or
+    nowhere (``blackhole``)."""
 
     destination: str
     target: str
@@ -59,6 +60,7 @@ class Desired:
     nics: Mapping[str, Nic]
     tables: Mapping[str, tuple[Route, ...]]
     vpcs: tuple[str, ...]  # CIDRs
+    vgws: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # virtual private gateway -> its VPC's CIDRs
 
 
 INTERNET = "internet"
@@ -70,10 +72,17 @@ def desired(backend: Any, powered: Iterable[str]) -> Desired:
     on = set(powered)
     tables = {table.id: table_routes(backend, table) for table in backend.route_tables.values()}
     nics = {eni.id: _nic(backend, eni, on) for eni in backend.enis.values()}
-    vpcs = {
-        block["cidr_block"] for vpc in backend.vpcs.values() for block in vpc.get_cidr_block_association_set(ipv6=False)
+    vpcs = {vpc.id: _cidrs(vpc) for vpc in backend.vpcs.values()}
+    vgws = {
+        gateway.id: vpcs.get(attached_vpc(gateway) or "", ())
+        for gateway in backend.vpn_gateways.values()
+        if gateway.state != "deleted"
     }
-    return Desired(nics, tables, tuple(sorted(vpcs)))
+    return Desired(nics, tables, tuple(sorted({cidr for cidrs in vpcs.values() for cidr in cidrs})), vgws)
+
+
+def _cidrs(vpc: Any) -> tuple[str, ...]:
+    return tuple(block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False))
 
 
 def table_routes(backend: Any, table: Any) -> tuple[Route, ...]:
@@ -104,8 +113,25 @@ def _target(backend: Any, table: Any, route: Any) -> str:
     if eni is not None:
         there = eni.id in backend.enis and not getattr(eni, "blackhole", False)
         return str(eni.id) if there else BLACKHOLE
+    if is_vgw(route.gateway):
+        return str(route.gateway.id) if leads_out(route.gateway, table) else BLACKHOLE
     attached = getattr(getattr(route.gateway, "vpc", None), "id", None)
     return INTERNET if attached is not None and attached == table.vpc_id else BLACKHOLE
+
+
+def is_vgw(gateway: Any) -> bool:
+    """Whether that is a virtual private gateway."""
+    return str(getattr(gateway, "id", "")).startswith("vgw-")
+
+
+def leads_out(gateway: Any, table: Any) -> bool:
+    """Whether a route of a table to a virtual private gateway leads anywhere."""
+    return bool(gateway.state != "deleted") and attached_vpc(gateway) == table.vpc_id
+
+
+def attached_vpc(gateway: Any) -> str | None:
+    """The VPC that a virtual private gateway is attached to."""
+    return next((str(each.vpc_id) for each in gateway.attachments.values() if each.state == "attached"), None)
 
 
 def route_eni(route: Any) -> Any | None:

@@ -15,11 +15,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lab.names import Names
-from lab.net import cards, netns, underlay
+from lab.net import cards, netns, underlay, vgws
 from lab.net.desired import BLACKHOLE, INTERNET, MAIN, Desired, Nic, Route
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Kernel:
         self._numbers: dict[str, int] = {}
         self._public: dict[str, str] | None = None
         self._vpcs: set[str] = set()
+        self._vgws: dict[str, tuple[int, tuple[str, ...]]] = {}  # index of the link in the router, VPC's CIDRs
         self._queue: list[tuple[float, int, str, tuple[Route, ...]]] = []
         self._due: dict[str, float] = {}
         self._sequence = 0
@@ -61,8 +62,9 @@ class Kernel:
         from pyroute2 import IPRoute
 
         with self._lock:
-            for stale in netns.all_with(self._names.netns("card-")):  # of a process that was killed
-                netns.delete(stale)
+            for kind in ("card-", "vgw-"):
+                for stale in netns.all_with(self._names.netns(kind)):  # of a process that was killed
+                    netns.delete(stale)
             underlay.make(self._names)
             netns.delete(self._router)
             netns.add(self._router, router=True)
@@ -91,6 +93,7 @@ class Kernel:
             for eni in [eni for eni in self._cards if eni not in self._wanted]:
                 self._remove(eni)
             self._apply_vpcs(set(desired.vpcs))
+            self._apply_vgws(desired.vgws)
             for table in desired.tables:
                 self._number(table)
             for nic in self._wanted.values():
@@ -99,6 +102,9 @@ class Kernel:
                 self._drop_table(table)
             for table, routes in desired.tables.items():
                 self.apply_table(table, routes)
+            for vgw in [vgw for vgw in self._vgws if vgw not in desired.vgws]:
+                vgws.remove(self._names, self._router, vgw)
+                del self._vgws[vgw]
             self._apply_public({public: private for nic in self._wanted.values() for public, private in nic.public})
 
     def apply_table(self, table: str, routes: tuple[Route, ...]) -> None:
@@ -217,6 +223,15 @@ class Kernel:
             netns.ip(self._router, *add, *delete)
         self._vpcs = vpcs
 
+    def _apply_vgws(self, wanted: Mapping[str, tuple[str, ...]]) -> None:
+        for vgw, cidrs in wanted.items():
+            if vgw not in self._vgws:
+                vgws.make(self._names, self._router, vgw)
+                self._vgws[vgw] = (self._index(cards.router_link(vgw)), ())
+            link, before = self._vgws[vgw]
+            vgws.attach(self._names, vgw, set(cidrs) - set(before), set(before) - set(cidrs))
+            self._vgws[vgw] = (link, cidrs)
+
     def _apply_routes(self, table: str, routes: Iterable[Route]) -> None:
         number, before = self._number(table), self._routes.setdefault(table, {})
         try:
@@ -235,13 +250,15 @@ class Kernel:
     def _next_hop(self, target: str) -> str:
         if target in (INTERNET, BLACKHOLE):
             return underlay.BACKBONE if target == INTERNET else ""
+        if target in self._vgws:
+            return vgws.HERE
         return self._wanted[target].addresses[0] if target in self._wanted else ""
 
     def _replace(self, number: int, destination: str, target: str, next_hop: str) -> None:
         if not next_hop:
             self._netlink.route("replace", dst=destination, table=number, type="blackhole")
             return
-        link = self._uplink if target == INTERNET else self._cards[target]
+        link = self._uplink if target == INTERNET else self._cards.get(target) or self._vgws[target][0]
         self._netlink.route("replace", dst=destination, table=number, gateway=next_hop, oif=link, flags=_ONLINK)
 
     def _delete(self, number: int, destination: str) -> None:

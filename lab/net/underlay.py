@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The internet of the lab: one namespace with a bridge, to which the VPC's router and the sites' hosts are plugged.
 
-Sites have addresses of 198.51.100.0/24, Elastic IPs are of 203.0.113.0/24 and lead to the VPC's router, and the EC2
-endpoint is 192.0.2.10. Nothing here leads out of the machine. Everything routed passes ``br0``, so a capture there
-sees the whole underlay.
+Sites have addresses of 198.51.100.0/24, Elastic IPs are of 203.0.113.0/24 and lead to the VPC's router, the ends of
+managed VPN tunnels are of 192.0.2.128/25, and the EC2 endpoint is 192.0.2.10. Nothing here leads out of the machine.
+Everything routed passes ``br0``, so a capture there sees the whole underlay.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ BRIDGE = "br0"
 ENDPOINT = "192.0.2.10"
 ELASTIC = "203.0.113.0/24"  # the pool of public addresses
 VPC_ROUTER = "192.0.2.2"
+VPN_ENDPOINTS = "192.0.2.128/25"  # where the ends of managed tunnels have their public addresses
 SITES_GATEWAY = "198.51.100.1"
 BACKBONE = "192.0.2.1"  # the internet as the VPC's router sees it
 

@@ -100,7 +100,8 @@ def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, grou
 
     What is in a subnet that has no id yet is left out.
     """
-    homes = {zone: gateway["name"] for gateway in checked["gateways"] for zone in gateway["home_zones"]}
+    managed = checked["managed_gateways"]
+    homes = {zone: gateway["name"] for gateway in [*checked["gateways"], *managed] for zone in gateway["home_zones"]}
     return {
         "interfaces": [
             {
@@ -122,6 +123,14 @@ def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, grou
         "destinations": [prefix for site in checked["sites"] for prefix in site["prefixes"]],
         "public_subnets": [
             subnets[zone["gateway_subnet"]] for zone in checked["zones"] if zone["gateway_subnet"] in subnets
+        ],
+        "managed_gateways": [
+            {
+                "name": gateway["name"],
+                "vpn_gateway": gateway["vpn_gateway"],
+                "probes": [probe["address"] for probe in gateway["probes"]],
+            }
+            for gateway in managed
         ],
     }
 

@@ -93,7 +93,7 @@ def observing(state: State, now: float) -> bool:
 
 def reconfigured(state: State, deployment: Deployment) -> State:
     """The state with a new description; what is known of what stays is kept."""
-    names = {gateway.name for gateway in deployment.gateways}
+    names = {gateway.name for gateway in deployment.targets}
     sites = {site.name for site in deployment.sites}
     healths = {pair: health for pair, health in state.healths.items() if pair[0] in names and pair[1] in sites}
     routes, repairs = replace(state.routes, version=-1), state.repairs
@@ -104,7 +104,7 @@ def reconfigured(state: State, deployment: Deployment) -> State:
 
 def reload_problems(state: State, deployment: Deployment) -> list[str]:
     """Why a new description cannot replace the one in force: one sentence each."""
-    names = {gateway.name for gateway in deployment.gateways}
+    names = {gateway.name for gateway in deployment.targets}
     problems = [
         f"{name} still carries {count} routes: move them to another gateway (playbook failover) before removing it."
         for name, count in sorted(state.routes.carried.items())
@@ -146,11 +146,14 @@ def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> S
     if all(healths[pair] is state.healths.get(pair) for pair in healths):
         healths = state.healths
     down_at = state.sites_down_at
-    if verdicts.sites_down:
-        down_at = {**down_at, **dict.fromkeys(verdicts.sites_down, now)}
-    if healths is state.healths and down_at is state.sites_down_at:
+    if verdicts.sites_down or verdicts.sites_quiet:
+        down_at = {**down_at, **dict.fromkeys((*verdicts.sites_down, *verdicts.sites_quiet), now)}
+    dark_at = state.sites_dark_at
+    if verdicts.sites_dark:
+        dark_at = {**dark_at, **dict.fromkeys(verdicts.sites_dark, now)}
+    if healths is state.healths and down_at is state.sites_down_at and dark_at is state.sites_dark_at:
         return state
-    return replace(state, healths=healths, sites_down_at=down_at)
+    return replace(state, healths=healths, sites_down_at=down_at, sites_dark_at=dark_at)
 
 
 def _hold_to_promises(

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from . import lease
+from .announced import announcing
 from .description_checks import check
 from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
+from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
 from .errors import DescriptionError
 from .model import REPAIR_POLICIES, Deployment, Gateway, Monitor, Site, Tunnel, Zone
@@ -24,7 +26,8 @@ __all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
 VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
-    "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair",
+    "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
+    "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -57,12 +60,15 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         monitors=_monitors(top),
         timing=timing(_mapping(top, "vpnha_timing")),
         repair=_repair(top),
+        managed_gateways=managed_gateways(top),
     )
     if not any(deployment.vpc_cidrs):
         # an existing VPC given without its CIDR: at least the subnets that the user named
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
+    announcing(top, "vpnha_notify_")  # for the monitors only, and no part of the deployment: it has secrets
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
+    check_managed(problems, deployment)
     if problems.sentences:
         raise DescriptionError(problems.sentences)
     return deployment
@@ -73,7 +79,8 @@ def remarks(deployment: Deployment) -> tuple[str, ...]:
     found = []
     for site in deployment.sites:
         gateways = {tunnel.gateway for tunnel in deployment.tunnels if tunnel.site == site.name}
-        if len(gateways) == 1:
+        led = [one.name for one in deployment.managed_gateways if site.name in {probe.site for probe in one.probes}]
+        if len(gateways) == 1 and not led:
             found.append(f"Site {site.name} has tunnels to {min(gateways)} only: if that gateway fails, it is cut off.")
     if not deployment.monitors:
         found.append("There is no monitor in vpnha_monitors: nothing will fail over by itself.")
@@ -83,7 +90,11 @@ def remarks(deployment: Deployment) -> tuple[str, ...]:
                 f"No monitor is in another zone than the home gateway of {zone.name}: its routes have no owner, and "
                 "are moved only by a monitor that has the lease."
             )
-    if len(deployment.gateways) < 2:
+    for one in deployment.managed_gateways:
+        probed = {probe.site for probe in one.probes}
+        for site in (site for site in deployment.sites if site.name not in probed):
+            found.append(f"{one.name} has no probe for site {site.name}, so that none of its routes is moved there.")
+    if len(deployment.targets) < 2:
         found.append("There is only one gateway: nothing can take over from it.")
     return tuple(found)
 

@@ -36,6 +36,7 @@ def check(problems: Problems, top: Section, deployment: Deployment, tunnel_paths
 def _check_names(problems: Problems, deployment: Deployment) -> None:
     hosts = [(f"vpnha_gateways[{n}].name", gateway.name) for n, gateway in enumerate(deployment.gateways)]
     hosts += [(f"vpnha_monitors[{n}].name", monitor.name) for n, monitor in enumerate(deployment.monitors)]
+    hosts += [(f"vpnha_managed_gateways[{n}].name", one.name) for n, one in enumerate(deployment.managed_gateways)]
     _unique(problems, hosts, "a gateway or monitor")
     _unique(problems, [(f"vpnha_zones[{n}].name", zone.name) for n, zone in enumerate(deployment.zones)], "a zone")
     _unique(problems, [(f"vpnha_sites[{n}].name", site.name) for n, site in enumerate(deployment.sites)], "a site")
@@ -82,18 +83,20 @@ def _check_homes(problems: Problems, deployment: Deployment) -> None:
     zones = [zone.name for zone in deployment.zones]
     homes: dict[str, str] = {}
     for n, gateway in enumerate(deployment.gateways):
-        where = f"vpnha_gateways[{n}]"
-        _known(problems, f"{where}.zone", gateway.zone, "zone", zones)
-        for zone in gateway.home_zones:
-            if zone != gateway.zone:
+        _known(problems, f"vpnha_gateways[{n}].zone", gateway.zone, "zone", zones)
+    places = [f"vpnha_gateways[{n}]" for n in range(len(deployment.gateways))]
+    places += [f"vpnha_managed_gateways[{n}]" for n in range(len(deployment.managed_gateways))]
+    for where, target in zip(places, deployment.targets, strict=True):
+        for zone in target.home_zones:
+            if zone != target.zone:
                 _known(problems, f"{where}.home_zones", zone, "zone", zones)
             if zone in homes:
                 problems.add(
                     f"{where}.home_zones",
-                    f"zone {zone} would have two home gateways, {homes[zone]} and {gateway.name}; "
+                    f"zone {zone} would have two home gateways, {homes[zone]} and {target.name}; "
                     "name it in one gateway's home_zones only ([] for none).",
                 )
-            homes.setdefault(zone, gateway.name)
+            homes.setdefault(zone, target.name)
     for n, zone in enumerate(zones):
         if zone and zone not in homes:
             problems.add(

@@ -28,6 +28,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "loop_lag": (0.05, 5.0),
     "ec2_interval": (1.0, 300.0),
     "agent_silence_warning": (1.0, 3600.0),
+    "managed_interval": (0.05, 10.0),
+    "managed_window": (1.0, 300.0),
+    "managed_patience": (1.0, 3600.0),
+    "managed_read": (10.0, 600.0),
     "repair_after": (5.0, 3600.0),
     "repair_interval": (30.0, 86400.0),
     "repairs_per_day": (1, 10),  # their times must fit into a tag
@@ -55,12 +59,18 @@ def timing(section: Section) -> Timing:
         else:
             values[key] = float(value)
     result = Timing(**values)
-    for window in ("window", "tunnel_window"):
-        if getattr(result, window) < _PROBES_LEAST * result.heartbeat_interval:
+    windows = {
+        "window": "heartbeat_interval",
+        "tunnel_window": "heartbeat_interval",
+        "managed_window": "managed_interval",
+    }
+    for window, name in windows.items():
+        interval = getattr(result, name)
+        if getattr(result, window) < _PROBES_LEAST * interval:
             section.problem(
                 window,
                 f"{getattr(result, window):g} holds fewer than {_PROBES_LEAST} probes; "
-                f"make it at least {_PROBES_LEAST} times heartbeat_interval ({result.heartbeat_interval:g}).",
+                f"make it at least {_PROBES_LEAST} times {name} ({interval:g}).",
             )
     if result.hold_down_max < result.hold_down:
         section.problem("hold_down_max", f"it is below hold_down ({result.hold_down:g}); raise it or lower hold_down.")

@@ -236,6 +236,45 @@ _ALL = (
         "The probe targets answer through another gateway but not through this one.",
         "Look at the routing between this peer and the site.",
     ),
+    # A managed gateway's way to a site
+    Diagnosis("managed-up", "Managed gateway works", "none", "The site answers probes through it.", ""),
+    Diagnosis("managed-suspect", "Managed gateway misses answers", "none", "Not yet a full window of silence.", ""),
+    Diagnosis(
+        "managed-grey",
+        "Managed gateway loses packets",
+        "move",
+        "A considerable share of the probes through it is lost.",
+        "Measure the internet access of the site; look at the connection's metrics in CloudWatch.",
+    ),
+    Diagnosis(
+        "managed-down",
+        "Managed gateway is down",
+        "swap",
+        "No probe through it is answered, and EC2 or CloudWatch calls all its connections down.",
+        "Look at the tunnels of its VPN connections (`managed_vpn_info`), and at the customer gateway device.",
+    ),
+    Diagnosis(
+        "managed-silent",
+        "Nothing comes back through a managed gateway",
+        "swap",
+        "No probe through it is answered, though neither EC2 nor CloudWatch calls it down: routes leave after a longer "
+        "time (`managed_patience`).",
+        "Check the site's route back to the monitors, its firewall, and that the probed host runs.",
+    ),
+    Diagnosis(
+        "managed-unheard",
+        "Managed gateway not heard since the monitor's start",
+        "told",
+        "No probe through it has ever been answered, so no route is moved there.",
+        "Check the probed address, the monitors' host route to it, and the site's route back.",
+    ),
+    Diagnosis(
+        "managed-unprobed",
+        "Managed gateway has no probe for a site",
+        "none",
+        "Nothing is known of its way there, so that site's routes are never moved there.",
+        "",
+    ),
     # A site
     Diagnosis(
         "site-down",
@@ -320,6 +359,13 @@ _ALL = (
         "Routes go back to their home gateway",
         "move",
         "The home gateway has been healthy for the hold-down.",
+        "",
+    ),
+    Diagnosis(
+        "leave-last-resort",
+        "Routes leave the last resort",
+        "move",
+        "Another gateway has been healthy for the hold-down.",
         "",
     ),
     Diagnosis("voluntary-move", "Routes move without haste", "move", "Their gateway works, another works better.", ""),
@@ -504,6 +550,22 @@ _ALL = (
         "Forged, replayed or damaged packets arrive; ignored.",
         "Compare the heartbeat keys of monitors and gateways; find the sender.",
     ),
+    Diagnosis(
+        "notification-failing",
+        "A notification target takes no messages",
+        "told",
+        "Messages wait for it in the journal and are tried again, for a day; the other targets get theirs.",
+        "Run `vpnha notify-test` on the monitor; check the target's address, and the monitor's way to it.",
+    ),
+    # Drills
+    Diagnosis(
+        "drill-running",
+        "A drill is running",
+        "told",
+        "A failure is caused on purpose; what fails over meanwhile belongs to the drill.",
+        "Nothing; the drill says when it is over.",
+    ),
+    Diagnosis("drill-result", "A drill is over", "none", "The role `drill` says what came of it.", ""),
     Diagnosis("daemon-started", "Monitor started", "none", "It observes for a full window before it acts.", ""),
     Diagnosis("daemon-stopping", "Monitor stops", "none", "It finishes the call in flight, nothing else.", ""),
     Diagnosis("swap-issued", "Swap handed to EC2", "none", "ReplaceRoute is being called for the route.", ""),

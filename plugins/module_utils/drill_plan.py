@@ -12,7 +12,7 @@ from typing import Any
 
 from . import maintenance_window, tags
 from .errors import VpnhaError
-from .model import Deployment, Gateway
+from .model import LAST_RESORT, Deployment, Gateway, ManagedGateway
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,12 @@ def _gateway(deployment: Deployment, wish: Wish, problems: list[str]) -> Gateway
     home = deployment.home(zone)
     if home is None:
         problems.append(f"Zone {zone} has no home gateway; name the gateway to break in vpnha_drill_gateway.")
+    if isinstance(home, ManagedGateway):
+        problems.append(
+            f"The home of zone {zone} is {home.name}, a managed gateway, which a drill cannot break; name another "
+            "gateway in vpnha_drill_gateway."
+        )
+        return None
     return home
 
 
@@ -179,13 +185,15 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
         found += [
             f"{word} {one['name']} is {one['verdict']}: {one['text']}" for one in things if one["verdict"] != "up"
         ]
+    resorts = {one["name"] for one in status.get("managed_gateways", ()) if one["use"] == LAST_RESORT}
+    paths = [one for one in status["paths"] if one["gateway"] not in resorts]  # nothing is to go there in a drill
     found += [
         f"{one['gateway']} reaches {one['site']} {one['verdict']}: {one['text']}"
-        for one in status["paths"]
+        for one in paths
         if one["verdict"] != "up"
     ]
     for site in status["sites"]:
-        ways = [one for one in status["paths"] if one["site"] == site["name"] and one["verdict"] == "up"]
+        ways = [one for one in paths if one["site"] == site["name"] and one["verdict"] == "up"]
         if len(ways) < 2:
             found.append(f"Site {site['name']} is reached through {len(ways)} of the gateways; two are needed.")
     if status["away"]:

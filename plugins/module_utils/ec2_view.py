@@ -164,6 +164,15 @@ def target_of(route: Item) -> str:
     return "nothing"
 
 
+def routes_of(table: Item) -> dict[str, Item]:
+    """A table's routes by destination. What a virtual private gateway propagates is left out: no call changes it."""
+    return {
+        destination_of(route): route
+        for route in table.get("Routes", ())
+        if route.get("Origin") != "EnableVgwRoutePropagation"
+    }
+
+
 def zone_of_table(table: Item, subnet_zones: Mapping[str, str], known: Sequence[str]) -> tuple[str | None, str]:
     """The zone whose subnets use a table, or None and a sentence that says why it is not looked after.
 
@@ -204,8 +213,10 @@ def gateway_of_interface(interface: Item) -> str:
 def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
     """What EC2's answers say about a deployment. ``wall`` is now, to leave out a drill that is over."""
     known = [zone.name for zone in deployment.zones]
-    names = {gateway.name for gateway in deployment.gateways}
+    names = {gateway.name for gateway in deployment.targets}
+    managed = {gateway.name: gateway.vpn_gateway for gateway in deployment.managed_gateways}
     owners = {eni["NetworkInterfaceId"]: gateway_of_interface(eni) for eni in snapshot.interfaces}
+    owners |= {target: name for name, target in managed.items()}
     subnet_zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in snapshot.subnets}
     destinations = [prefix for site in deployment.sites for prefix in site.prefixes]
 
@@ -222,17 +233,17 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
             refused[table_id] = why
             continue
         zones[table_id] = zone
-        present = {destination_of(route): route for route in table.get("Routes", ())}
+        present = routes_of(table)
         for destination in destinations:
             key = RouteKey(table_id, destination)
             if destination not in present:
                 missing.add(key)
                 continue
             route = present[destination]
-            eni_id = route.get("NetworkInterfaceId")
-            owner = owners.get(eni_id or "", "")
+            eni_id, target = route.get("NetworkInterfaceId"), target_of(route)
+            owner = owners.get(target, "")
             gateway = owner if owner in names else None
-            routes[key] = Route(key, zone, eni_id, gateway, target_of(route), route.get("State") == "blackhole")
+            routes[key] = Route(key, zone, eni_id, gateway, target, route.get("State") == "blackhole")
 
     vpcs = {table["RouteTableId"]: str(table["VpcId"]) for table in snapshot.tables}
     vpc_ids = set(vpcs.values()) | {str(eni["VpcId"]) for eni in snapshot.interfaces}
@@ -254,6 +265,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         table_vpcs=vpcs,
         vpc_id=vpc_ids.pop() if len(vpc_ids) == 1 else None,
         unreadable_marks=tuple(marks.unreadable),
+        managed=managed,
     )
 
 

@@ -35,7 +35,7 @@ def check(state: State, evidence: Evidence, swap: Swap, now: float) -> None:
     source = _check_ownership(state, evidence, view, swap)
     _check_permission(state, evidence, swap, view.routes[swap.key].zone, now)
     _check_veto(state, evidence, swap, source)
-    _check_target(state, view, swap, source)
+    _check_target(state, evidence, view, swap, source, now=now)
     if swap.voluntary:
         _check_voluntary(state, swap, now)
     else:
@@ -59,7 +59,7 @@ def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap
     if state.deployment.site_of(key.destination) is None or key.table_id in view.refused_tables:
         raise InvariantViolation(15, f"{key} is not the deployment's to touch.")
     route, belief = view.routes[key], state.routes.beliefs.get(key)
-    source = belief.gateway if belief else route.gateway or state.routes.gateway_of_eni.get(route.eni_id or "")
+    source = belief.gateway if belief else route.gateway or state.routes.gateway_of_target.get(route.target)
     if source is None:
         raise InvariantViolation(15, f"{key} points at {route.target}, a person's choice.")
     pin = view.table_pins.get(key.table_id)
@@ -79,7 +79,7 @@ def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap
 def _check_permission(state: State, evidence: Evidence, swap: Swap, zone: str, now: float) -> None:
     """Only a route set's owner swaps without a lease."""
     monitors, store = state.deployment.monitors, evidence.store
-    homes = [gateway.zone for gateway in state.deployment.gateways if zone in gateway.home_zones]
+    homes = [gateway.zone for gateway in state.deployment.targets if zone in gateway.home_zones]
     elsewhere = [monitor.name for monitor in monitors if homes and monitor.zone != homes[0]]
     if len(monitors) > 1 and state.monitor not in elsewhere[:1]:
         sent = now - store.lease_age if store.lease_age is not None else float("-inf")
@@ -101,19 +101,24 @@ def _check_veto(state: State, evidence: Evidence, swap: Swap, source: str) -> No
         raise InvariantViolation(16, f"Another monitor has called {source} healthy {veto:.1f} s ago.")
 
 
-def _check_target(state: State, view: Ec2View, swap: Swap, source: str) -> None:
-    instance = view.instances.get(swap.gateway)
-    if instance is None or instance.eni_id is None or state.routes.eni_of(swap.gateway) != swap.eni_id:
-        raise InvariantViolation(1, f"{swap.eni_id} is not the interface that {swap.gateway} has now.")
-    if instance.source_dest_check:
+def _check_target(state: State, evidence: Evidence, view: Ec2View, swap: Swap, source: str, *, now: float) -> None:
+    instance, managed = view.instances.get(swap.gateway), view.managed.get(swap.gateway)
+    has = instance.eni_id if instance is not None else managed
+    if has is None or state.routes.target_of(swap.gateway) != swap.target:
+        raise InvariantViolation(1, f"{swap.target} is not what leads to {swap.gateway} now.")
+    if instance is not None and instance.source_dest_check:
         raise InvariantViolation(1, f"{swap.gateway} has the source/destination check on.")
+    if managed is not None:
+        _check_managed(state, evidence, view, swap, source, now=now)
     path, old = _path(state, swap, swap.gateway), _path(state, swap, source)
     if path.verdict is Verdict.UP:
         return
     site = _site(state, swap)
-    for gateway in state.deployment.gateways:
+    for gateway in state.deployment.targets:
         name = gateway.name
         if name in (source, swap.gateway) or not _deliverable(view, name):
+            continue
+        if name in view.managed and not _heard_since(state, evidence, swap, name, source, now=now):
             continue
         if _path(state, swap, name).verdict is Verdict.UP and source != swap.gateway:
             raise InvariantViolation(1, f"{swap.gateway} is {path.verdict.value} for {site}, while {name} is up.")
@@ -121,6 +126,31 @@ def _check_target(state: State, view: Ec2View, swap: Swap, source: str) -> None:
     renewed = source == swap.gateway and path.verdict in (Verdict.GREY, Verdict.VIA_NEIGHBOUR)
     if not better and not renewed:
         raise InvariantViolation(2, f"{swap.gateway} is {path.verdict.value} for {site}: there is no healthy target.")
+
+
+def _check_managed(state: State, evidence: Evidence, view: Ec2View, swap: Swap, source: str, *, now: float) -> None:
+    """A managed gateway's answers must be newer than the trouble, and a last resort is for when nothing else is up."""
+    site = _site(state, swap)
+    if any(one.last_resort and one.name == swap.gateway for one in state.deployment.managed_gateways):
+        if swap.voluntary:
+            raise InvariantViolation(1, f"{swap.gateway} is a last resort: routes go there only from what is down.")
+        for gateway in state.deployment.gateways:
+            up = _path(state, swap, gateway.name).verdict is Verdict.UP and _deliverable(view, gateway.name)
+            if up and gateway.name != source:
+                raise InvariantViolation(1, f"{swap.gateway} is a last resort, while {gateway.name} is up for {site}.")
+    if not _heard_since(state, evidence, swap, swap.gateway, source, now=now):
+        raise InvariantViolation(4, f"{site} has not answered through {swap.gateway} since {source} is down.")
+
+
+def _heard_since(state: State, evidence: Evidence, swap: Swap, managed: str, source: str, *, now: float) -> bool:
+    """Whether the site has answered through a managed gateway lately, and since the trouble that the swap is for."""
+    site = _site(state, swap)
+    seen, health = evidence.managed.get(managed), state.healths.get((source, site))
+    probe = seen.probes.get(site) if seen is not None else None
+    age = probe.loss.last_answer_age if probe is not None else None
+    if age is None or age > state.deployment.timing.managed_window:
+        return False
+    return swap.voluntary or health is None or health.bad_since is None or now - age >= health.bad_since
 
 
 def _check_voluntary(state: State, swap: Swap, now: float) -> None:
@@ -170,6 +200,8 @@ def _site(state: State, swap: Swap) -> str:
 
 
 def _deliverable(view: Ec2View, gateway: str) -> bool:
+    if gateway in view.managed:
+        return gateway not in view.paused_gateways
     instance = view.instances.get(gateway)
     return (
         instance is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
+from .judge_managed import managed_ways
 from .judge_paths import judge_paths, judge_tunnel, tunnel_remarks
 from .model import Deployment, Evidence, Verdict
 from .verdicts import Judgement, Remark, Verdicts
@@ -40,13 +41,16 @@ def judge(
         )
         for tunnel in deployment.tunnels
     }
-    paths, down = judge_paths(deployment, gateways, tunnels, evidence.gateways, sites_down)
+    managed = managed_ways(deployment, evidence.managed)
+    paths, down, dark, quiet = judge_paths(
+        deployment, gateways, tunnels, managed, evidence.gateways, were_down=sites_down
+    )
     remarks: list[Remark] = []
     for name, judgement in gateways.items():
         remarks += gateway_remarks(name, judgement, evidence, timing)
     for tunnel in deployment.tunnels:
         remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
-    return Verdicts(gateways, tunnels, paths, down, remarks=tuple(remarks))
+    return Verdicts(gateways, tunnels, paths, down, dark, quiet, remarks=tuple(remarks))
 
 
 def _blind(deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False) -> Verdicts:
@@ -54,7 +58,7 @@ def _blind(deployment: Deployment, code: str, text: str, isolated: bool = False,
     return Verdicts(
         gateways={gateway.name: unknown for gateway in deployment.gateways},
         tunnels={tunnel.name: unknown for tunnel in deployment.tunnels},
-        paths={(gateway.name, site.name): unknown for gateway in deployment.gateways for site in deployment.sites},
+        paths={(gateway.name, site.name): unknown for gateway in deployment.targets for site in deployment.sites},
         isolated=isolated,
         sick=sick,
     )

@@ -15,6 +15,7 @@ NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
 VETO_SHARE = 0.9  # of the window, all but a heartbeat: who heard a gateway this recently vetoes its being down
 APART_SHARE = 0.4  # of the window: if the monitor lost it this much earlier, its own way there is at fault...
 WITNESS_WINDOWS = 2.0  # ...and the witness, then the only one who could know, must have lost it for this many windows
+GOES_ON = 0.2  # of the window: so much later than the gateways' last answers a managed gateway's must be
 CHANCE_WINDOWS = 2.0  # a gateway that is losing packets anyway may be silent by chance for less than so many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
@@ -137,12 +138,21 @@ def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
 
 
 def hears_nobody(evidence: Evidence, timing: Timing) -> bool:
-    """No gateway answers this monitor, in any way, and EC2 does not say that all of them stand still."""
-    stopped = 0
+    """No gateway answers this monitor, in any way, and EC2 does not say that all of them stand still.
+
+    Where answers through a managed gateway have gone on since, it is not the monitor that is cut off.
+    """
+    stopped, silences = 0, []
     for name, seen in evidence.gateways.items():
         if _answered_within(seen.heartbeat, timing.window) or _answered_within(seen.icmp, timing.window):
             return False
         stopped += stands_still(_instance(name, evidence))
+        ages = [seen.heartbeat.last_answer_age, seen.icmp.last_answer_age]
+        silences += [age for age in ages if age is not None]
+    within = min([timing.managed_window, *(age - GOES_ON * timing.window for age in silences)])
+    for managed in evidence.managed.values():
+        if any(_answered_within(probe.loss, within) for probe in managed.probes.values()):
+            return False
     return stopped < len(evidence.gateways)
 
 

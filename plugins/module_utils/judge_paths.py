@@ -10,9 +10,10 @@ fine and carry nothing, and packets can pass while IKE is down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .judge_managed import ManagedWay
 from .model import Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel, TunnelReport, Verdict
 from .verdicts import Judgement, Pair, Remark, fresh, good, grey, one_way_loss, silent
 
@@ -89,12 +90,16 @@ def judge_paths(
     deployment: Deployment,
     gateways: Mapping[str, Judgement],
     tunnels: Mapping[str, Judgement],
+    managed: Mapping[str, Sequence[ManagedWay]],
     seen: Mapping[str, GatewayEvidence],
+    *,
     were_down: Mapping[str, str],
-) -> tuple[dict[Pair, Judgement], dict[str, str]]:
+) -> tuple[dict[Pair, Judgement], dict[str, str], frozenset[str], frozenset[str]]:
     """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it.
 
-    ``were_down`` are those that were so a moment ago.
+    ``managed`` are the managed gateways' ways by site, ``were_down`` the sites that were down a moment ago. The last
+    parts are the sites to which every tunnel is down, while a managed gateway may still lead there, and those of them
+    that have not answered through one for a moment either.
     """
     best: dict[str, dict[str, _Own]] = {site.name: {} for site in deployment.sites}
     for tunnel in deployment.tunnels:
@@ -103,16 +108,24 @@ def judge_paths(
             owns[tunnel.gateway] = _Own(
                 tunnel, judgement, *_own_figures(tunnel, seen.get(tunnel.gateway), deployment.timing)
             )
-    paths: dict[Pair, Judgement] = {}
+    paths: dict[Pair, Judgement] = {
+        (way.gateway, site): way.judgement for site, ways in managed.items() for way in ways
+    }
     down: dict[str, str] = {}
+    dark: set[str] = set()
+    quiet: set[str] = set()
     for site in deployment.sites:
-        view = _SiteView(site, gateways, best[site.name], seen, deployment.timing)
+        view = _SiteView(site, gateways, best[site.name], managed[site.name], seen, timing=deployment.timing)
         for name in gateways:
             paths[name, site.name] = view.judge(name)
         text = view.down_everywhere(were_down.get(site.name, ""))
         if text:
             down[site.name] = text
-    return paths, down
+        if view.dark:
+            dark.add(site.name)
+        if view.quiet:
+            quiet.add(site.name)
+    return paths, down, frozenset(dark), frozenset(quiet)
 
 
 @dataclass(frozen=True)
@@ -142,12 +155,26 @@ class _SiteView:
         site: Site,
         gateways: Mapping[str, Judgement],
         own: Mapping[str, _Own],
+        managed: Sequence[ManagedWay],
         seen: Mapping[str, GatewayEvidence],
+        *,
         timing: Timing,
     ) -> None:
         self._site, self._gateways, self._own, self._seen, self._timing = site, gateways, own, seen, timing
+        self._managed = managed
         self._carrying = [name for name, best in own.items() if best.carries]
         self._reaching = [name for name in self._carrying if self._target(name, fresh)]
+        self._reaching += [way.gateway for way in managed if way.reaches]
+
+    @property
+    def dark(self) -> bool:
+        """Whether every tunnel is down, while a managed gateway may carry packets."""
+        return any(way.may_carry for way in self._managed) and bool(self._witnesses())
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is dark, and nothing has come back through a managed gateway for a moment either."""
+        return self.dark and not any(way.lately for way in self._managed)
 
     def judge(self, name: str) -> Judgement:
         """The verdict on one gateway's way to the site."""
@@ -185,16 +212,26 @@ class _SiteView:
         """What shows that the site is down through every gateway; empty if it is not.
 
         A gateway that is down itself says nothing of the site, and one witness alone may have lost its own tunnel: it
-        takes two, if two have tunnels there. ``before`` is what has shown it so far: it holds until a tunnel carries
-        packets again, whatever becomes of the witnesses.
+        takes two, if two have tunnels there. A managed gateway through which something of the site answers, or may
+        still answer, speaks against it. ``before`` is what has shown it so far: it holds until a tunnel or a managed
+        gateway carries packets again, whatever becomes of the witnesses.
         """
-        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
-        enough = 0 < min(2, len(self._own)) <= len(witnesses)
-        if enough and all(best.judgement.verdict is Verdict.DOWN for best in self._own.values()):
+        alive = any(way.carries for way in self._managed)
+        witnesses = self._witnesses()
+        if witnesses:
+            if self.dark:
+                return "" if alive else before
             return f"No tunnel to {self._site.name} carries packets, through {' or '.join(witnesses)}."
         if self._carrying and not self._reaching and all(self._target(name, silent) for name in self._carrying):
             return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
-        return "" if self._carrying else before
+        return "" if self._carrying or alive else before
+
+    def _witnesses(self) -> list[str]:
+        """The gateways that show that every tunnel to the site is down; none if not enough of them do."""
+        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        enough = 0 < min(2, len(self._own)) <= len(witnesses)
+        down = all(best.judgement.verdict is Verdict.DOWN for best in self._own.values())
+        return witnesses if enough and down else []
 
     def _target(self, name: str, reading: Callable[[LossStats, float, float], bool]) -> bool:
         own = self._own[name]

@@ -32,6 +32,7 @@ from .routes import (
     read_view,
     survey,
     swap_all,
+    target_argument,
 )
 
 _WHY = {
@@ -70,13 +71,13 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
     choice = wish.choice
     zones = {zone.name for zone in deployment.zones}
     sites = {site.name for site in deployment.sites}
-    gateways = {gateway.name for gateway in deployment.gateways}
+    gateways = {gateway.name for gateway in deployment.targets}
     out = [
         f"{given} is no {word} of the deployment; it has {', '.join(sorted(known))}."
         for word, names, known in (
             ("zone", choice.zones, zones),
             ("site", choice.sites, sites),
-            ("gateway", (choice.gateway,) if choice.gateway else (), gateways),
+            ("gateway", [name for name in (choice.gateway, choice.leaving) if name], gateways),
         )
         for given in names
         if given not in known
@@ -87,6 +88,8 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
     if out:
         return out
     tables = chosen_tables(view, choice)
+    if not tables and choice.leaving:
+        return []  # nothing leads there any more
     if not tables:
         where = ", ".join([*choice.zones, *choice.tables]) or "the deployment"
         return [f"No route table is looked after in {where}.", *view.refused_tables.values()]
@@ -155,7 +158,7 @@ def _create(client: Any, view: Ec2View, line: Line) -> _Done:
         with ec2.telling(f"creating {line.key} to {line.gateway}"):
             client.create_route(
                 RouteTableId=line.key.table_id,
-                NetworkInterfaceId=view.instances[line.gateway or ""].eni_id,
+                **target_argument(view.target(line.gateway or "") or ""),
                 **destination_argument(line.key.destination),
             )
         return _Done(True)

@@ -159,7 +159,7 @@ def apply(client: Any, deployment: Deployment, mark: Mark, *, check: bool, wall:
 
 
 def _mark_problem(deployment: Deployment, mark: Mark) -> str:
-    names = [gateway.name for gateway in deployment.gateways]
+    names = [gateway.name for gateway in deployment.targets]
     problem = ""
     if mark.present and mark.seconds < 60:
         problem = "A mark must last at least one minute."

@@ -63,6 +63,38 @@ class Gateway:
 
 
 @dataclass(frozen=True)
+class ManagedProbe:
+    """An address of a site that answers ICMP, which monitors probe through a managed gateway."""
+
+    site: str
+    address: str
+
+
+LAST_RESORT, HOME = "last_resort", "home"
+
+
+@dataclass(frozen=True)
+class ManagedGateway:
+    """An AWS-managed VPN as a route target: a virtual private gateway attached to the VPC, made and kept by others."""
+
+    name: str  # no gateway has it
+    vpn_gateway: str  # id of the virtual private gateway
+    use: str  # LAST_RESORT: only while no other gateway is up; HOME: a gateway like any other
+    home_zones: tuple[str, ...] = ()
+    probes: tuple[ManagedProbe, ...] = ()  # one for each site that it leads to
+
+    @property
+    def zone(self) -> str:
+        """Empty: it is in none."""
+        return ""
+
+    @property
+    def last_resort(self) -> bool:
+        """Whether routes lead there only while no other gateway is up."""
+        return self.use == LAST_RESORT
+
+
+@dataclass(frozen=True)
 class Zone:
     """An Availability Zone of the deployment and the subnets in it, as CIDRs."""
 
@@ -98,6 +130,10 @@ class Timing:
     loop_lag: float = 0.25  # a monitor whose loop is later than this does not trust what it saw
     ec2_interval: float = 5.0  # between two reads of routes and instances when nothing happens
     agent_silence_warning: float = 30.0
+    managed_interval: float = 0.25  # between two probes through a managed gateway, across the internet
+    managed_window: float = 3.0  # no answer in all of it: nothing comes back through the managed gateway
+    managed_patience: float = 60.0  # so long it must last where neither EC2 nor CloudWatch says so too
+    managed_read: float = 60.0  # between two reads of what EC2 and CloudWatch say of its connections
     repair_after: float = 120.0  # a gateway must be down so long without a break before it is repaired
     repair_interval: float = 600.0  # between two steps of a repair; a step has so long to help
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
@@ -121,6 +157,16 @@ class Deployment:
     monitors: tuple[Monitor, ...]
     timing: Timing = field(default_factory=Timing)
     repair: str = "none"  # what the monitor may do to a gateway that stays down, one of REPAIR_POLICIES
+    managed_gateways: tuple[ManagedGateway, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Gateway | ManagedGateway, ...]:
+        """All that routes may lead to."""
+        return (*self.gateways, *self.managed_gateways)
+
+    def managed(self, name: str | None) -> ManagedGateway | None:
+        """The managed gateway of that name, if there is one."""
+        return next((one for one in self.managed_gateways if one.name == name), None)
 
     def gateway(self, name: str) -> Gateway:
         """The gateway of that name; KeyError if there is none."""
@@ -136,7 +182,7 @@ class Deployment:
                 return site
         raise KeyError(name)
 
-    def home(self, zone: str) -> Gateway | None:
+    def home(self, zone: str) -> Gateway | ManagedGateway | None:
         """The home gateway of a zone."""
         return self._homes.get(zone)
 
@@ -147,8 +193,8 @@ class Deployment:
     # looked up for each route and step: made once; the first one in the description counts
 
     @cached_property
-    def _homes(self) -> dict[str, Gateway]:
-        return {zone: gateway for gateway in reversed(self.gateways) for zone in gateway.home_zones}
+    def _homes(self) -> dict[str, Gateway | ManagedGateway]:
+        return {zone: gateway for gateway in reversed(self.targets) for zone in gateway.home_zones}
 
     @cached_property
     def _sites_by_prefix(self) -> dict[str, Site]:
@@ -176,8 +222,8 @@ class Route:
     key: RouteKey
     zone: str  # whose subnets use the table
     eni_id: str | None  # None: it points at something that is no ENI
-    gateway: str | None  # the deployment's gateway that owns the ENI; None: somebody else's target
-    target: str  # what it points at, for people: "eni-…", "igw-…", "local"…
+    gateway: str | None  # the deployment's gateway whose target it is; None: somebody else's
+    target: str  # what it points at: "eni-…", "vgw-…", "igw-…", "local"…
     blackhole: bool = False
 
 
@@ -234,6 +280,12 @@ class Ec2View:
     table_vpcs: Mapping[str, str] = field(default_factory=dict)  # table id -> VPC id
     vpc_id: str | None = None  # of the deployment, where its tables or interfaces tell
     unreadable_marks: tuple[str, ...] = ()  # pins, pauses, drills whose tag cannot be read in full; one sentence each
+    managed: Mapping[str, str] = field(default_factory=dict)  # managed gateway -> its virtual private gateway
+
+    def target(self, gateway: str) -> str | None:
+        """What a route to the gateway must point at: its ENI or its virtual private gateway; None if it has none."""
+        instance = self.instances.get(gateway)
+        return instance.eni_id if instance is not None else self.managed.get(gateway)
 
 
 # --- What is observed of a gateway ----------------------------------------------------------------------------
@@ -307,6 +359,27 @@ class GatewayEvidence:
 
 
 @dataclass(frozen=True)
+class ManagedProbeEvidence:
+    """What came back of the probes to one site through a managed gateway."""
+
+    loss: LossStats
+    rtt: float | None = None  # smoothed, seconds
+
+
+WITNESSED_UP, WITNESSED_DOWN = "up", "down"
+
+
+@dataclass(frozen=True)
+class ManagedEvidence:
+    """All that the monitor knows of a managed gateway at one moment."""
+
+    probes: Mapping[str, ManagedProbeEvidence] = field(default_factory=dict)  # by site
+    witness: str = ""  # what EC2 and CloudWatch say of all its connections together; empty: nothing certain
+    witness_age: float | None = None  # seconds since that was read; None: never
+    witness_text: str = ""  # the same for people
+
+
+@dataclass(frozen=True)
 class StoreView:
     """What the lease store says, where there are several monitors. Ages are seconds."""
 
@@ -331,6 +404,7 @@ class Evidence:
     repair_results: tuple[RepairResult, ...] = ()  # of repairs likewise
     clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
     store: StoreView = field(default_factory=StoreView)
+    managed: Mapping[str, ManagedEvidence] = field(default_factory=dict)  # by managed gateway
 
 
 # --- What is done ---------------------------------------------------------------------------------------------
@@ -338,11 +412,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Swap:
-    """ReplaceRoute of one route to a gateway's ENI."""
+    """ReplaceRoute of one route to a gateway."""
 
     key: RouteKey
     gateway: str
-    eni_id: str
+    target: str  # what the route shall point at: the gateway's ENI, or its virtual private gateway
     reason: str  # code of a diagnosis
     voluntary: bool = False
     by_lease: bool = False  # only the lease allows it, so it must not be begun when that runs out

@@ -101,10 +101,10 @@ class _Planner:
             if limited:
                 self.stuck.append(Stuck(group, leave, "moves-limited", limited))
             keys = tuple(key for key in keys if key not in limited)
-        eni_id = self._state.routes.eni_of(target) or ""
+        target_id = self._state.routes.target_of(target) or ""
         leased = not owns(self._state, group.zone)
         swaps = tuple(
-            Swap(key, target, eni_id, leave.code, leave.voluntary, leased)
+            Swap(key, target, target_id, leave.code, leave.voluntary, leased)
             for key in keys
             if free(self._state.routes, key, self._now) and not unseen(self._state, self._evidence, key)
         )
@@ -114,23 +114,57 @@ class _Planner:
             if not leave.voluntary:
                 self._choices.setdefault(group.zone, target)
 
-    def _candidates(self, group: Group, leave: Leave, verdict: Verdict) -> list[str]:
-        """Gateways with that verdict for the site which EC2 can deliver to; the order is the deployment's."""
+    def _candidates(self, group: Group, leave: Leave, verdict: Verdict, *, last_resort: bool = False) -> list[str]:
+        """Gateways with that verdict for the site which EC2 can deliver to; the order is the deployment's.
+
+        A last resort is never among them, or, with ``last_resort``, nothing else is.
+        """
         found = []
-        for gateway in self._state.deployment.gateways:
-            name = gateway.name
+        for gateway in self._state.deployment.targets:
+            name, managed = gateway.name, self._state.deployment.managed(gateway.name)
+            if last_resort is not (managed is not None and managed.last_resort):
+                continue
+            if managed is not None and not leave.voluntary and not self._answered_since(name, group):
+                continue
             if name != leave.only_to and (leave.only_to is not None or name == group.gateway):
                 continue
             path = self._state.verdicts.paths.get((name, group.site))
-            known = self._state.routes.eni_of(name) is not None
+            known = self._state.routes.target_of(name) is not None
             if path is not None and path.verdict is verdict and known and usable(self._view, name, self._evidence.wall):
                 found.append(name)
         return found
 
+    def _dark(self, group: Group) -> bool:
+        """Whether every tunnel to the site was down a moment ago.
+
+        The first one that comes back is no better than the others: as with a site that was down, all get their time.
+        """
+        path = self._state.verdicts.paths.get((group.gateway or "", group.site))
+        at = self._state.sites_dark_at.get(group.site)
+        return at is not None and self._now - at < RECOVERY_GRACE and not (path is not None and path.gateway_wide)
+
+    def _answered_since(self, managed: str, group: Group) -> bool:
+        """Whether a probe through a managed gateway has been answered that left after the group's way was found bad.
+
+        It is probed less often than tunnels are: its last answer may be from before the site itself died.
+        """
+        health = self._state.healths.get((group.gateway or "", group.site))
+        seen = self._evidence.managed.get(managed)
+        probe = seen.probes.get(group.site) if seen is not None else None
+        if health is None or health.bad_since is None or probe is None:
+            return probe is not None
+        age = probe.loss.last_answer_age
+        return age is not None and age + (probe.rtt or 0.0) <= self._now - health.bad_since
+
     def _emergency(self, group: Group, leave: Leave) -> list[str]:
-        """Gateways that are up; failing that, grey ones: losing some packets beats losing all of them."""
-        found = self._candidates(group, leave, Verdict.UP) or self._candidates(group, leave, Verdict.GREY)
-        return self._ordered(group, found, self._choices.get(group.zone))
+        """Gateways that are up, else the last resort; failing both, grey ones: losing some packets beats losing all."""
+        for verdict in (Verdict.UP, Verdict.GREY):
+            found = self._candidates(group, leave, verdict) or self._candidates(group, leave, verdict, last_resort=True)
+            if found:
+                if self._dark(group):
+                    found = [name for name in found if self._state.deployment.managed(name) is not None]
+                return self._ordered(group, found, self._choices.get(group.zone))
+        return []
 
     def _voluntary(self, group: Group, leave: Leave) -> list[str]:
         """Gateways that have been up for their hold-down and will stay."""
@@ -145,7 +179,7 @@ class _Planner:
     def _ordered(self, group: Group, names: list[str], preferred: str | None) -> list[str]:
         """The home gateway first, then the zone's other choice, its own zone, the least loaded, the name."""
         home = self._state.deployment.home(group.zone)
-        zones = {gateway.name: gateway.zone for gateway in self._state.deployment.gateways}
+        zones = {gateway.name: gateway.zone for gateway in self._state.deployment.targets}
 
         def order(name: str) -> tuple[bool, bool, bool, int, str]:
             at_home = home is not None and home.name == name
@@ -174,6 +208,9 @@ def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> Iter
     home = state.deployment.home(group.zone)
     if home is not None and home.name != gateway:
         yield Leave("failback", f"{home.name} has been healthy for its hold-down.", voluntary=True, only_to=home.name)
+    managed = state.deployment.managed(gateway)
+    if managed is not None and managed.last_resort:
+        yield Leave("leave-last-resort", f"{gateway} is for when no other gateway is up.", voluntary=True)
     if path.verdict in (Verdict.GREY, Verdict.VIA_NEIGHBOUR):
         if health.off_since is not None and now - health.off_since >= state.deployment.timing.voluntary_delay:
             yield Leave(path.code, path.text, voluntary=True)
@@ -208,7 +245,12 @@ def in_budget(state: State, key: RouteKey, now: float) -> bool:
 
 
 def usable(view: Ec2View, gateway: str, wall: float) -> bool:
-    """Whether EC2 lets a route point at the gateway and deliver packets to it."""
+    """Whether EC2 lets a route point at the gateway and deliver packets to it.
+
+    A managed gateway is probed through EC2's own route to it, so that its verdict says that as well.
+    """
+    if gateway in view.managed:
+        return not gateway_paused(view, gateway, wall)
     instance = view.instances.get(gateway)
     if instance is None or instance.eni_id is None or gateway_paused(view, gateway, wall):
         return False

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import ec2, tags
-from .ec2_view import Item, destination_of, target_of, zone_of_table
+from .ec2_view import Item, destination_of, routes_of, target_of, zone_of_table
 
 APP = "app"
 PUBLIC = "public"
@@ -48,6 +48,15 @@ class ZoneTables:
 
 
 @dataclass(frozen=True)
+class Managed:
+    """A managed gateway, and the addresses that the monitors probe through it."""
+
+    name: str
+    vpn_gateway: str
+    probes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Network:
     """What gateway_network shall see to."""
 
@@ -59,6 +68,12 @@ class Network:
     public_subnets: tuple[str, ...] = ()
     internet_gateway: str | None = None
     adopt: bool = False  # tag route tables that subnets already have, instead of refusing them
+    managed: tuple[Managed, ...] = ()
+
+    @property
+    def probed_from(self) -> tuple[str, ...]:
+        """The monitors' subnets, from which managed gateways are probed."""
+        return tuple(dict.fromkeys(one.subnet_id for one in self.interfaces if one.role == "monitor"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ class Found:
     taken: Sequence[Item]  # whatever has one of the wanted addresses in one of the wanted subnets
     addresses: Sequence[Item]  # Elastic IPs of the deployment
     tables: Sequence[Item]  # all route tables of the VPC
+    vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
 
     def interface(self, name: str) -> Item | None:
         """The deployment's ENI of a host."""
@@ -127,6 +143,10 @@ def read(client: Any, network: Network) -> Found:
         tables=ec2.pages(
             client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc
         ),
+        vpn_gateways=ec2.pages(
+            client, "describe_vpn_gateways", "VpnGateways", "reading the virtual private gateways",
+            Filters=[{"Name": "vpn-gateway-id", "Values": [one.vpn_gateway for one in network.managed]}],
+        ) if network.managed else (),
     )  # fmt: skip
 
 
@@ -164,6 +184,7 @@ def problems(network: Network, found: Found) -> list[str]:
         *_interface_problems(network, found),
         *_public_problems(network, found),
         *_app_problems(network, found),
+        *_managed_problems(network, found),
     ]
 
 
@@ -221,6 +242,7 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
         return out  # no route to make, so no gateway is needed
     names = {interface.name for interface in network.interfaces if interface.role == "gateway"}
     names |= {tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces}
+    names |= {one.name for one in network.managed}
     out += [
         f"Zone {zone.zone} has {zone.gateway} as its home gateway, which has no interface here and none in EC2."
         for zone in network.zones
@@ -295,6 +317,50 @@ def _adoption_problems(network: Network, found: Found) -> list[str]:
                 f"{tags.DEPLOYMENT}={network.deployment}, and {tags.ZONE} with the zone that it shall belong to."
             )
     return out
+
+
+def _managed_problems(network: Network, found: Found) -> list[str]:
+    out = []
+    attached = {
+        one["VpnGatewayId"]: [each["VpcId"] for each in one.get("VpcAttachments", ()) if each["State"] == "attached"]
+        for one in found.vpn_gateways
+        if one.get("State") == "available"
+    }
+    for managed in network.managed:
+        vpcs = attached.get(managed.vpn_gateway)
+        if vpcs is None:
+            out.append(
+                f"{managed.vpn_gateway}, named for the managed gateway {managed.name}, does not exist or is not "
+                "available; correct the description, or make it first."
+            )
+        elif network.vpc_id not in vpcs:
+            where = f"attached to {', '.join(vpcs)}" if vpcs else "not attached"
+            out.append(
+                f"{managed.vpn_gateway}, named for the managed gateway {managed.name}, is {where}; attach it to "
+                f"{network.vpc_id} first."
+            )
+    for subnet_id in network.probed_from if network.managed else ():
+        table, _own = found.table_of(subnet_id)
+        if table is not None:
+            out += _probe_problems(network, table, subnet_id)
+    return list(dict.fromkeys(out))
+
+
+def _probe_problems(network: Network, table: Item, subnet_id: str) -> list[str]:
+    """What stands in the way of the host routes by which a monitor probes managed gateways."""
+    if is_of(table, network.deployment, APP):
+        return [
+            f"{subnet_id}, for a monitor, uses {table['RouteTableId']}, whose routes are the deployment's to move; a "
+            "managed gateway is probed by routes that must not move, so give that subnet another table."
+        ]
+    have = routes_of(table)
+    return [
+        f"{table['RouteTableId']}: {address}/32 leads to {target_of(have[f'{address}/32'])}, but {managed.name} is "
+        f"probed through {managed.vpn_gateway}; remove that route, or probe another address."
+        for managed in network.managed
+        for address in managed.probes
+        if f"{address}/32" in have and target_of(have[f"{address}/32"]) != managed.vpn_gateway
+    ]
 
 
 def wanted_tags(network: Network, name: str, role: str) -> Mapping[str, str]:

@@ -11,15 +11,15 @@ this moves nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import ec2, tags
-from .ec2_view import Item, destination_of, zone_of_table
+from .ec2_view import Item, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
 from .network import APP, PUBLIC, Found, Interface, Network, ZoneTables, is_of, leads_to_internet, wanted_tags
-from .routes import destination_argument
+from .routes import destination_argument, target_argument
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,15 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     for wanted in network.interfaces:
         outcome.interfaces[wanted.name] = _interface(worker, network, found, wanted)
     _assert_checks(worker, network, outcome)
-    outcome.route_tables += _public(worker, network, found)
+    public = _public(worker, network, found)
+    outcome.route_tables += public
+    _probes(worker, network, found, public[0]["id"] if public else NEW)
     names = {
         eni["NetworkInterfaceId"]: tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces
     }
     gateways = {name: eni_id for eni_id, name in names.items()}
     gateways |= {name: result["id"] for name, result in outcome.interfaces.items()}
+    gateways |= {one.name: one.vpn_gateway for one in network.managed}
     for zone in network.zones:
         for table in _app_tables(worker, network, found, zone):
             routes = _missing_routes(worker, network.destinations, table, _target(table, zone, gateways, wall))
@@ -239,6 +242,54 @@ def _is_public(found: Found, network: Network, subnet_id: str) -> bool:
     return table is not None and (leads_to_internet(table) or (own and is_of(table, network.deployment, PUBLIC)))
 
 
+def _probes(worker: Worker, network: Network, found: Found, public: str) -> None:
+    """The host routes by which monitors probe managed gateways: in the tables of their subnets, and in no other.
+
+    ``public`` is the deployment's own table for gateways and monitors. A tag on the table names the routes before they
+    are made, so that those that nobody wants any more can be told from a person's.
+    """
+    wanted = {address: one for one in network.managed for address in one.probes}
+    used = {_table_id(found, network, subnet_id, public) for subnet_id in network.probed_from if wanted}
+    known = {table["RouteTableId"]: table for table in found.tables}
+    name = tags.probes_of(network.deployment)
+    for table_id in sorted({*used, *(key for key, table in known.items() if name in tags.to_dict(table.get("Tags")))}):
+        table = known.get(table_id, {})
+        tag, have = tags.to_dict(table.get("Tags")), routes_of(table)
+        here = wanted if table_id in used else {}
+        stale = {address for address in tags.parse_probes(tag.get(name, "")) if address not in here}
+        worker.tag(table_id, table_id, tag, {name: tags.format_probes({*here, *stale})})
+        for address, managed in here.items():
+            if f"{address}/32" not in have:
+                worker.change(
+                    f"route table {table_id}", "", f"{address}/32 -> {managed.name} ({managed.vpn_gateway})",
+                    "create_route", RouteTableId=table_id, GatewayId=managed.vpn_gateway,
+                    DestinationCidrBlock=f"{address}/32",
+                )  # fmt: skip
+        remove_probes(worker, table, stale)
+        if stale and here:
+            worker.tag(table_id, table_id, {}, {name: tags.format_probes(here)})
+        elif stale:
+            worker.change(table_id, f"tag {name}", "without", "delete_tags", Resources=[table_id], Tags=[{"Key": name}])
+
+
+def remove_probes(worker: Worker, table: Item, addresses: Iterable[str]) -> None:
+    """Deletes the host routes that `_probes` made, where they still lead to a virtual private gateway."""
+    have = routes_of(table)
+    for address in sorted(addresses):
+        target = target_of(have.get(f"{address}/32", {}))
+        if target.startswith("vgw-"):
+            worker.change(
+                f"route table {table['RouteTableId']}", f"{address}/32 -> {target}", "route deleted", "delete_route",
+                RouteTableId=table["RouteTableId"], DestinationCidrBlock=f"{address}/32",
+            )  # fmt: skip
+
+
+def _table_id(found: Found, network: Network, subnet_id: str, public: str) -> str:
+    """The table that a public subnet uses once all is made."""
+    table, _own = found.table_of(subnet_id)
+    return str(table["RouteTableId"]) if table is not None and _is_public(found, network, subnet_id) else public
+
+
 def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables) -> list[Item]:
     """A zone's route tables: those that are there by tag, adopted ones, and one of ours for subnets without any."""
     known = [each.zone for each in network.zones]
@@ -265,7 +316,7 @@ def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables
 
 
 def _target(table: Item, zone: ZoneTables, gateways: Mapping[str, str], wall: float) -> tuple[str, str]:
-    """Where a table's new routes lead, a gateway and its ENI: home, or where a pin holds the table.
+    """Where a table's new routes lead, a gateway and its target: home, or where a pin holds the table.
 
     Nobody would move a new route away from a home gateway that is down while the pin lasts.
     """
@@ -280,21 +331,22 @@ def _target(table: Item, zone: ZoneTables, gateways: Mapping[str, str], wall: fl
 def _missing_routes(
     worker: Worker, destinations: tuple[str, ...], table: Item, target: tuple[str, str]
 ) -> dict[str, str]:
-    """Creates a table's missing routes; returns all of the deployment's, destination to ENI, or "elsewhere"."""
-    gateway, eni_id = target
+    """Creates a table's missing routes; returns all of the deployment's, destination to target, or "elsewhere"."""
+    gateway, target_id = target
     subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table['RouteTableId'])}"
-    have = {destination_of(route): route for route in table.get("Routes", ())}
+    have = routes_of(table)
     result: dict[str, str] = {}
     for destination in destinations:
         if destination in have:
-            result[destination] = str(have[destination].get("NetworkInterfaceId") or "elsewhere")
+            leads = target_of(have[destination])
+            result[destination] = leads if leads.startswith(("eni-", "vgw-")) else "elsewhere"
             continue
         try:
             worker.change(
-                subject, "", f"{destination} -> {gateway} ({eni_id})", "create_route",
-                RouteTableId=table["RouteTableId"], NetworkInterfaceId=eni_id, **destination_argument(destination),
+                subject, "", f"{destination} -> {gateway} ({target_id})", "create_route",
+                RouteTableId=table["RouteTableId"], **target_argument(target_id), **destination_argument(destination),
             )  # fmt: skip
-            result[destination] = eni_id
+            result[destination] = target_id
         except Ec2Error as error:
             if error.code != "RouteAlreadyExists":
                 raise

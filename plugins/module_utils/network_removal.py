@@ -17,7 +17,7 @@ from typing import Any
 from . import ec2, tags
 from .ec2_view import Item, destination_of
 from .errors import VpnhaError
-from .network_build import Outcome, Worker
+from .network_build import Outcome, Worker, remove_probes
 from .routes import destination_argument
 
 _PATIENCE = 60.0  # seconds for EC2 to free the interfaces of instances that have ended
@@ -31,6 +31,7 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
     worker = Worker(client, check)
     eni_ids = {eni["NetworkInterfaceId"] for eni in enis}
+    _remove_probes(worker, deployment)
     for table in tables:
         if _made(table.get("Tags"), deployment):
             _delete_table(worker, table)
@@ -98,6 +99,19 @@ def _release_table(worker: Worker, table: Item, eni_ids: set[str]) -> None:
         f"route table {table_id}", f"tags {', '.join(ours)}", "without", "delete_tags",
         Resources=[table_id], Tags=[{"Key": key} for key in ours],
     )  # fmt: skip
+
+
+def _remove_probes(worker: Worker, deployment: str) -> None:
+    """The host routes by which managed gateways were probed, in tables that people have made."""
+    name = tags.probes_of(deployment)
+    for table in ec2.pages(
+        worker.client, "describe_route_tables", "RouteTables", "reading the route tables with probes",
+        Filters=[{"Name": "tag-key", "Values": [name]}],
+    ):  # fmt: skip
+        table_id = table["RouteTableId"]
+        if not _made(table.get("Tags"), deployment):  # else it is deleted as a whole
+            remove_probes(worker, table, tags.parse_probes(tags.to_dict(table.get("Tags"))[name]))
+            worker.change(table_id, f"tag {name}", "without", "delete_tags", Resources=[table_id], Tags=[{"Key": name}])
 
 
 def _release_address(worker: Worker, address: Item) -> None:

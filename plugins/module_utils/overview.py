@@ -20,6 +20,16 @@ def overview(view: Ec2View, deployment: Deployment, wall: float) -> dict[str, An
     return {
         "vpc_id": view.vpc_id,
         "gateways": [_gateway(view, deployment, view.instances[gateway.name]) for gateway in deployment.gateways],
+        "managed_gateways": [
+            {
+                "name": one.name,
+                "vpn_gateway": one.vpn_gateway,
+                "use": one.use,
+                "home_zones": list(one.home_zones),
+                "carries": sorted(str(key) for key, route in view.routes.items() if route.gateway == one.name),
+            }
+            for one in deployment.managed_gateways
+        ],
         "zones": [_zone(view, deployment, zone.name) for zone in deployment.zones],
         "route_tables": [_table(view, table_id, zone, wall) for table_id, zone in sorted(view.table_zones.items())],
         "refused_tables": dict(view.refused_tables),

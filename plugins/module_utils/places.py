@@ -73,7 +73,7 @@ def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> R
     if flight is not None and flight.swap == swap:
         routes = replace(routes, flights=_without(routes.flights, key))
     if result.accepted:
-        return _accepted(routes, key, Belief(swap.gateway, swap.eni_id, now), now if swap.voluntary else None)
+        return _accepted(routes, key, Belief(swap.gateway, swap.target, now), now if swap.voluntary else None)
     retry = _next_retry(routes.retries.get(key), key, result.error or "unknown", now, seed)
     routes = replace(routes, retries={**routes.retries, key: retry})
     if result.accepted is None:
@@ -109,18 +109,20 @@ def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed:
 def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, several: bool) -> Routes:
     began = now - (evidence.ec2_age or 0.0)
     owners = {instance.eni_id: name for name, instance in view.instances.items() if instance.eni_id}
-    gateway_of_eni = {**routes.gateway_of_eni, **owners}
+    owners |= {target: name for name, target in view.managed.items()}
+    gateway_of_target = {**routes.gateway_of_target, **owners}
     beliefs: dict[RouteKey, Belief] = {}
     for key, belief in routes.beliefs.items():
         route = view.routes.get(key)
-        shown = route.eni_id if route is not None else None
-        if began >= belief.at and shown not in gateway_of_eni:
+        shown = route.target if route is not None else None
+        if began >= belief.at and shown not in gateway_of_target:
             continue  # it led to a gateway before our swap as well: no stale read shows this, a person has done it
         kept = (_weigh_of_several if several else _weigh)(belief, shown, evidence.ec2_version, began, now)
         if kept is not None:
             beliefs[key] = kept
     interfaces = {
-        name: _interface(routes.interfaces.get(name), instance.eni_id, now) for name, instance in view.instances.items()
+        name: _interface(routes.interfaces.get(name), view.target(name), now)
+        for name in (*view.instances, *view.managed)
     }
     blackholes = {
         key: routes.blackholes.get(key, evidence.ec2_version) for key, route in view.routes.items() if route.blackhole
@@ -130,7 +132,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
         version=evidence.ec2_version,
         beliefs=beliefs,
         blackholes=blackholes,
-        gateway_of_eni=gateway_of_eni,
+        gateway_of_target=gateway_of_target,
         interfaces=interfaces,
     )
     # what has not been tried again for long is no longer wanted
@@ -140,8 +142,8 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
         if began <= doubt.since:
             continue
         now_there = view.routes.get(key)
-        if now_there is not None and now_there.eni_id == doubt.swap.eni_id:
-            belief = Belief(doubt.swap.gateway, doubt.swap.eni_id, doubt.since, confirmed=True)
+        if now_there is not None and now_there.target == doubt.swap.target:
+            belief = Belief(doubt.swap.gateway, doubt.swap.target, doubt.since, confirmed=True)
             routes = _accepted(routes, key, belief, now if doubt.swap.voluntary else None)
         else:
             routes = replace(routes, doubts=_without(routes.doubts, key))
@@ -168,7 +170,7 @@ def _weigh(belief: Belief, shown: str | None, version: int, began: float, now: f
     """The belief after a read; None where it is given up for what EC2 says."""
     if began < belief.at:
         return belief  # the read may be older than the swap
-    if shown == belief.eni_id:
+    if shown == belief.target:
         if now - belief.at >= BELIEF_SECONDS:
             return None
         return replace(belief, confirmed=True, contrary=None)
@@ -200,15 +202,15 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
         belief = routes.beliefs.get(key)
         gateway: str | None
         if belief is not None:
-            gateway, eni_id, blackhole = belief.gateway, belief.eni_id, False
+            gateway, target, blackhole = belief.gateway, belief.target, False
         else:
-            gateway = route.gateway or routes.gateway_of_eni.get(route.eni_id or "")
-            eni_id, blackhole = route.eni_id or "", route.blackhole
+            gateway = route.gateway or routes.gateway_of_target.get(route.target)
+            target, blackhole = route.target, route.blackhole
         if gateway is None:
             foreign[key] = f"{route.target} (blackhole)" if route.blackhole else route.target
             continue
-        current, fault = routes.eni_of(gateway), ""
-        if current is not None and eni_id != current:
+        current, fault = routes.target_of(gateway), ""
+        if current is not None and target != current:
             fault = "old interface"
         elif blackhole:
             fault = "blackhole?" if routes.blackholes.get(key) == routes.version else "blackhole"

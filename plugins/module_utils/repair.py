@@ -218,17 +218,22 @@ def held_back(state: State, view: Ec2View, gateway: str) -> list[RouteKey]:
         site.name
         for site in state.deployment.sites
         for (other, of), path in state.verdicts.paths.items()
-        if of == site.name and other != gateway and path.verdict is not Verdict.DOWN
+        if of == site.name and other != gateway and path.verdict not in _unable(state, other)
     }
     found = []
     for key, route in view.routes.items():
         belief = state.routes.beliefs.get(key)
-        owners = (route.gateway, state.routes.gateway_of_eni.get(route.eni_id or ""), belief.gateway if belief else "")
+        owners = (route.gateway, state.routes.gateway_of_target.get(route.target), belief.gateway if belief else "")
         if gateway in owners:
             site = state.deployment.site_of(key.destination)
             if site is not None and site.name in able and key.table_id not in view.refused_tables:
                 found.append(key)
     return found
+
+
+def _unable(state: State, other: str) -> tuple[Verdict, ...]:
+    """Verdicts with which another gateway cannot carry. Of a managed gateway nothing may be known for ever."""
+    return (Verdict.DOWN,) if state.deployment.managed(other) is None else (Verdict.DOWN, Verdict.UNKNOWN)
 
 
 # --- What is done ---------------------------------------------------------------------------------------------------

@@ -80,12 +80,14 @@ def _check_worth(state: State, evidence: Evidence, view: Ec2View, repair: Repair
         raise InvariantViolation(5, f"{name} is not down: it might be the last one that works.")
     for key, route in view.routes.items():
         belief = state.routes.beliefs.get(key)
-        here = {route.gateway, state.routes.gateway_of_eni.get(route.eni_id or ""), belief.gateway if belief else None}
+        here = {route.gateway, state.routes.gateway_of_target.get(route.target), belief.gateway if belief else None}
         site = state.deployment.site_of(key.destination)
         if name not in here or site is None or key.table_id in view.refused_tables:
             continue
-        for other in state.deployment.gateways:
+        for other in state.deployment.targets:
             path = state.verdicts.paths.get((other.name, site.name))
+            if path is not None and path.code in ("managed-unprobed", "managed-unheard"):
+                continue  # nothing may be known of it for ever
             if other.name != name and path is not None and path.verdict is not Verdict.DOWN:
                 raise InvariantViolation(5, f"{key} leads to {name}, and {other.name} might carry it.")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import ec2
-from .ec2_view import destination_of, read_view
+from .ec2_view import read_view, routes_of, target_of
 from .errors import Ec2Error
 from .model import Deployment, Ec2View, Route, RouteKey, Swap, SwapResult
 
@@ -46,6 +46,7 @@ class Choice:
     sites: tuple[str, ...] = ()
     take_over: bool = False  # also routes that point at no gateway of the deployment
     over_pins: bool = False  # also in tables with a pin
+    leaving: str = ""  # a gateway: only routes that lead there now
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,13 @@ class Line:
 
 def chosen_tables(view: Ec2View, choice: Choice) -> list[str]:
     """Ids of the tables that a choice means, sorted."""
+    leaving = {key.table_id for key, route in view.routes.items() if route.gateway == choice.leaving}
     return sorted(
         table
         for table, zone in view.table_zones.items()
-        if (not choice.zones or zone in choice.zones) and (not choice.tables or table in choice.tables)
+        if (not choice.zones or zone in choice.zones)
+        and (not choice.tables or table in choice.tables)
+        and (not choice.leaving or table in leaving)
     )
 
 
@@ -76,10 +80,12 @@ def survey(view: Ec2View, deployment: Deployment, choice: Choice, wall: float) -
         site = deployment.site_of(key.destination)
         if key.table_id not in tables or site is None or (choice.sites and site.name not in choice.sites):
             continue
+        route = view.routes.get(key)
+        if choice.leaving and (route is None or route.gateway != choice.leaving):
+            continue
         zone = view.table_zones[key.table_id]
         home = deployment.home(zone)
         wanted = choice.gateway or (home.name if home else None)
-        route = view.routes.get(key)
         lines.append(Line(key, zone, _verdict(view, choice, key, wanted, wall), wanted, route))
     return lines
 
@@ -90,8 +96,7 @@ def _verdict(view: Ec2View, choice: Choice, key: RouteKey, wanted: str | None, w
         return MISSING
     if wanted is None:
         return NO_HOME
-    instance = view.instances.get(wanted)
-    if instance is not None and route.eni_id is not None and route.eni_id == instance.eni_id:
+    if route.target == view.target(wanted):
         return THERE
     if route.gateway is None and not choice.take_over:
         return FOREIGN
@@ -102,20 +107,26 @@ def _verdict(view: Ec2View, choice: Choice, key: RouteKey, wanted: str | None, w
 
 
 def plan(view: Ec2View, deployment: Deployment, choice: Choice, wall: float, reason: str = "manual") -> list[Swap]:
-    """The swaps that a choice asks for. Targets without an ENI are left out: `preflight` names them."""
+    """The swaps that a choice asks for. Gateways without an ENI are left out: `preflight` names them."""
     swaps = []
     for line in survey(view, deployment, choice, wall):
-        instance = view.instances.get(line.gateway or "")
-        if line.verdict == SWAP and line.gateway and instance and instance.eni_id:
-            swaps.append(Swap(line.key, line.gateway, instance.eni_id, reason, voluntary=True))
+        target = view.target(line.gateway or "")
+        if line.verdict == SWAP and line.gateway and target:
+            swaps.append(Swap(line.key, line.gateway, target, reason, voluntary=True))
     return swaps
 
 
 def preflight(view: Ec2View, gateway: str, tables: Iterable[str] = ()) -> list[str]:
-    """Why a gateway cannot carry the routes of these tables, one sentence each; empty if it can."""
+    """Why a gateway cannot carry the routes of these tables, one sentence each; empty if it can.
+
+    Of a managed gateway nothing is known beforehand: EC2 refuses a route to one that is not attached to the VPC.
+    """
+    if gateway in view.managed:
+        return []
     instance = view.instances.get(gateway)
     if instance is None:
-        return [f"{gateway} is no gateway of the deployment; it has {', '.join(sorted(view.instances))}."]
+        known = ", ".join(sorted({*view.instances, *view.managed}))
+        return [f"{gateway} is no gateway of the deployment; it has {known}."]
     problems = []
     if instance.eni_id is None:
         problems.append(f"{gateway} has no network interface in EC2; run the deploy playbook to make it.")
@@ -179,7 +190,7 @@ def swap_all(
     shown, trouble = _verify(client, swaps, answers, pool, sleep)
     results = []
     for swap, answer in zip(swaps, answers, strict=True):
-        accepted = _accepted(answer, shown[swap.key], swap.eni_id)
+        accepted = _accepted(answer, shown[swap.key], swap.target)
         error, detail = answer.error, answer.detail
         if accepted is None and not error:
             error, detail = (trouble.code, str(trouble)) if trouble else (STALE, "EC2's reads do not show it yet.")
@@ -209,7 +220,7 @@ def _replace(this: _Round, swap: Swap) -> _Answer:
             with ec2.telling(f"swapping {swap.key} to {swap.gateway}"):
                 this.client.replace_route(
                     RouteTableId=swap.key.table_id,
-                    NetworkInterfaceId=swap.eni_id,
+                    **target_argument(swap.target),
                     **destination_argument(swap.key.destination),
                 )
             return _Answer(milliseconds=(this.clock() - this.began) * 1000.0)
@@ -223,6 +234,11 @@ def _replace(this: _Round, swap: Swap) -> _Answer:
         if attempt == 1:
             this.sleep(random.uniform(0.05, 0.2))
     return answer
+
+
+def target_argument(target: str) -> dict[str, str]:
+    """What a route shall point at as the argument that ReplaceRoute and CreateRoute want for its kind."""
+    return {"GatewayId": target} if target.startswith("vgw-") else {"NetworkInterfaceId": target}
 
 
 def destination_argument(destination: str) -> dict[str, str]:
@@ -244,7 +260,7 @@ def _accepted(answer: _Answer, shown: Sequence[str | None], wanted: str) -> bool
 def _verify(
     client: Any, swaps: Sequence[Swap], answers: Sequence[_Answer], pool: Executor, sleep: Callable[[float], None]
 ) -> tuple[dict[RouteKey, list[str | None]], Ec2Error | None]:
-    """The ENI that each read showed for each route, oldest first, and the last error while reading."""
+    """What each read showed each route to point at, oldest first, and the last error while reading."""
     shown: dict[RouteKey, list[str | None]] = {swap.key: [] for swap in swaps}
     # A route whose call was refused for certain, or never begun, will not change: two reads are enough for it.
     hopeless = {s.key for s, a in zip(swaps, answers, strict=True) if a.error and a.certain}
@@ -253,7 +269,7 @@ def _verify(
         open_swaps = [
             swap
             for swap in swaps
-            if shown[swap.key][-2:] != [swap.eni_id] * 2 and not (swap.key in hopeless and len(shown[swap.key]) >= 2)
+            if shown[swap.key][-2:] != [swap.target] * 2 and not (swap.key in hopeless and len(shown[swap.key]) >= 2)
         ]
         if not open_swaps:
             break
@@ -280,7 +296,7 @@ def _targets(client: Any, tables: list[str]) -> dict[RouteKey, str | None]:
         Filters=[{"Name": "route-table-id", "Values": tables}], MaxResults=100,
     )  # fmt: skip
     return {
-        RouteKey(table["RouteTableId"], destination_of(route)): route.get("NetworkInterfaceId")
+        RouteKey(table["RouteTableId"], destination): target_of(route)
         for table in found
-        for route in table.get("Routes", ())
+        for destination, route in routes_of(table).items()
     }

@@ -58,7 +58,7 @@ class Belief:
     """A swap that was accepted lately: reads that show something else may be stale."""
 
     gateway: str
-    eni_id: str
+    target: str  # as in `Swap`
     at: float
     confirmed: bool = False  # a later read has shown it
     contrary: tuple[int, float, str | None] | None = None  # version and time of a read that shows this instead
@@ -66,7 +66,10 @@ class Belief:
 
 @dataclass(frozen=True)
 class Interface:
-    """A gateway's network interface. One that it once had may be shown again by a stale read."""
+    """A gateway's network interface. One that it once had may be shown again by a stale read.
+
+    A managed gateway's is its virtual private gateway, which stays the same.
+    """
 
     eni_id: str | None
     former: frozenset[str] = frozenset()
@@ -88,7 +91,7 @@ class Routes:
     """What is known of the managed routes: EC2's word, and what was done since."""
 
     version: int = -1  # of the view taken in last
-    gateway_of_eni: Mapping[str, str] = field(default_factory=dict)  # also of interfaces that are gone
+    gateway_of_target: Mapping[str, str] = field(default_factory=dict)  # also of interfaces that are gone
     interfaces: Mapping[str, Interface] = field(default_factory=dict)  # gateway -> the one it has
     flights: Mapping[RouteKey, Flight] = field(default_factory=dict)
     retries: Mapping[RouteKey, Retry] = field(default_factory=dict)
@@ -101,8 +104,8 @@ class Routes:
     carried: Mapping[str, int] = field(default_factory=dict)  # gateway -> number of routes that lead to it
     foreign: Mapping[RouteKey, str] = field(default_factory=dict)  # a person's -> what they point at
 
-    def eni_of(self, gateway: str) -> str | None:
-        """The interface that routes to the gateway must point at."""
+    def target_of(self, gateway: str) -> str | None:
+        """What routes to the gateway must point at."""
         interface = self.interfaces.get(gateway)
         return interface.eni_id if interface is not None else None
 
@@ -163,7 +166,8 @@ class State:
     verdicts: Verdicts = field(default_factory=Verdicts)
     healths: Mapping[Pair, Health] = field(default_factory=dict)
     pingable: frozenset[str] = frozenset()  # gateways that have answered ICMP since the start
-    sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down everywhere
+    sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down, or quiet, everywhere
+    sites_dark_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen so, as in `Verdicts`
     routes: Routes = field(default_factory=Routes)
     repairs: Repairs = field(default_factory=Repairs)
     told: Mapping[Subject, Told] = field(default_factory=dict)

@@ -30,6 +30,7 @@ PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
 REPAIR = "vpnha:repair"
+PROBES = "vpnha:probes"
 
 NO_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -63,6 +64,21 @@ def pause_of(deployment: str) -> str:
 def drill_of(deployment: str) -> str:
     """Name of the tag on the VPC that says that a drill is running."""
     return f"{DRILL}:{deployment}"
+
+
+def probes_of(deployment: str) -> str:
+    """Name of the tag on a route table that names the addresses which monitors probe through a managed gateway."""
+    return f"{PROBES}:{deployment}"
+
+
+def format_probes(addresses: Iterable[str]) -> str:
+    """The value of the tag `probes_of`."""
+    return " ".join(sorted(addresses))
+
+
+def parse_probes(value: str) -> list[str]:
+    """What `format_probes` made; whatever is no IPv4 address is left out."""
+    return [word for word in value.split() if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", word)]
 
 
 def launch_template(deployment: str, gateway: str) -> str:

@@ -23,6 +23,8 @@ REPAIR_DELAY = 2.0  # seconds in which it is known whether a step was begun at a
 LINGER = 3.0  # seconds that a matter must be gone before it counts as over
 ROUTES_NAMED = 20  # in a note's evidence
 _OF_MONITOR = ("monitor-isolated", "monitor-sick")
+_OF_PATH = ("via-neighbour", "no-path", "site-not-behind-peer")
+_OF_MANAGED = ("managed-down", "managed-silent", "managed-grey", "managed-unheard")
 _TROUBLE = (Verdict.DOWN, Verdict.GREY)
 _TOLD_UNKNOWN = ("monitor-cut-off-from-gateway", "gateway-unheard", "gateway-no-second-sign")
 
@@ -83,11 +85,12 @@ def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float
     found.update(_path_matters(state, now))
     for remark in state.verdicts.remarks:
         found[remark.code, remark.subject] = Matter(remark.text, remark.delay)
+    patience = _path_delay(state)
     for one in stuck:
         found[one.code, f"{one.group.zone}/{one.group.site}"] = Matter(
             f"{counted(one.keys)} of zone {one.group.zone} for {one.group.site} stay at {one.group.gateway}, "
             f"although there is reason to leave: {one.leave.text}",
-            PATH_DELAY,
+            patience,
             {"routes": [str(key) for key in one.keys[:ROUTES_NAMED]]},
         )
     if evidence.ec2 is not None:
@@ -106,9 +109,14 @@ def _gateway_matters(state: State, evidence: Evidence) -> Iterator[tuple[Subject
             yield (judgement.code, name), Matter(judgement.text, delay, seen_of(evidence, name))
 
 
+def _path_delay(state: State) -> float:
+    """Seconds after which it is known whether a whole site is down: longer where a managed gateway leads there too."""
+    return PATH_DELAY + (state.deployment.timing.managed_window if state.deployment.managed_gateways else 0.0)
+
+
 def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
     """Tunnels, ways and sites. A site that is down everywhere is one matter, not one for each of its tunnels."""
-    verdicts = state.verdicts
+    verdicts, delay = state.verdicts, _path_delay(state)
     quiet = {site for site, at in state.sites_down_at.items() if now - at < RECOVERY_GRACE}
     for site, text in verdicts.sites_down.items():
         yield ("site-down", site), Matter(text, PATH_DELAY)
@@ -117,11 +125,11 @@ def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
         if judgement is None or judgement.gateway_wide or tunnel.site in quiet:
             continue
         if judgement.verdict in _TROUBLE:
-            yield (judgement.code, tunnel.name), Matter(judgement.text, PATH_DELAY)
+            yield (judgement.code, tunnel.name), Matter(judgement.text, delay)
     for (gateway, site), judgement in verdicts.paths.items():
-        own = judgement.code in ("via-neighbour", "no-path", "site-not-behind-peer")
+        own = judgement.code in _OF_PATH or judgement.code in _OF_MANAGED
         if own and site not in quiet and not judgement.gateway_wide:
-            yield (judgement.code, f"{gateway}/{site}"), Matter(judgement.text, PATH_DELAY)
+            yield (judgement.code, f"{gateway}/{site}"), Matter(judgement.text, delay)
 
 
 def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
@@ -247,7 +255,11 @@ def move_note(move: Move, evidence: Evidence) -> Note:
     )
     facts: dict[str, object] = {
         "reason": move.leave.code,
+        "from": source,
         "to": move.target,
+        "zone": move.group.zone,
+        "site": move.group.site,
+        "count": len(swaps),
         "routes": [str(swap.key) for swap in swaps[:ROUTES_NAMED]],
         **seen_of(evidence, source),
     }
@@ -256,6 +268,10 @@ def move_note(move: Move, evidence: Evidence) -> Note:
 
 def seen_of(evidence: Evidence, gateway: str) -> dict[str, object]:
     """The figures that a verdict on a gateway goes by."""
+    managed = evidence.managed.get(gateway)
+    if managed is not None:
+        probes = {site: f"{probe.loss.lost}/{probe.loss.sent} lost" for site, probe in managed.probes.items()}
+        return {"probes": probes, "witness": managed.witness or "nothing certain", "witness_age": managed.witness_age}
     seen: GatewayEvidence | None = evidence.gateways.get(gateway)
     if seen is None:
         return {}

@@ -22,7 +22,8 @@ options:
       - The variables, each under its own name, like V(vpnha_deployment), V(vpnha_zones) or V(vpnha_sites).
       - If it is left out, the play's own variables are read.
       - Names that begin with C(vpnha_) and are not part of a description are ignored, unless they look misspelt.
-      - Never logged as a whole; pre-shared keys and the heartbeat key appear in no message and no result.
+      - Never logged as a whole; pre-shared keys, the heartbeat key and the addresses of C(vpnha_notify_apprise) appear
+        in no message and no result.
     type: dict
   vpc:
     description:
@@ -112,6 +113,10 @@ deployment:
       description: Each monitor's C(name), C(zone) and C(address).
       type: list
       elements: dict
+    managed_gateways:
+      description: Each managed gateway's C(name), C(vpn_gateway), C(use), C(home_zones) and C(probes).
+      type: list
+      elements: dict
     timing:
       description: Every delay in seconds, with the defaults filled in.
       type: dict
@@ -161,7 +166,7 @@ def _secrets(value: Any, secret: bool = False) -> list[str]:
         return [
             found
             for key, member in value.items()
-            for found in _secrets(member, secret or key in ("psk", "vpnha_heartbeat_key"))
+            for found in _secrets(member, secret or key in ("psk", "vpnha_heartbeat_key", "vpnha_notify_apprise"))
         ]
     if isinstance(value, list):
         return [found for member in value for found in _secrets(member, secret)]

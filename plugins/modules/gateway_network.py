@@ -14,8 +14,8 @@ author: the vpnha.aws contributors (@vpnha)
 description:
   - Sees to the network interfaces and Elastic IPs of a deployment's hosts, to the route tables of its zones, and to the
     routes that are missing in them, all in one call.
-  - Never moves, changes or deletes a route that is there, wherever it points. While routes are failed over, a run moves
-    nothing.
+  - Never moves, changes or deletes a route that is there, wherever it points, but for host routes of its own by which
+    managed gateways are probed. While routes are failed over, a run moves nothing.
   - The source/destination check of gateways is switched off, and then read back from EC2.
   - Everything that forbids the work is found before anything is changed, and all of it is told at once.
   - "Tags what it makes: C(vpnha:made) (only that is ever deleted), C(vpnha:deployment), C(vpnha:gateway),
@@ -106,6 +106,30 @@ options:
   internet_gateway:
     description: Id of the VPC's internet gateway, for the default route of O(public_subnets).
     type: str
+  managed_gateways:
+    description:
+      - Managed gateways, to which missing routes are made where one of them is the home gateway of a zone.
+      - Their virtual private gateways must be attached to the VPC; they are neither made nor changed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the managed gateway.
+        type: str
+        required: true
+      vpn_gateway:
+        description: Id of its virtual private gateway.
+        type: str
+        required: true
+      probes:
+        description:
+          - Addresses of the sites which monitors probe through it. Each gets a host route to it in the route tables
+            that the subnets of the O(interfaces) with the role V(monitor) use.
+          - The tag C(vpnha:probes:DEPLOYMENT) of such a table names them. What it names and nobody wants is deleted.
+        type: list
+        elements: str
+        default: []
   adopt_route_tables:
     description:
       - What to do with a subnet in O(zones) that uses a route table without the deployment's tags.
@@ -179,7 +203,9 @@ route_tables:
       type: str
       returned: always
     routes:
-      description: The deployment's destinations, and the network interface that each leads to, or V(elsewhere).
+      description:
+        - The deployment's destinations, and the network interface or virtual private gateway that each leads to, or
+          V(elsewhere).
       type: dict
       returned: always
 changes:
@@ -204,6 +230,11 @@ INTERFACE = {
     "security_groups": {"type": "list", "elements": "str", "required": True},
     "elastic_ip": {"type": "bool", "default": True},
 }
+MANAGED = {
+    "name": {"type": "str", "required": True},
+    "vpn_gateway": {"type": "str", "required": True},
+    "probes": {"type": "list", "elements": "str", "default": []},
+}
 ZONE = {
     "name": {"type": "str", "required": True},
     "subnets": {"type": "list", "elements": "str", "required": True},
@@ -224,6 +255,10 @@ def wanted(given: dict) -> network.Network:
         public_subnets=tuple(given["public_subnets"]),
         internet_gateway=given["internet_gateway"],
         adopt=given["adopt_route_tables"],
+        managed=tuple(
+            network.Managed(each["name"], each["vpn_gateway"], tuple(each["probes"]))
+            for each in given["managed_gateways"]
+        ),
     )
 
 
@@ -250,6 +285,7 @@ def main() -> None:
             "destinations": {"type": "list", "elements": "str", "default": []},
             "public_subnets": {"type": "list", "elements": "str", "default": []},
             "internet_gateway": {"type": "str"},
+            "managed_gateways": {"type": "list", "elements": "dict", "default": [], "options": MANAGED},
             "adopt_route_tables": {"type": "bool", "default": False},
         },
         required_if=[("state", "present", ["vpc_id"])],

@@ -22,7 +22,7 @@ description:
 options:
   gateway:
     description:
-      - Name of the gateway that the routes shall use.
+      - Name of the gateway or managed gateway that the routes shall use.
       - V(home) means the home gateway of each zone.
     type: str
     default: home
@@ -41,6 +41,11 @@ options:
     type: list
     elements: str
     default: []
+  leaving:
+    description:
+      - Swap only routes that lead to this gateway now. Where none does, nothing is done.
+    type: str
+    default: ""
   pin_minutes:
     description:
       - Pin the route tables for so many minutes before swapping, so that no monitor moves their routes meanwhile.
@@ -233,6 +238,7 @@ def main() -> None:
             "zones": {"type": "list", "elements": "str", "default": []},
             "route_tables": {"type": "list", "elements": "str", "default": []},
             "sites": {"type": "list", "elements": "str", "default": []},
+            "leaving": {"type": "str", "default": ""},
             "pin_minutes": {"type": "int"},
             "unpin": {"type": "bool", "default": False},
             "by": {"type": "str", "default": "ansible"},
@@ -252,6 +258,7 @@ def main() -> None:
         zones=tuple(given["zones"]),
         tables=tuple(given["route_tables"]),
         sites=tuple(given["sites"]),
+        leaving=given["leaving"],
         take_over=given["take_over"],
     )
     wish = Wish(

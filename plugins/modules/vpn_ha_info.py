@@ -126,6 +126,35 @@ gateways:
       elements: str
       returned: always
       sample: ["rtb-0a1b2c3d 192.168.10.0/24"]
+managed_gateways:
+  description: The managed gateways.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the managed gateway.
+      type: str
+      returned: always
+    vpn_gateway:
+      description: Id of its virtual private gateway.
+      type: str
+      returned: always
+    use:
+      description: V(last_resort) or V(home).
+      type: str
+      returned: always
+    home_zones:
+      description: The zones that use it when all is well.
+      type: list
+      elements: str
+      returned: always
+    carries:
+      description: The routes that lead to it, each "table destination".
+      type: list
+      elements: str
+      returned: always
+      sample: [rtb-0a1b2c3d 192.168.10.0/24]
 zones:
   description: The zones, in the order of the description.
   returned: success

@@ -41,9 +41,13 @@ class Ec2Client:
 
     def replace_route(self, **given: str) -> None:
         """As EC2 does."""
-        table, eni_id = given.pop("RouteTableId"), given.pop("NetworkInterfaceId")
+        table, eni_id, other = (
+            given.pop("RouteTableId"),
+            given.pop("NetworkInterfaceId", ""),
+            given.pop("GatewayId", ""),
+        )
         [destination] = given.values()
-        self._change("ReplaceRoute", lambda: self._replace(RouteKey(table, destination), eni_id))
+        self._change("ReplaceRoute", lambda: self._replace(RouteKey(table, destination), eni_id, other))
 
     def describe_route_tables(self, *, Filters: list[dict[str, Any]], MaxResults: int) -> dict[str, Any]:
         """The tables of a filter by id, perhaps as they were."""
@@ -112,13 +116,18 @@ class Ec2Client:
         if weather.startswith("timeout"):
             raise ReadTimeoutError(endpoint_url="the model")
 
-    def _replace(self, key: RouteKey, eni_id: str) -> None:
+    def _replace(self, key: RouteKey, eni_id: str, vpn_gateway: str) -> None:
         truth = self._model.truth
-        if eni_id not in {instance.eni_id for instance in truth.instances.values()}:
+        if eni_id and eni_id not in {instance.eni_id for instance in truth.instances.values()}:
             raise refusal("ReplaceRoute", "InvalidNetworkInterfaceID.NotFound")
+        if vpn_gateway and vpn_gateway not in truth.managed.values():
+            raise refusal("ReplaceRoute", "InvalidVpnGatewayID.NotFound")
         if key not in truth.routes:
             raise refusal("ReplaceRoute", "InvalidParameterValue")
-        self._model.point(self._clock(), key, eni_id)
+        if vpn_gateway:
+            self._model.point_managed(self._clock(), key, vpn_gateway)
+        else:
+            self._model.point(self._clock(), key, eni_id)
 
     def _switch(self, operation: str, call: str, ids: list[str]) -> None:
         [name] = [name for name, one in self._model.truth.instances.items() if one.instance_id in ids]

@@ -37,7 +37,7 @@ class Ec2Model:
         self.impaired: set[str] = set()  # gateways whose status check fails
         self.full = False  # no capacity for another instance that runs
         self.launched: set[str] = set()  # the tokens of launches
-        self.truth = Ec2View(routes, instances)
+        self.truth = Ec2View(routes, instances, managed={one.name: one.vpn_gateway for one in plan.managed_gateways})
         self._history = [(0.0, self.truth)]
         # faults of the API itself, switched by the schedule
         self.stale = 0.0  # reads show a state up to this old, each another
@@ -72,7 +72,15 @@ class Ec2Model:
     def point(self, now: float, key: RouteKey, eni_id: str | None) -> None:
         """A route is made to point at an interface, or at something that is none."""
         owner = {instance.eni_id: name for name, instance in self.truth.instances.items()}.get(eni_id)
-        route = replace(self.truth.routes[key], eni_id=eni_id, gateway=owner, target=eni_id or "igw-1", blackhole=False)
+        self._lead(now, key, eni_id, owner, eni_id or "igw-1")
+
+    def point_managed(self, now: float, key: RouteKey, vpn_gateway: str) -> None:
+        """A route is made to point at a virtual private gateway."""
+        owner = {its: name for name, its in self.truth.managed.items()}.get(vpn_gateway)
+        self._lead(now, key, None, owner, vpn_gateway)
+
+    def _lead(self, now: float, key: RouteKey, eni_id: str | None, gateway: str | None, target: str) -> None:
+        route = replace(self.truth.routes[key], eni_id=eni_id, gateway=gateway, target=target, blackhole=False)
         self.change(now, routes={**self.truth.routes, key: route})
 
     def delete_route(self, now: float, key: RouteKey) -> None:

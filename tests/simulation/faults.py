@@ -63,6 +63,13 @@ KINDS: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
 }
 
 
+# where there is a managed gateway: drawn with a die of its own as well
+MANAGED: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
+    "managed gateway cut": (4, "managed", (BRIEF, SHORT, LONG)),
+    "every tunnel cut": (3, "site", (SHORT, LONG)),
+    "every gateway off": (2, "managed", (LONG,)),
+}
+
 # what stays broken until it is repaired, at the latest by a person: drawn with a die of its own
 LASTING = ("host hangs", "host hangs hard", "stopped by somebody")
 REPLACED = ("host dead for good", "terminated by somebody")  # what only another instance ends
@@ -104,6 +111,18 @@ def draw(plan: Deployment, random: Random, begin: float, finish: float, only: Se
         end = min(start + random.uniform(low, high), finish + 60)
         faults.append(Fault(kind, _where(plan, random, scope), start, end))
     return sorted(faults, key=lambda fault: fault.start)
+
+
+def draw_managed(plan: Deployment, random: Random, begin: float, finish: float) -> list[Fault]:
+    """Faults of the managed gateway, and such as only it can help with."""
+    faults = []
+    for _ in range(random.randint(2, 4)):
+        kind = random.choices(list(MANAGED), [weight for weight, _scope, _lasts in MANAGED.values()])[0]
+        _weight, scope, durations = MANAGED[kind]
+        start = random.uniform(begin, finish)
+        low, high = random.choice(durations)
+        faults.append(Fault(kind, _where(plan, random, scope), start, start + random.uniform(low, high)))
+    return faults
 
 
 def draw_lasting(

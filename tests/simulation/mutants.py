@@ -79,9 +79,15 @@ def _agent_is_gateway(name: str, *_rest: object) -> Judgement:
     return Judgement(Verdict.DOWN, "gateway-silent", f"The agent of {name} is silent.")
 
 
-def _everyone(self: Any, group: Any, leave: Any, verdict: Verdict) -> list[str]:
+def _everyone(self: Any, group: Any, leave: Any, _verdict: Verdict, **_kind: bool) -> list[str]:
     names = [gateway.name for gateway in self._state.deployment.gateways if gateway.name != group.gateway]
     return [name for name in names if leave.only_to in (None, name)]
+
+
+def _with_the_last_resort(self: Any, group: Any, leave: Any, verdict: Verdict, *, last_resort: bool = False) -> Any:
+    if last_resort:
+        return []
+    return [name for kind in (False, True) for name in _candidates(self, group, leave, verdict, last_resort=kind)]
 
 
 def _someone(self: Any, group: Any, leave: Any) -> list[str]:
@@ -93,7 +99,7 @@ def _no_backoff(last: Any, key: Any, error: str, now: float, seed: int) -> Any:
 
 
 def _every_read(belief: Any, shown: Any, _version: Any, _began: Any, _now: Any) -> Any:
-    return belief if shown == belief.eni_id else None
+    return belief if shown == belief.target else None
 
 
 def _without_pauses(view: Any, key: Any, gateway: Any, wall: float) -> bool:
@@ -134,6 +140,7 @@ def _by_the_wall_clock(state: Any, evidence: Any, _now: float) -> Any:
     return _step(state, evidence, evidence.wall - WALL)
 
 
+_candidates: Callable[..., list[str]] = moves._Planner._candidates
 _emergency: Callable[..., Any] = moves._Planner._emergency
 _next_retry: Callable[..., Any] = places._next_retry
 _movable: Callable[..., bool] = moves.movable
@@ -150,6 +157,14 @@ MUTANTS = (
     Mutant(
         "any gateway is good enough", (1,), moves._Planner, "_candidates", _everyone,
         ("power off", "tunnel cut"), (2,),
+    ),
+    Mutant(
+        "the last resort is a gateway like any other", (1,), moves._Planner, "_candidates", _with_the_last_resort,
+        ("every tunnel cut", "power off", "tunnel cut"),
+    ),
+    Mutant(
+        "an answer from before the trouble will do", (4,), moves._Planner, "_answered_since", lambda *_: True,
+        ("every tunnel cut", "site down", "site down"),
     ),
     Mutant(
         "an old interface is believed again", (1,), places, "_interface", lambda _known, shown, _now: Interface(shown),

@@ -107,6 +107,7 @@ class Oracle:
         site = next(s.name for s in world.plan.sites if swap.key.destination in s.prefixes)
         self.coverage["promise 12" if swap.voluntary else "promise 13"] += 1
         self._check_target(swap, site, now)
+        self._check_last_resort(swap, source, site, now)
         self._check_word(swap, source, now)
         self._check_sight(swap, trusted, now)
         self._check_interface(swap)
@@ -118,13 +119,32 @@ class Oracle:
             self._check_emergency(swap, view, source, site, trusted)
 
     def _check_target(self, swap: Swap, site: str, now: float) -> None:
-        since = {gateway: self.world.truth.since(("dead", (gateway, site))) for gateway in self.world.gateways}
+        since = {gateway: self.world.truth.since(("dead", (gateway, site))) for gateway in self.world.led_to}
         dead = [gateway for gateway, begin in since.items() if begin is not None and now - begin > TRUTH_LAG]
         self.coverage["promise 1"] += bool(dead)
         if swap.gateway in dead:
             # the first promise where another would have been the right one, else the second
             number = 1 if None in since.values() else 2
             raise Violation(number, f"{swap.key} to {swap.gateway}, dead for {site}")
+
+    def _check_last_resort(self, swap: Swap, source: str | None, site: str, now: float) -> None:
+        """Only from what is down, where the site has answered since, and while nothing else is well beyond doubt."""
+        if swap.gateway not in self.world.ec2.truth.managed:
+            return
+        self.coverage["last resort"] += 1
+        if swap.voluntary:
+            raise Violation(1, f"{swap.key} to {swap.gateway} without haste")
+        lately = [fault for fault in self.faults if fault.start <= now <= fault.end + QUIET]
+        if source is not None and all(fault.where[:1] == (source,) for fault in lately):
+            raise Violation(1, f"{swap.key} to {swap.gateway}, although only {source} is amiss")
+        bad, dead = (
+            self.world.truth.since(("bad", (source, site))),
+            self.world.truth.since(("dead", (swap.gateway, site))),
+        )
+        if bad is not None and dead is not None and dead <= bad + LEAST_FAULT:
+            raise Violation(
+                4, f"{swap.key} to {swap.gateway}, which has not led to {site} since {source} is bad for it"
+            )
 
     def _check_word(self, swap: Swap, source: str | None, now: float) -> None:
         """EC2 has accepted a swap: a stale read alone does not take that back. And whatever is done is told."""
@@ -159,6 +179,7 @@ class Oracle:
 
     def on_view(self, view: Ec2View) -> None:
         """The monitor has read EC2: from now on it knows of these interfaces."""
+        self._interfaces.update({name: [target] for name, target in view.managed.items()})
         for name, instance in view.instances.items():
             known = self._interfaces.setdefault(name, [])
             if instance.eni_id and instance.eni_id not in known:
@@ -171,13 +192,13 @@ class Oracle:
         self._superseded.clear()
 
     def _check_interface(self, swap: Swap) -> None:
-        if swap.eni_id in self._superseded or swap.eni_id not in self._interfaces[swap.gateway]:
-            raise Violation(1, f"{swap.key} to {swap.eni_id}, which {swap.gateway} has no longer")
+        if swap.target in self._superseded or swap.target not in self._interfaces[swap.gateway]:
+            raise Violation(1, f"{swap.key} to {swap.target}, which {swap.gateway} has no longer")
 
     def _check_emergency(self, swap: Swap, view: Ec2View, source: str, site: str, trusted: float) -> None:
         truth, now = self.world.truth, self.world.now
         by_ec2 = (
-            view.instances[source].source_dest_check
+            (source in view.instances and view.instances[source].source_dest_check)
             or view.routes[swap.key].blackhole
             or self._superseded & {view.routes[swap.key].eni_id}
         )
@@ -215,7 +236,8 @@ class Oracle:
         until += [view.paused_gateways.get(gateway, 0.0) for gateway in (source or "", swap.gateway)]
         if max(until) > wall:
             raise Violation(14, f"{swap.key} is paused")
-        if view.routes[swap.key].eni_id in ("eni-person", None):
+        route = view.routes[swap.key]
+        if route.eni_id == "eni-person" or (route.eni_id is None and route.target not in view.managed.values()):
             raise Violation(15, f"{swap.key} is a person's")
 
     def _check_pace(self, swap: Swap, now: float) -> None:

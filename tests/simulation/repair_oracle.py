@@ -80,7 +80,7 @@ class RepairOracle:
             if name not in (route.gateway, sources.get(key)):
                 continue
             site = next(site.name for site in world.plan.sites if key.destination in site.prefixes)
-            for other in world.gateways:
+            for other in world.led_to:
                 if other != name and self._could_carry(other, site, view):
                     raise Violation(5, f"{key} leads to {name}, which is repaired, and {other} could carry it")
         if name in [route.gateway for route in view.routes.values()]:
@@ -88,7 +88,10 @@ class RepairOracle:
 
     def _could_carry(self, gateway: str, site: str, view: Ec2View) -> bool:
         world, now = self.world, self.world.now
-        if view.instances[gateway].source_dest_check or world.has(("site not behind peer",), (gateway, site)):
+        instance = view.instances.get(gateway)  # a managed gateway has none
+        if (instance is not None and instance.source_dest_check) or world.has(
+            ("site not behind peer",), (gateway, site)
+        ):
             return False
         return all(end < now - FIT for _begin, end in world.truth.stretches(("bad", (gateway, site)), now))
 

@@ -23,10 +23,10 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     SwapResult,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
-from tests.unit.plugins.module_utils.scenario import deployment
+from tests.unit.plugins.module_utils.scenario import deployment, with_managed
 
 from .actuating import Actuator
-from .faults import HOUR, LASTING, REPLACED, Fault, draw, draw_day, draw_lasting
+from .faults import HOUR, LASTING, MANAGED, REPLACED, Fault, draw, draw_day, draw_lasting, draw_managed
 from .oracle import Oracle
 from .striking import mend, strike
 from .violation import Violation
@@ -37,6 +37,8 @@ TICK = 0.05
 STIR = 3.0  # seconds of full attention after anything happens
 FAULTS_FROM, FAULTS_TO = 30.0, 540.0
 REPAIR_AFTER, REPAIR_INTERVAL = 20.0, 150.0  # seconds: schedules are short
+EVERY_SEVENTH = 7  # has a managed gateway as its last resort
+MANAGED_WINDOW = 2.0
 EVERY_TENTH = 10  # is a day long, with the delays that are shipped for repairs
 DAY_TO = 25.2 * HOUR
 # seconds that are skipped at once: where nothing is amiss, where nothing has been done for long, else; while it waits
@@ -194,6 +196,7 @@ class Monitor:
             results,
             repair_results=repaired,
             clock_skew=-world.skew,
+            managed=world.seen_managed(),
         )
 
     def _trace(self, action: object) -> None:
@@ -281,6 +284,8 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     """Play a schedule to its end or to the first broken promise. ``only``: these kinds of faults."""
     random = Random(seed)
     plan, lasting = plan_for(random), []
+    if set(only) & set(MANAGED) or (not only and seed % EVERY_SEVENTH == 5):
+        plan = with_managed(replace(plan, timing=replace(plan.timing, managed_window=MANAGED_WINDOW)))
     day = not only and seed % EVERY_TENTH == 0
     if day:
         return _play_out(seed, random, replace(plan, repair="restart"), draw_day(plan, random, FAULTS_FROM, DAY_TO))
@@ -289,6 +294,8 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
         replacing = set(only) & set(REPLACED) or (not only and seed % 6 == 0)
         plan = replace(plan, repair="replace" if replacing else "restart", timing=timing)
         lasting = draw_lasting(plan, Random(-seed), FAULTS_FROM, FAULTS_TO, only)
+    if plan.managed_gateways:
+        lasting += draw_managed(plan, Random(seed + 0.5), FAULTS_FROM, FAULTS_TO)
     faults = [*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting]
     return _play_out(seed, random, plan, sorted(faults, key=lambda fault: fault.start))
 

@@ -17,7 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.moves import wanted
 
 from . import __main__ as command
 from . import mutants, progress, schedule
-from .faults import IN_THE_WAY, KINDS, LASTING, REPLACED
+from .faults import IN_THE_WAY, KINDS, LASTING, MANAGED, REPLACED
 from .mutants import ELSEWHERE, MUTANTS, Mutant, hunt, hunt_text
 from .text_mutants import TEXT_MUTANTS, TextMutant
 from .world import Truth
@@ -33,7 +33,8 @@ def test_the_promises_hold_in_many_schedules() -> None:
         if outcome.violation:
             broken.append(f"seed {outcome.seed}: {outcome.violation}")
     assert broken == []
-    assert {*KINDS, *LASTING, *REPLACED, *IN_THE_WAY} <= set(coverage), "every kind of fault was met"
+    assert {*KINDS, *LASTING, *REPLACED, *IN_THE_WAY, *MANAGED} <= set(coverage), "every kind of fault was met"
+    assert coverage["last resort"] > 50
     assert coverage["ended by a repair"] > 50
     assert min(coverage["repair: terminate"], coverage["repair: launch"]) > 20
     assert min(coverage["told: moves-limited"], coverage["told: repair-needs-person"]) > 50, "budgets come to bite"

@@ -14,6 +14,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     AgentReport,
     Deployment,
     GatewayEvidence,
+    ManagedEvidence,
+    ManagedProbeEvidence,
     Tunnel,
     TunnelReport,
 )
@@ -25,6 +27,7 @@ from .streams import EVERY, RTT, Stream
 Pair = tuple[str, str]
 SHUTDOWN = 3.0  # seconds from the announcement of a shutdown to silence
 EVERYWHERE = ("blackout of everything",)
+WITNESS_LAG = 4.0  # seconds after which EC2 says that a managed gateway's connections are down
 OFF = ("power off", "host hangs", "host hangs hard", "host dead for good")
 STOPS = ("announced stop", "stop instance", "stopped by somebody", "terminated by somebody")
 
@@ -101,6 +104,7 @@ class World:
         self.unpowered: set[str] = set()  # stopped or rebooted by the monitor
         self._was_on = dict.fromkeys(self.gateways, True)
         self._was_agent = dict.fromkeys(self.gateways, True)
+        self.managed = {(one.name, site): stream() for one in plan.managed_gateways for site in self.sites}
         self._reports: dict[str, tuple[float, AgentReport]] = {}
         self._calm_tunnels: dict[Pair, TunnelReport] = {}
 
@@ -144,7 +148,7 @@ class World:
 
     def on(self, gateway: str) -> bool:
         """It has power and has booted."""
-        if self.has(OFF, (gateway,)) or gateway in self.unpowered:
+        if self.has(OFF, (gateway,)) or gateway in self.unpowered or self.has(("every gateway off",)):
             return False
         return not any(
             fault.kind in STOPS and fault.where == (gateway,) and self.now >= fault.start + SHUTDOWN
@@ -175,9 +179,13 @@ class World:
             and self.now >= self._ready[pair]
             and not self.has(("charon dead", "gateway blackout"), (gateway,))
             and not self.has(("tunnel cut", "tunnel blackout"), pair)
-            and not self.has(("site down",), (site,))
+            and not self.has(("site down", "every tunnel cut"), (site,))
             and not self.has(EVERYWHERE)
         )
+
+    def managed_way(self, site: str) -> bool:
+        """The managed gateway carries packets."""
+        return not (self.has(("managed gateway cut", *EVERYWHERE)) or self.has(("site down",), (site,)))
 
     def loss(self, gateway: str) -> float:
         """Share of round trips with the gateway that are lost."""
@@ -234,6 +242,9 @@ class World:
             behind = not self.has(("site not behind peer",), pair) and not self.has(("site's servers down",), (site,))
             self.targets[pair].change(now, loss if carries and behind else 1.0)
             self._settle_session(pair)
+        for (_gateway, site), probes in self.managed.items():
+            answers = self.managed_way(site) and not self.has(("site's servers down",), (site,))
+            probes.change(now, 0.0 if answers and not self.has(("monitor isolated",)) else 1.0)
         self.settle_truth()
 
     def _settle_hosts(self, gateway: str) -> None:
@@ -289,21 +300,30 @@ class World:
             self.truth.note(("bad", pair), now, dead or bad_host or self.has(("site not behind peer",), pair))
             self.truth.note(("unfit", pair), now, dead or bad_host)
             self.truth.note(("bad host", gateway), now, bad_host)
+        for gateway, site in self.managed:
+            dead = not self.managed_way(site)
+            self.truth.note(("dead", (gateway, site)), now, dead)
+            self.truth.note(("bad", (gateway, site)), now, dead or self.has(("site's servers down",), (site,)))
+            self.truth.note(("unfit", (gateway, site)), now, dead)
+        self.truth.note("managed gateway cut", now, self.has(("managed gateway cut",)))
         for site in self.sites:
             seen = all(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             down = all(not self.tunnel((gateway, site)) for gateway in self.gateways)
+            down = down and not (self.managed and self.managed_way(site))
             self.truth.note(("site down", site), now, seen and down)
-            lost = all(self.truth.since(("dead", (gateway, site))) is not None for gateway in self.gateways)
+            lost = all(self.truth.since(("dead", (gateway, site))) is not None for gateway in self.led_to)
             self.truth.note(("no way", site), now, lost)
             eyes = sum(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             self.truth.note(("site dark", site), now, eyes >= 2 and down)
-        self.truth.note("isolated", now, not any(self.link(g) and self.on(g) for g in self.gateways))
+        heard = any(self.link(g) and self.on(g) for g in self.gateways)
+        heard = heard or any(stream.condition[0] < 1.0 for stream in self.managed.values())
+        self.truth.note("isolated", now, not heard)
 
     # --- what the monitor sees ------------------------------------------------------------------------------
 
     def restart_monitor(self) -> None:
         """Its counts begin anew."""
-        for stream in (*self.hearts.values(), *self.pings.values()):
+        for stream in (*self.hearts.values(), *self.pings.values(), *self.managed.values()):
             stream.restart(self.now)
 
     def forget_reports(self) -> None:
@@ -327,6 +347,24 @@ class World:
             self.now - at_report[0] if at_report else None,
             heard,
         )
+
+    @property
+    def led_to(self) -> list[str]:
+        """All that routes may lead to."""
+        return [target.name for target in self.plan.targets]
+
+    def seen_managed(self) -> dict[str, ManagedEvidence]:
+        """What the monitor knows of the managed gateways."""
+        timing = self.plan.timing
+        since = self.truth.since("managed gateway cut")
+        word = "down" if since is not None and self.now - since >= WITNESS_LAG else "up"
+        found: dict[str, dict[str, ManagedProbeEvidence]] = {}
+        for (gateway, site), probes in self.managed.items():
+            stats = probes.stats(self.now, timing.managed_window, timing.grey_window)
+            found.setdefault(gateway, {})[site] = ManagedProbeEvidence(stats, RTT)
+        return {
+            gateway: ManagedEvidence(probes, word, 1.0, "As the world has it.") for gateway, probes in found.items()
+        }
 
     def _report(self, gateway: str, at: float) -> AgentReport:
         charon = "dead" if self.has(("charon dead",), (gateway,)) else "alive"

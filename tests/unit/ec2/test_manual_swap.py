@@ -73,6 +73,22 @@ def test_one_site_of_one_table(world: World) -> None:
     assert carried(world) == {**HOME, (A, HQ): "gw-b"}
 
 
+def test_only_what_leads_to_a_gateway_leaves_it(world: World) -> None:
+    moved = run(world, Wish(Choice(gateway="gw-b", leaving="gw-a"), pin_minutes=60))
+    assert moved.tables == [world.table(A)]
+    assert {row["zone"] for row in moved.routes} == {A}
+    assert carried(world) == dict.fromkeys(HOME, "gw-b")
+    assert list(world.view().table_pins) == [world.table(A)]  # what stays is not pinned
+    again = run(world, Wish(Choice(gateway="gw-b", leaving="gw-a"), pin_minutes=60))
+    assert (again.changed, again.tables, again.routes) == (False, [], [])
+
+
+def test_a_route_elsewhere_in_the_same_table_stays(world: World) -> None:
+    run(world, Wish(replace(TO_B, sites=("hq",))))
+    run(world, Wish(Choice(gateway="gw-a", leaving="gw-b", zones=(A,))))
+    assert carried(world) == HOME
+
+
 def test_a_pin_holds_against_a_swap_without_one(world: World) -> None:
     run(world, Wish(TO_B, pin_minutes=60))
     report = run(world, Wish(Choice()))
@@ -141,6 +157,7 @@ def test_partial_failure_is_told_by_route_and_keeps_the_pin(world: World) -> Non
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
+        (Choice(gateway="gw-b", leaving="gw-y"), "gw-y is no gateway of the deployment; it has gw-a, gw-b."),
         (Choice(gateway="gw-x"), "gw-x is no gateway of the deployment; it has gw-a, gw-b."),
         (Choice(zones=("mars",)), "mars is no zone of the deployment; it has eu-central-1a, eu-central-1b."),
         (Choice(sites=("moon",)), "moon is no site of the deployment; it has hq, plant."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cheroot import wsgi
 from lab.api.lab import Lab
 from lab.api.limits import Buckets
 from lab.api.server import Control, application
+from lab.api.vpn import managed
 from lab.names import Names
 from lab.net.desired import Desired
 
@@ -68,12 +70,24 @@ class Hosts:
         return self.states.get(host_id, "absent")
 
 
+def tunnels(lab: Lab, up: Path) -> None:
+    """Goes on saying of managed tunnels that they are up: those that the file names, and all that were replaced."""
+    while True:
+        named = up.read_text().split() if up.exists() else []
+        with lab.lock:
+            for connection in managed(lab.backend):
+                for tunnel in connection.managed.tunnels:
+                    tunnel.say(tunnel.outside in named or tunnel.replaced > 0)
+        time.sleep(0.1)
+
+
 def main() -> None:
     """Serve on a free port of 127.0.0.1, and print it."""
     lab = Lab(Names("apitest", Path(sys.argv[1]), 4000), Hosts(), Plane())  # type: ignore[arg-type]
     lab.buckets = Buckets(clock=lambda: 0.0)  # no refill: what is throttled does not depend on this machine's speed
     server = wsgi.Server(("127.0.0.1", 0), Control(lab, application(lab)), numthreads=10)
     lab.start()
+    threading.Thread(target=tunnels, args=(lab, Path(sys.argv[1]) / "up"), daemon=True).start()
     server.prepare()
     print(server.bind_addr[1], flush=True)
     threading.Thread(target=server.serve, daemon=True).start()

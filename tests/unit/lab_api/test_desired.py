@@ -156,3 +156,16 @@ def test_without_the_check_any_address_passes(world: World) -> None:
     assert "ip saddr != { 10.20.1.10 } drop" in cards.filters(world.nic(eni))
     eni.source_dest_check = False
     assert "!=" not in cards.filters(world.nic(eni))
+
+
+def test_a_route_to_a_virtual_private_gateway_leads_there_while_it_is_attached(world: World) -> None:
+    gateway = world.backend.create_vpn_gateway()
+    world.backend.attach_vpn_gateway(gateway.id, world.vpc.id)
+    world.route("192.168.10.0/24", gateway_id=gateway.id)
+    assert world.routes() == (Route("192.168.10.0/24", gateway.id),)
+    assert world.desired().vgws == {gateway.id: ("10.20.0.0/16",)}
+    world.backend.detach_vpn_gateway(gateway.id, world.vpc.id)
+    assert world.routes() == (Route("192.168.10.0/24", "blackhole"),)
+    assert world.desired().vgws == {gateway.id: ()}
+    world.backend.delete_vpn_gateway(gateway.id)
+    assert world.desired().vgws == {}

@@ -20,7 +20,10 @@ GATEWAY = Resource(f"{ARN}:instance/i-1", {"vpnha:deployment": "prod", "vpnha:ro
 INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "prod"})
 
 
-def policy(repair: str, monitors: int = 1, cloudwatch: bool = True) -> str:
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpn"
+
+
+def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "", *, managed: int = 0) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["bool"] = bool  # Ansible's
@@ -30,7 +33,8 @@ def policy(repair: str, monitors: int = 1, cloudwatch: bool = True) -> str:
         "vpnha_region": "eu-central-1",
         "vpnha_deployment": "prod",
         "vpnha_repair": repair,
-        "vpnha_checked": {"monitors": [{}] * monitors},
+        "vpnha_notify_sns_topic": topic,
+        "vpnha_checked": {"monitors": [{}] * monitors, "managed_gateways": [{}] * managed},
         "__vpnha_network_vpc_id": "vpc-1",
     }
     return environment.from_string(TEMPLATE.read_text()).render(variables)
@@ -75,6 +79,15 @@ def test_the_lease_store_is_for_several_monitors_only(repair: str, monitors: int
         assert not allowed([written], f"dynamodb:{action}", Resource(f"{arn}/test-monitors"), {})
 
 
+@pytest.mark.parametrize("topic", ["", TOPIC])
+def test_a_monitor_publishes_to_the_topic_that_is_given_and_no_other(topic: str) -> None:
+    written = policy("none", 2, topic=topic)
+    assert json.loads(written)["Version"] == "2012-10-17"
+    assert allowed([written], "sns:Publish", Resource(TOPIC), {}) is bool(topic)
+    assert not allowed([written], "sns:Publish", Resource(f"{TOPIC}-other"), {})
+    assert not allowed([written], "sns:DeleteTopic", Resource(TOPIC), {})
+
+
 @pytest.mark.parametrize("cloudwatch", [True, False])
 @pytest.mark.parametrize("namespace", ["vpnha", "AWS/EC2", None])
 def test_a_monitor_writes_metrics_of_its_namespace_only(cloudwatch: bool, namespace: str | None) -> None:
@@ -89,3 +102,13 @@ def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:
     for deployment, may in (("prod", True), ("test", False)):
         table = Resource(f"{ARN}:route-table/rtb-1", {"vpnha:deployment": deployment})
         assert allowed([policy("none", 2)], "ec2:ReplaceRoute", table, {}) is may
+
+
+def test_what_aws_says_of_managed_vpns_may_be_read_where_there_is_a_managed_gateway() -> None:
+    everything = Resource("*")
+    for managed in (0, 1):
+        written = policy("none", managed=managed)
+        assert json.loads(written)["Version"] == "2012-10-17"
+        for action in ("ec2:DescribeVpnConnections", "cloudwatch:GetMetricData"):
+            assert allowed([written], action, everything, {}) is bool(managed)
+        assert allowed([written], "ec2:DescribeVpcs", everything, {})

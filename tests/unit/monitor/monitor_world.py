@@ -37,6 +37,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Gateway,
     LossStats,
+    ManagedGateway,
+    ManagedProbe,
     Monitor,
     Site,
     Timing,
@@ -284,8 +286,9 @@ class World:
     def target(self, zone: str) -> str:
         """The gateway that a zone's route leads to."""
         found = self.ec2.describe_route_tables(RouteTableIds=[self.tables[zone]])["RouteTables"][0]["Routes"]
-        eni = next(route["NetworkInterfaceId"] for route in found if route.get("DestinationCidrBlock") == PREFIX)
-        return next(name for name, known in self.enis.items() if known == eni)
+        route = next(route for route in found if route.get("DestinationCidrBlock") == PREFIX)
+        target = route.get("NetworkInterfaceId") or route["GatewayId"]
+        return next(name for name, known in self.enis.items() if known == target)
 
     def point(self, zone: str, gateway: str) -> None:
         """Somebody swaps a zone's route."""
@@ -371,6 +374,22 @@ class World:
             aws_secret_access_key="test",
         )
         lease_table.make(dynamodb, self.deployment.name, check=False)
+
+    def take_managed_gateway(self) -> None:
+        """From now on there is a last resort, vgw, without a VPN connection; `site` says whether its probe answers."""
+        vpc = self.ec2.describe_route_tables(RouteTableIds=[self.tables[self.zone_a]])["RouteTables"][0]["VpcId"]
+        vgw = self.ec2.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
+        self.ec2.attach_vpn_gateway(VpcId=vpc, VpnGatewayId=vgw)
+        self.enis["vgw"] = vgw
+        [site] = self.deployment.sites
+        managed = ManagedGateway("vgw", vgw, "last_resort", probes=(ManagedProbe(site.name, site.probe_targets[0]),))
+        self.deployment = replace(self.deployment, managed_gateways=(managed,))
+        self.configure()
+
+    def site(self, answers: bool) -> None:
+        """From now on the site's probe target answers, or not."""
+        [target] = self.deployment.sites[0].probe_targets
+        ip("address", "add" if answers else "del", f"{target}/32", "dev", "lo")
 
     def traffic(self, zone: str, gateway: str) -> None:
         """From now on a zone's packets go through that gateway."""

@@ -26,6 +26,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import Descriptio
 
 from . import cli_output, config, journal, orders
 from .cli_time import since as parse_since
+from .notify import orders as notify_orders
 
 app = typer.Typer(
     name="vpnha",
@@ -171,8 +172,7 @@ def check_config(
 ) -> None:
     """Say what is wrong with a configuration, one sentence for each problem."""
     try:
-        config.load(file)
-        problems: tuple[str, ...] = ()
+        problems = tuple(notify_orders.problems(config.load(file), str(file)))
     except DescriptionError as error:
         problems = error.sentences
     if as_json:
@@ -183,6 +183,30 @@ def check_config(
         print(f"{file} is good.")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command("notify-test")
+def notify_test(as_json: Json = False, path: ConfigPath = config.DEFAULT_PATH) -> None:
+    """Send a test message to each target of the notification, and say which have taken it."""
+    found = notify_orders.test(config.load(path))
+    if as_json:
+        _print_json([asdict(one) for one in found])
+    else:
+        cli_output.tested(found)
+    if any(one.error for one in found):
+        raise typer.Exit(1)
+
+
+@app.command("drill-result", hidden=True)
+def drill_result(
+    drill: Annotated[str, typer.Argument(help="The drill's id.")],
+    text: Annotated[str, typer.Argument(help="The verdict, a sentence.")],
+    *,
+    passed: Annotated[bool, typer.Option("--passed/--failed", help="Whether it passed.")],
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """For the role drill: write what came of a drill into the journal, and have the monitor tell it."""
+    notify_orders.drill_result(config.load(path), drill, text, passed=passed)
 
 
 def ask(loaded: config.MonitorConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .journal import Event
+from .notify.orders import Tested
 from .orders import Done
 
 _COLOURS = {
@@ -46,6 +47,8 @@ def status(found: Mapping[str, Any]) -> None:
         word = {True: "flows", False: "does not flow", None: "is not known"}[each["flows"]]
         out.print(f"  {each['zone']} to {each['site']}: {word} (through {', '.join(each['gateways'])})")
     out.print(_gateways(found))
+    if found["managed_gateways"]:
+        out.print(_managed(found))
     if found["tunnels"]:
         out.print(_tunnels(found))
     _peculiar(out, found)
@@ -72,6 +75,22 @@ def _gateways(found: Mapping[str, Any]) -> Table:
     return table
 
 
+def _managed(found: Mapping[str, Any]) -> Table:
+    table = _table("managed gateway", "site", "verdict", "routes", "answered", "round trip", "AWS says")
+    for each in found["managed_gateways"]:
+        for site in each["sites"]:
+            table.add_row(
+                each["name"],
+                site["site"],
+                _coloured(site["verdict"]),
+                str(each["routes"]),
+                "never" if site["answer_age"] is None else f"{site['answer_age']:.1f} s ago",
+                "" if site["rtt_ms"] is None else f"{site['rtt_ms']:.1f} ms",
+                each["witness"] or "nothing certain",
+            )
+    return table
+
+
 def _tunnels(found: Mapping[str, Any]) -> Table:
     table = _table("tunnel", "verdict", "IKE", "CHILD", "BGP", "loss")
     for each in found["tunnels"]:
@@ -92,6 +111,9 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     for each in (*found["gateways"], *found["tunnels"]):
         if each["verdict"] != "up" or each["code"] not in ("gateway-up", "tunnel-up"):
             out.print(f"{each['name']} is {each['verdict']}: {each['text']}")
+    ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
+    for name, site in (way for way in ways if way[1]["verdict"] != "up"):
+        out.print(f"{name} is {site['verdict']} for {site['site']}: {site['text']}")
     for route in found["away"]:
         where = route["gateway"] or route["target"]
         out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")
@@ -116,6 +138,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"The configuration that was read last is not in force: {found['config']['error']}")
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
+    _notification(out, found)
 
 
 def _monitors(out: Console, found: Mapping[str, Any]) -> None:
@@ -132,6 +155,23 @@ def _monitors(out: Console, found: Mapping[str, Any]) -> None:
             out.print(f"Monitor {each['name']} in {each['zone']} {said}")
     if found["lease"]["error"]:
         out.print(Text(found["lease"]["error"], style="red"))
+
+
+def _notification(out: Console, found: Mapping[str, Any]) -> None:
+    """The targets that take no messages, or have not yet got all of theirs."""
+    for target in found.get("notify", {}).get("targets", ()):
+        if target["failing"]:
+            said = f"Messages do not reach {target['name']} ({target['error']}); {target['queued']} wait."
+            out.print(Text(f"{said} Try: vpnha notify-test", style="red"))
+        elif target["queued"]:
+            out.print(f"Messages that wait for {target['name']}: {target['queued']}")
+
+
+def tested(found: Sequence[Tested]) -> None:
+    """What became of the test messages."""
+    out = console()
+    for one in found:
+        out.print(Text(f"{one.target}: {one.error or 'ok'}", style="red" if one.error else "green"))
 
 
 def events(found: Sequence[Event]) -> None:

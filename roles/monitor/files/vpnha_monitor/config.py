@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import description
+from ansible_collections.vpnha.aws.plugins.module_utils import announced, description
 from ansible_collections.vpnha.aws.plugins.module_utils.description_fields import Problems, Section, kind
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import MIN_KEY_CHARS, PORT
@@ -20,7 +20,9 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
 DEFAULT_PATH = Path("/etc/vpnha/monitor.yml")
 JOURNAL = "/var/lib/vpnha/journal.sqlite"
 LISTEN = "0.0.0.0:9784"
-_KEYS = ("monitor", "deployment", "keys", "endpoint_url", "journal", "listen", "agent_port", "cloudwatch")
+_KEYS = (
+    "monitor", "deployment", "keys", "endpoint_url", "journal", "listen", "agent_port", "cloudwatch", "notify",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class MonitorConfig:
     endpoint_url: str = ""
     agent_port: int = PORT
     cloudwatch: bool = False  # whether it says there once a minute that it can act
+    announcing: announced.Announcing = field(default_factory=announced.Announcing)
 
     @property
     def url(self) -> str:
@@ -101,6 +104,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     if deployment is not None and name and name not in {monitor.name for monitor in deployment.monitors}:
         section.problem("monitor", f"'{name}' is no monitor of the deployment; name one of its monitors.")
     keys = _keys(section)
+    announcing = announced.from_mapping(value.get("notify"), problems, section.at("notify"))
     if problems.sentences or deployment is None:
         raise DescriptionError(problems.sentences)
     return MonitorConfig(
@@ -113,6 +117,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
         endpoint_url=section.text("endpoint_url", ""),
         agent_port=agent_port,
         cloudwatch=cloudwatch,
+        announcing=announcing,
     )
 
 

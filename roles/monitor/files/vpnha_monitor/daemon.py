@@ -44,8 +44,11 @@ from .clock import Lateness, boottime, monotonic
 from .credentials import Renewal
 from .house import House
 from .journal import Journal, Trouble
+from .managed import Witnesses
 from .metrics import Counters, StatusCollector
 from .mind import Mind
+from .notify.outbox import Outbox
+from .notify.room import Notifications, Settings
 from .observe import Observer
 from .pulse import Pulse
 from .reader import Reader, Reading
@@ -87,12 +90,18 @@ class Monitor:
         self.registry.register(StatusCollector(self.status_document))
         self.journal = Journal(loaded.journal, lambda trouble: self._from_thread(self._journal_trouble, trouble))
         self.recorder = Recorder(self.journal, self.counters)
+        self.notifications = Notifications(
+            Settings(loaded.monitor, loaded.deployment, loaded.announcing, loaded.endpoint_url),
+            Outbox(loaded.journal, self.journal.opened.is_set),
+            lambda note: self._from_thread(self.note, note),
+        )
         self.observer = Observer(loaded)
         self.mind = Mind(loaded.deployment, loaded.monitor, now)
         self.carrying = Carrying()
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
         self.agreement = Agreement(self)
+        self.witnesses = Witnesses(self, lambda reading: self._from_thread(self.witnesses.took, reading))
         self.renewal = Renewal()
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
@@ -130,8 +139,10 @@ class Monitor:
             self._loop.add_signal_handler(number, stop.set)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self.journal.start()
+        self.notifications.start()
         self.reader.start()
         self.agreement.suit()
+        self.witnesses.suit()
         server.start()
         self.pulse.suit()
         self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
@@ -150,12 +161,14 @@ class Monitor:
         self.notifier.send("STOPPING=1")
         self.note(Note("daemon-stopping", self.config.monitor, f"Monitor {self.config.monitor} stops."))
         self.reader.stop()
+        self.witnesses.stop()
         ended = await asyncio.to_thread(self.actuator.stop, _STOP_SECONDS)
         await asyncio.sleep(0)  # results that came last are in the loop's queue
         if not ended:
             log.line("Some calls to EC2 had not ended when the monitor had to.")
         await asyncio.to_thread(self.agreement.stop)
         self._reads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.notifications.stop)
         await asyncio.to_thread(self.journal.close)
         self.observer.close()
 
@@ -187,7 +200,9 @@ class Monitor:
     def _step(self, now: float) -> None:
         before, seen = self.mind.summary(), self.agreement.see(now)
         try:
-            actions = self.mind.step(self.observer.evidence(now), self.lateness.take(), now, seen.store, seen.vetoes)
+            managed = self.witnesses.evidence(self.observer.managed.evidence(now), now)
+            gateways, late = self.observer.evidence(now), self.lateness.take()
+            actions = self.mind.step(gateways, late, now, seen.store, seen.vetoes, managed=managed)
         except InvariantViolation as violation:
             self.counters.errors.labels("invariant").inc()
             self.note(Note("invariant-violated", str(violation.number), str(violation)), before)
@@ -218,7 +233,12 @@ class Monitor:
                     "swap-issued",
                     str(swap.key),
                     f"{swap.key} is being swapped to {swap.gateway}.",
-                    {"gateway": swap.gateway, "eni": swap.eni_id, "reason": swap.reason, "voluntary": swap.voluntary},
+                    {
+                        "gateway": swap.gateway,
+                        "target": swap.target,
+                        "reason": swap.reason,
+                        "voluntary": swap.voluntary,
+                    },
                 ),
                 before,
             )
@@ -233,6 +253,7 @@ class Monitor:
     def note(self, note: Note, state: Mapping[str, object] | None = None) -> None:
         """Tell."""
         self.recorder.note(note, state)
+        self.notifications.put(note, (self.mind.view.drill or "") if self.mind.view else "")
 
     # --- EC2 ----------------------------------------------------------------------------------------------
 
@@ -248,10 +269,10 @@ class Monitor:
     def _read(self) -> Ec2View:
         return routes.read_view(self.client(), self.config.deployment, self._reads)
 
-    def _deliver_reading(self, reading: Reading) -> None:
+    def _deliver_reading(self, reading: Reading[Ec2View]) -> None:
         self._from_thread(self._took_reading, reading)
 
-    def _took_reading(self, reading: Reading) -> None:
+    def _took_reading(self, reading: Reading[Ec2View]) -> None:
         if reading.view is None:
             self.counters.reads.labels("failed").inc()
             text = str(reading.error)
@@ -272,7 +293,9 @@ class Monitor:
         now = monotonic()
         view = self.mind.view
         zones = {key: route.zone for key, route in view.routes.items()} if view else {}
-        self.carrying.accepted([result for result in results if result.accepted], zones, now)
+        # a managed gateway has no agent that counts packets: whether it carries is not measured
+        counted = [one for one in results if one.accepted and self.config.deployment.managed(one.swap.gateway) is None]
+        self.carrying.accepted(counted, zones, now)
         for result in results:
             outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
             self.counters.swaps.labels(outcome, result.swap.reason).inc()
@@ -395,6 +418,8 @@ class Monitor:
         self.config = fresh
         self.mind.reload(fresh.deployment)
         self.agreement.suit()
+        self.witnesses.suit()
+        self.notifications.reload(Settings(fresh.monitor, fresh.deployment, fresh.announcing, fresh.endpoint_url))
         self.reader.interval = fresh.deployment.timing.ec2_interval
         self.pulse.suit()
         self.reader.request()

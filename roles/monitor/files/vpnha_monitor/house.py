@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 
 from . import status
@@ -42,6 +42,7 @@ class House:
         self._told_ping = False
         self._sentence = ""
         self._told_credentials = False
+        self._drill = ""
 
     def keep(self, now: float, late: float) -> None:
         """Called at every tick."""
@@ -59,6 +60,8 @@ class House:
         self._clock()
         self._ping()
         self._renewal()
+        self._drills()
+        self._monitor.notifications.leads = self._leads(now)
         self._monitor.agreement.keep(now)
         if now >= self._warm_due:
             self._warm_due = now + _WARM_EVERY
@@ -95,6 +98,7 @@ class House:
             store_errors=store.errors if store else 0,
             config_checksum=monitor.config_checksum,
             config_error=monitor.config_error,
+            notify=monitor.notifications.status(),
             rtt={name: watch.asker.rtt for name, watch in monitor.observer.watches.items()},
         )
 
@@ -134,6 +138,24 @@ class House:
             self._told_ping = True
             text = "The monitor may not send ICMP echo requests: its process lacks CAP_NET_RAW."
             self._monitor.note(Note("gateway-no-second-sign", "", text, {"errors": denied}))
+
+    def _drills(self) -> None:
+        view = self._monitor.mind.view
+        drill = (view.drill or "") if view else self._drill
+        if drill == self._drill:
+            return
+        if self._drill:
+            self._monitor.note(Note("drill-running", self._drill, f"The drill {self._drill} is over.", resolved=True))
+        if drill:
+            self._monitor.note(Note("drill-running", drill, f"The drill {drill} is running."))
+        self._drill = drill
+
+    def _leads(self, now: float) -> bool:
+        """Whether this monitor tells what every one sees: it has the lease, or nobody can know who has it."""
+        mind = self._monitor.mind
+        age = mind.evidence.store.age
+        blind = age is None or age > lease.SECONDS
+        return not lease.needed(mind.deployment) or blind or owners.lease_left(mind.state, mind.evidence, now) > 0.0
 
     def _renewal(self) -> None:
         trouble = self._monitor.renewal.trouble()

@@ -5,6 +5,7 @@
 
 It is written by a thread of its own behind a bounded queue. Nothing ever waits for it: a full disk, a broken file
 or a slow device costs events, which are counted, and never delays a swap. Nothing is ever decided by it either.
+The same file has the tables of what waits to be told, see ``notify.outbox``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, wall REAL NOT NULL, mono REAL NOT NULL, code TEXT NOT NULL,
     subject TEXT NOT NULL, text TEXT NOT NULL, evidence TEXT NOT NULL, resolved INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS events_wall ON events (wall);
+CREATE TABLE IF NOT EXISTS notify_facts (id TEXT PRIMARY KEY, fact TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notify_open (
+    code TEXT NOT NULL, subject TEXT NOT NULL, wall REAL NOT NULL, text TEXT NOT NULL, PRIMARY KEY (code, subject));
+CREATE TABLE IF NOT EXISTS notify_queue (
+    target TEXT NOT NULL, message_id TEXT NOT NULL, tries INTEGER NOT NULL, message TEXT NOT NULL,
+    PRIMARY KEY (target, message_id));
 """
 
 
@@ -74,6 +81,7 @@ class Journal:
         self.dropped = 0
         self.failing = False
         self.error = ""  # why it cannot be written, one sentence
+        self.opened = threading.Event()  # the file is there, with its tables
         self._tell = tell
         self._queue: queue.Queue[Event] = queue.Queue(capacity)
         self._stop = threading.Event()
@@ -153,6 +161,7 @@ class Journal:
                     raise
                 self._move_aside(error)
                 self._database = _open(self.path)
+            self.opened.set()
         return self._database
 
     def _disconnect(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
@@ -35,6 +35,12 @@ class Counters:
             "vpnha_repairs", "Repairs by what became of them.", ["result", "rung"], registry=registry
         )
         self.reads = Counter("vpnha_ec2_reads", "Reads of EC2 by result.", ["result"], registry=registry)
+        self.managed_reads = Counter(
+            "vpnha_managed_reads",
+            "Reads of what AWS says of managed gateways, by result.",
+            ["result"],
+            registry=registry,
+        )
         self.puts = Counter(
             "vpnha_cloudwatch_puts", "Signs of life to CloudWatch by result.", ["result"], registry=registry
         )
@@ -47,6 +53,7 @@ class Counters:
         for result in ("ok", "failed"):
             self.reads.labels(result)
             self.puts.labels(result)
+            self.managed_reads.labels(result)
 
 
 class StatusCollector(Collector):
@@ -90,6 +97,8 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
         if gateway["answer_age"] is not None:
             age.add_metric([name], gateway["answer_age"])
         routes.add_metric([name], gateway["routes"])
+    for each in status["managed_gateways"]:
+        routes.add_metric([each["name"]], each["routes"])
     for each in status["tunnels"]:
         _verdict(tunnel, [each["name"]], each["verdict"])
         if each["loss"] is not None:
@@ -100,6 +109,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
         _verdict(site, [each["site"], each["gateway"]], each["verdict"])
     yield from (verdict, loss, rtt, age, routes, tunnel, tunnel_loss, tunnel_rtt, site)
     yield from _traffic(status)
+    yield from _managed(status)
     refused = GaugeMetricFamily("vpnha_packets_refused", "Ignored packets since the start.", labels=["reason"])
     for reason, count in status["refused"].items():
         refused.add_metric([reason], count)
@@ -111,6 +121,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
     yield from _repairs(status)
     yield from _agreement(status)
+    yield from _notification(status)
     if status["ec2"]["age"] is not None:
         yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
     yield _single("vpnha_clock_skew_seconds", "AWS's clock minus this host's, if it matters.", status["clock_skew"])
@@ -119,6 +130,31 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
     yield _single("vpnha_monitor_able", "1 if the monitor can act, and could for some seconds.", float(status["able"]))
     yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _managed(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of the managed gateways; their verdicts are among those on the ways to sites."""
+    labels = ["gateway", "site"]
+    loss = GaugeMetricFamily("vpnha_managed_loss_ratio", "Probes lost, grey window.", labels=labels)
+    rtt = GaugeMetricFamily("vpnha_managed_rtt_seconds", "Round trip through the managed gateway.", labels=labels)
+    age = GaugeMetricFamily("vpnha_managed_answer_age_seconds", "Since the last answer.", labels=labels)
+    said = GaugeMetricFamily("vpnha_managed_witness", "1 for what AWS says of it.", labels=["gateway", "word"])
+    said_age = GaugeMetricFamily("vpnha_managed_witness_age_seconds", "Since that was read.", labels=["gateway"])
+    for each in status["managed_gateways"]:
+        for site in each["sites"]:
+            place = [each["name"], site["site"]]
+            if site["loss"] is not None:
+                loss.add_metric(place, site["loss"])
+            if site["rtt_ms"] is not None:
+                rtt.add_metric(place, site["rtt_ms"] / 1000)
+            if site["answer_age"] is not None:
+                age.add_metric(place, site["answer_age"])
+        for word in ("up", "down", "unknown"):
+            said.add_metric([each["name"], word], float(word == (each["witness"] or "unknown")))
+        if each["witness_age"] is not None:
+            said_age.add_metric([each["name"]], each["witness_age"])
+    if status["managed_gateways"]:
+        yield from (loss, rtt, age, said, said_age)
 
 
 def _traffic(status: Mapping[str, Any]) -> Iterator[Metric]:
@@ -170,6 +206,26 @@ def _agreement(status: Mapping[str, Any]) -> Iterator[Metric]:
         if each["name"] != status["monitor"] and each["able_age"] is not None:
             age.add_metric([each["name"]], each["able_age"])
     yield age
+
+
+def _notification(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of messages to people, by the target's name, which has nothing of its address but the scheme."""
+    if not status["notify"].get("targets"):
+        return
+    labels = ["target"]
+    queued = GaugeMetricFamily("vpnha_notify_queued", "Messages that wait for a target.", labels=labels)
+    failing = GaugeMetricFamily("vpnha_notify_failing", "1 while a target takes no messages.", labels=labels)
+    sent = CounterMetricFamily("vpnha_notify_sent", "Messages sent since the start.", labels=labels)
+    failed = CounterMetricFamily("vpnha_notify_failed", "Tries that failed since the start.", labels=labels)
+    dropped = CounterMetricFamily("vpnha_notify_dropped", "Messages given up since the start.", labels=labels)
+    for each in status["notify"]["targets"]:
+        name = [each["name"]]
+        queued.add_metric(name, each["queued"])
+        failing.add_metric(name, float(each["failing"]))
+        sent.add_metric(name, each["sent"])
+        failed.add_metric(name, each["failed"])
+        dropped.add_metric(name, each["dropped"])
+    yield from (queued, failing, sent, failed, dropped)
 
 
 def _verdict(family: GaugeMetricFamily, labels: list[str], verdict: str) -> None:

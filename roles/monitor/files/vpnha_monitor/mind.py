@@ -18,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Ec2View,
     Evidence,
     GatewayEvidence,
+    ManagedEvidence,
     RepairResult,
     StoreView,
     SwapResult,
@@ -57,6 +58,8 @@ class Mind:
         now: float,
         store: StoreView | None = None,
         vetoes: Mapping[str, float] | None = None,
+        *,
+        managed: Mapping[str, ManagedEvidence] | None = None,
     ) -> Sequence[Action]:
         """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh."""
         self.evidence = Evidence(
@@ -71,6 +74,7 @@ class Mind:
             clock_skew=ec2.CLOCK.skew,
             store=store or StoreView(),
             vetoes=vetoes or {},
+            managed=managed or {},
         )
         self.results.clear()
         self.repair_results.clear()

@@ -20,6 +20,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Gateway, Ga
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import EchoStream
 
 from .config import MonitorConfig
+from .managed import ManagedProbing
 
 _RECEIVE_BUFFER = 1 << 20
 _AT_ONCE = 4096  # packets taken per tick at most: a flood must not hold the loop
@@ -75,6 +76,7 @@ class Observer:
                 # Spread over the interval, so that a hundred gateways are no burst every 50 ms.
                 watch.due = watch.interval * index / max(1, len(config.deployment.gateways))
             self.watches[gateway.name] = watch
+        self.managed: ManagedProbing = ManagedProbing(config, before.managed if before else None)
         self._by_address = {watch.address: watch for watch in self.watches.values()}
         self._by_host = {watch.address[0]: watch for watch in self.watches.values()}
         self.unknown: Counter[str] = before.unknown if before else Counter()  # ignored packets of nobody we asked
@@ -87,6 +89,7 @@ class Observer:
         for watch in self.watches.values():
             watch.asker.restart()
             watch.echo.restart()
+        self.managed.restart()
 
     def send(self, now: float) -> None:
         """The heartbeats and pings that are due."""
@@ -101,6 +104,7 @@ class Observer:
             failed = self._icmp.send(watch.address[0], watch.echo.next_packet(now))
             if failed:
                 self.errors[f"icmp {failed}"] += 1
+        self.managed.send(self._icmp, self.errors, now)
 
     def receive(self, now: float) -> None:
         """Take what has arrived."""
@@ -121,6 +125,8 @@ class Observer:
             watch = self._by_host.get(reply.sender)
             if watch is not None:
                 watch.echo.on_reply(reply, now)
+            else:
+                self.managed.on_reply(reply, now)
 
     def evidence(self, now: float) -> dict[str, GatewayEvidence]:
         """What is known of every gateway now."""

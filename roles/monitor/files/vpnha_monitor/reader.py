@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads routes and instances from EC2 in a thread of its own, at an interval and out of turn."""
+"""Reads what AWS shows in a thread of its own, at an interval and out of turn."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Ec2View
+T = TypeVar("T")
 
 _LEAST_GAP = 0.1  # s between two reads, however often they are asked for: EC2 counts them
 _RETRY = 1.0  # s after a failed read, or the interval if that is shorter
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(Generic[T]):
     """One read: its view, or why there is none. ``began`` is the monotonic time before the first call of it."""
 
     began: float
     ended: float
-    view: Ec2View | None
+    view: T | None
     error: Exception | None = None
 
 
-class Reader:
+class Reader(Generic[T]):
     """Calls ``read`` again and again, and hands each reading to ``deliver``, which runs in the reader's thread."""
 
-    def __init__(self, read: Callable[[], Ec2View], interval: float, deliver: Callable[[Reading], None]) -> None:
+    def __init__(
+        self, read: Callable[[], T], interval: float, deliver: Callable[[Reading[T]], None], name: str = "ec2-reader"
+    ) -> None:
         self.interval = interval
         self._read = read
         self._deliver = deliver
         self._wanted = threading.Event()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ec2-reader", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin with a read at once."""
@@ -60,7 +63,7 @@ class Reader:
             if not self._stopped.wait(_LEAST_GAP):
                 self._wanted.wait(self.interval if reading.error is None else min(self.interval, _RETRY))
 
-    def _once(self) -> Reading:
+    def _once(self) -> Reading[T]:
         began = time.monotonic()
         try:
             view = self._read()

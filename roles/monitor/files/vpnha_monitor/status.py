@@ -19,6 +19,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Evidence,
     GatewayEvidence,
     LossStats,
+    ManagedEvidence,
+    ManagedGateway,
     Route,
     Verdict,
 )
@@ -51,6 +53,7 @@ class Daemon:
     config_checksum: str = ""  # of the file that was read last, also if it was refused
     config_error: str = ""  # why it was refused
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
+    notify: Mapping[str, Any] = field(default_factory=dict)  # see notify.room
 
 
 def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daemon, now: float) -> dict[str, Any]:
@@ -72,6 +75,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "reasons": reasons,
         "traffic": traffic,
         "gateways": [_gateway(deployment, gateway.name, verdicts, evidence, daemon) for gateway in deployment.gateways],
+        "managed_gateways": [_managed(one, verdicts, evidence) for one in deployment.managed_gateways],
         "tunnels": [
             {"name": tunnel.name, "site": tunnel.site, "gateway": tunnel.gateway}
             | _judged(verdicts.tunnels.get(tunnel.name))
@@ -103,6 +107,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "clock_skew": daemon.clock_skew,
         "config": {"checksum": daemon.config_checksum, "error": daemon.config_error},
         "journal": dict(daemon.journal),
+        "notify": dict(daemon.notify),
         "refused": dict(daemon.refused),
         "send_errors": dict(daemon.send_errors),
         "swaps_in_flight": daemon.swaps_in_flight,
@@ -240,6 +245,34 @@ def _gateway(
         "charon": figures.report.charon if figures.report else None,
         "counters": dict(figures.report.counters) if figures.report else None,
         "instance": None if instance is None else asdict(instance),
+    }
+
+
+def _managed(gateway: ManagedGateway, verdicts: Verdicts, evidence: Evidence) -> dict[str, Any]:
+    seen = evidence.managed.get(gateway.name, ManagedEvidence())
+    sites = []
+    for probe in gateway.probes:
+        known = seen.probes.get(probe.site)
+        sites.append(
+            {
+                "site": probe.site,
+                "probe": probe.address,
+                **_judged(verdicts.paths.get((gateway.name, probe.site))),
+                "loss": round(known.loss.slow_loss, 4) if known else None,
+                "answer_age": _rounded(known.loss.last_answer_age) if known else None,
+                "rtt_ms": round(known.rtt * 1000, 2) if known and known.rtt is not None else None,
+            }
+        )
+    return {
+        "name": gateway.name,
+        "vpn_gateway": gateway.vpn_gateway,
+        "use": gateway.use,
+        "home_zones": list(gateway.home_zones),
+        "routes": carried(evidence.ec2).get(gateway.name, 0),
+        "witness": seen.witness,
+        "witness_age": _rounded(seen.witness_age),
+        "witness_text": seen.witness_text,
+        "sites": sites,
     }
 
 

@@ -22,6 +22,7 @@ CHECKED: dict[str, Any] = {
         {"name": "gw-a", "zone": "z-a", "home_zones": ["z-a"]},
         {"name": "gw-b", "zone": "z-b", "home_zones": ["z-b"]},
     ],
+    "managed_gateways": [],
     "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24", "2001:db8::/32"]}],
     "tunnels": [
         {"peer_address": "198.51.100.12"},
@@ -126,3 +127,17 @@ def test_what_has_no_subnet_yet_is_left_out() -> None:
     assert [(each["name"], each["security_groups"]) for each in request["interfaces"]] == [("gw-b", [])]
     assert [zone["subnets"] for zone in request["zones"]] == [[], []]
     assert request["public_subnets"] == ["subnet-1"]
+
+
+def test_a_managed_gateway_is_handed_on_with_its_probes_and_may_be_a_home() -> None:
+    managed = {
+        "name": "vgw",
+        "vpn_gateway": "vgw-1",
+        "use": "home",
+        "home_zones": ["z-b"],
+        "probes": [{"site": "hq", "address": "192.168.10.10"}],
+    }
+    gateways = [CHECKED["gateways"][0], {**CHECKED["gateways"][1], "home_zones": []}]
+    request = network_request({**CHECKED, "gateways": gateways, "managed_gateways": [managed]}, [], {}, {})
+    assert request["managed_gateways"] == [{"name": "vgw", "vpn_gateway": "vgw-1", "probes": ["192.168.10.10"]}]
+    assert [zone["gateway"] for zone in request["zones"]] == ["gw-a", "vgw"]

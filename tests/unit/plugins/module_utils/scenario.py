@@ -24,6 +24,10 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     GatewayEvidence,
     Instance,
     LossStats,
+    ManagedEvidence,
+    ManagedGateway,
+    ManagedProbe,
+    ManagedProbeEvidence,
     Monitor,
     Note,
     ReadEc2,
@@ -42,6 +46,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 
 TICK = 0.05
 WALL = 1_700_000_000.0
+VGW = "vgw-0123456789abcdef0"
 
 
 def deployment(
@@ -81,6 +86,22 @@ def deployment(
         timing=Timing(**timing),  # type: ignore[arg-type]
         repair=repair,
     )
+
+
+def with_managed(plan: Deployment, *home_zones: str, probed: Sequence[str] = ("hq", "plant")) -> Deployment:
+    """The same with the managed gateway vgw: as the home of zones if any are named, else as the last resort."""
+    managed = ManagedGateway(
+        "vgw",
+        VGW,
+        "home" if home_zones else "last_resort",
+        home_zones,
+        tuple(ManagedProbe(site.name, site.probe_targets[0]) for site in plan.sites if site.name in probed),
+    )
+    gateways = tuple(
+        replace(gateway, home_zones=tuple(zone for zone in gateway.home_zones if zone not in home_zones))
+        for gateway in plan.gateways
+    )
+    return replace(plan, gateways=gateways, managed_gateways=(managed,))
 
 
 @dataclass
@@ -161,6 +182,9 @@ class Play:
         for gateway in self.plan.gateways:
             tunnels = {t.name: TunnelWorld() for t in self.plan.tunnels if t.gateway == gateway.name}
             self.gateways[gateway.name] = GatewayWorld(tunnels=tunnels)
+        self.managed = {probe.site: Probe() for one in self.plan.managed_gateways for probe in one.probes}
+        self.witness = ""  # what EC2 and CloudWatch say of the managed gateway
+        self.witness_age: float | None = 1.0
         for probe in self._probes():
             probe.watched_since = self.now
         self.view = self._first_view()
@@ -226,7 +250,7 @@ class Play:
 
     def point(self, key: RouteKey, eni_id: str | None, **changes: object) -> None:
         """Another read of EC2, in which a route points elsewhere."""
-        owner = {i.eni_id: name for name, i in self.view.instances.items()}.get(eni_id)
+        owner = {i.eni_id: name for name, i in self.view.instances.items() if eni_id}.get(eni_id)
         changes = {"eni_id": eni_id, "gateway": owner, "target": eni_id or "igw-1", **changes}
         route = replace(self.view.routes[key], **changes)  # type: ignore[arg-type]
         self.change_view(routes={**self.view.routes, key: route})
@@ -239,7 +263,8 @@ class Play:
 
     def at_home(self) -> bool:
         """Whether every route leads to its home gateway."""
-        return all(route.gateway == f"gw-{route.zone[-1]}" for route in self.view.routes.values())
+        homes = {zone.name: self.plan.home(zone.name) for zone in self.plan.zones}
+        return all(route.gateway == getattr(homes[route.zone], "name", "") for route in self.view.routes.values())
 
     def moved(self) -> set[tuple[str, str, str]]:
         """(zone, site, target) of the swaps ordered so far."""
@@ -256,6 +281,7 @@ class Play:
     # --- inside -------------------------------------------------------------------------------------------
 
     def _probes(self) -> Iterable[Probe]:
+        yield from self.managed.values()
         for gateway in self.gateways.values():
             yield from (gateway.heartbeat, gateway.icmp)
             for tunnel in gateway.tunnels.values():
@@ -263,17 +289,19 @@ class Play:
 
     def _first_view(self) -> Ec2View:
         routes = {}
-        for gateway in self.plan.gateways:
-            letter = gateway.name[-1]
+        for zone in self.plan.zones:
+            letter, home = zone.name[-1], self.plan.home(zone.name)
+            assert home is not None
+            eni_id = f"eni-{home.name[-1]}" if self.plan.managed(home.name) is None else None
             for site in self.plan.sites:
                 for prefix in site.prefixes:
                     key = RouteKey(f"rtb-{letter}", prefix)
-                    routes[key] = Route(key, gateway.zone, f"eni-{letter}", gateway.name, f"eni-{letter}")
+                    routes[key] = Route(key, zone.name, eni_id, home.name, eni_id or VGW)
         instances = {
             gateway.name: Instance(gateway.name, f"i-{gateway.name[-1]}", f"eni-{gateway.name[-1]}", "running")
             for gateway in self.plan.gateways
         }
-        return Ec2View(routes, instances)
+        return Ec2View(routes, instances, managed={one.name: one.vpn_gateway for one in self.plan.managed_gateways})
 
     def _site(self, key: RouteKey) -> str:
         site = self.plan.site_of(key.destination)
@@ -293,7 +321,13 @@ class Play:
         return Evidence(
             gateways, self.view, self.now - self._read_at + 0.1, self.version, self.lag,
             WALL + self.now + self.wall_skew, results, dict(self.vetoes), repairs, self.clock_skew,
+            managed={one.name: self._seen_managed() for one in self.plan.managed_gateways},
         )  # fmt: skip
+
+    def _seen_managed(self) -> ManagedEvidence:
+        window = self.plan.timing.managed_window
+        probes = {site: ManagedProbeEvidence(one.stats(self.now, window), 0.1) for site, one in self.managed.items()}
+        return ManagedEvidence(probes, self.witness, self.witness_age, "As the test has it.")
 
     def _seen(self, name: str, world: GatewayWorld) -> GatewayEvidence:
         timing = self.plan.timing
@@ -357,8 +391,9 @@ class Play:
 
     def _obey(self, swap: Swap) -> SwapResult:
         """An EC2 that does what it is told, and shows it in the next read."""
+        eni_id = swap.target if swap.target.startswith("eni-") else None
         route = replace(
-            self.view.routes[swap.key], eni_id=swap.eni_id, gateway=swap.gateway, target=swap.eni_id, blackhole=False
+            self.view.routes[swap.key], eni_id=eni_id, gateway=swap.gateway, target=swap.target, blackhole=False
         )
         self.view = replace(self.view, routes={**self.view.routes, swap.key: route})
         return SwapResult(swap, accepted=True, milliseconds=150.0)

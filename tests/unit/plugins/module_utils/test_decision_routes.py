@@ -187,13 +187,13 @@ def test_row_42_routes_follow_a_gateway_to_its_new_interface_and_the_old_one_is_
     }
     world.change_view(routes=routes)
     world.run(1)
-    assert {(swap.gateway, swap.eni_id, swap.reason) for _at, swap in world.swaps} == {
+    assert {(swap.gateway, swap.target, swap.reason) for _at, swap in world.swaps} == {
         ("gw-a", "eni-a2", "gateway-new-interface")
     }
     assert world.at_home()
     world.gateways["gw-b"].power_off()
     world.run(2)
-    assert {swap.eni_id for _at, swap in world.swaps} == {"eni-a2"}
+    assert {swap.target for _at, swap in world.swaps} == {"eni-a2"}
 
 
 def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None:

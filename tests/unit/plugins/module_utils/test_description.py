@@ -335,6 +335,41 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "unknown repairs": (
         "vpnha_repair", "mend", "vpnha_repair: 'mend' is unknown; write none, reboot, restart or replace.",
     ),
+    "no topic": (
+        "vpnha_notify_sns_topic", "vpn", "vpnha_notify_sns_topic: 'vpn' is no ARN of an SNS topic; write one like "
+        "arn:aws:sns:eu-central-1:123456789012:vpn.",
+    ),
+    "a topic in order": (
+        "vpnha_notify_sns_topic", "arn:aws:sns:eu-central-1:123456789012:vpn.fifo",
+        "vpnha_notify_sns_topic: this is a FIFO topic; give a standard one, messages need no order.",
+    ),
+    "no address of Apprise": (
+        "vpnha_notify_apprise", ["json://example.org", PSK], "vpnha_notify_apprise[1]: this is no Apprise address;",
+    ),
+    "addresses that are no list": (
+        "vpnha_notify_apprise", f"slack://{PSK}", "vpnha_notify_apprise: a string stands where a list of addresses is",
+    ),
+    "too many targets": (
+        "vpnha_notify_apprise", [f"json://h{n}" for n in range(9)], "vpnha_notify_apprise: there are more than 8",
+    ),
+    "a rate of none": (
+        "vpnha_notify_rate", 0, "vpnha_notify_rate: '0' is no number of messages an hour; write one from 1 to 1000.",
+    ),
+    "templates of an unknown kind": (
+        "vpnha_notify_templates", {"failovers": {}},
+        "vpnha_notify_templates.failovers: this key is unknown; did you mean failover?",
+    ),
+    "a template with an unknown value": (
+        "vpnha_notify_templates", {"failover": {"title": "${titel}"}},
+        "vpnha_notify_templates.failover.title: ${titel} is unknown; did you mean ${title}?",
+    ),
+    "a template with a lone dollar": (
+        "vpnha_notify_templates", {"default": {"body": "5 $"}},
+        "vpnha_notify_templates.default.body: a $ stands by itself; write $$ for a dollar sign, and ${name} for",
+    ),
+    "a template that is a string": (
+        "vpnha_notify_templates", {"drill": "x"}, "vpnha_notify_templates.drill: a string stands where a dictionary",
+    ),
     "more repairs than a tag can tell": (
         "vpnha_timing", {"repairs_per_day": 11}, "vpnha_timing.repairs_per_day: 11 is out of range; write a number",
     ),
@@ -418,3 +453,76 @@ def test_what_is_allowed_but_not_meant_is_remarked() -> None:
     variables["vpnha_sites"][0]["tunnels"].pop()
     remarks = description.remarks(description.parse(variables))
     assert [remark.split(" ")[0:2] for remark in remarks] == [["Site", "hq"], ["There", "is"]]
+
+
+VGW = {
+    "name": "vgw",
+    "vpn_gateway": "vgw-0123456789abcdef0",
+    "use": "last_resort",
+    "probes": {"hq": "192.168.10.10", "plant": "192.168.20.11"},
+}
+
+
+def with_vgw(**changes: Any) -> dict[str, Any]:
+    return good() | {"vpnha_managed_gateways": [{key: one for key, one in (VGW | changes).items() if one != "none"}]}
+
+
+def test_a_managed_gateway_is_read_and_survives_the_configuration_file() -> None:
+    parsed = description.parse(with_vgw())
+    [one] = parsed.managed_gateways
+    assert (one.name, one.vpn_gateway, one.last_resort, one.home_zones) == ("vgw", VGW["vpn_gateway"], True, ())
+    assert {probe.site: probe.address for probe in one.probes} == VGW["probes"]
+    assert [target.name for target in parsed.targets] == ["gw-a", "gw-b", "vgw"]
+    assert parsed.home("eu-central-1a") == parsed.gateways[0]
+    assert description.from_dict(json.loads(json.dumps(description.to_dict(parsed)))) == parsed
+    assert description.remarks(parsed) == ()
+    [remark] = description.remarks(description.parse(with_vgw(probes={"hq": "192.168.10.10"})))
+    assert "vgw has no probe for site plant" in remark
+
+
+def test_a_managed_gateway_may_be_a_zones_home() -> None:
+    variables = with_vgw(use="home", home_zones=["eu-central-1a"])
+    variables["vpnha_gateways"][0]["home_zones"] = []
+    parsed = description.parse(variables)
+    assert parsed.home("eu-central-1a") == parsed.managed_gateways[0]
+    assert parsed.home("eu-central-1b") == parsed.gateways[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": "gw-a"}, "name: 'gw-a' already names a gateway or monitor; choose another name."),
+        ({"vpn_gateway": "igw-1"}, "vpn_gateway: 'igw-1' is no id of a virtual private gateway"),
+        ({"vpn_gateway": "none"}, "vpn_gateway: this is missing; give the id of the virtual private gateway"),
+        ({"use": "spare"}, "use: 'spare' is unknown; write last_resort or home."),
+        ({"home_zones": ["eu-central-1a"]}, "home_zones: a last_resort is nobody's home"),
+        ({"use": "home"}, "home_zones: this is missing; name the zones whose home it is."),
+        (
+            {"use": "home", "home_zones": ["eu-central-1a"]},
+            "zone eu-central-1a would have two home gateways, gw-a and vgw; name it in one",
+        ),
+        ({"use": "home", "home_zones": ["mars"]}, "there is no zone 'mars' in vpnha_zones"),
+        (
+            {"use": "home", "home_zones": [], "probes": {"hq": "192.168.10.10"}},
+            "probes: a home needs a probe for each site, and 'plant' has none.",
+        ),
+        ({"probes": "none"}, "probes: this is missing; give an address that answers ICMP for each site"),
+        ({"probes": ["192.168.10.10"]}, "probes: a list stands where a dictionary is needed; write site: address."),
+        (
+            {"probes": {"plan": "192.168.20.10"}},
+            "probes.plan: there is no site 'plan' in vpnha_sites; did you mean plant?",
+        ),
+        ({"probes": {"hq": "192.168.20.10"}}, "probes.hq: 192.168.20.10 lies outside the site's prefixes"),
+        ({"probes": {"hq": "host"}}, "probes.hq: 'host' is no IPv4 address"),
+        ({"gateway": "x"}, "gateway: this key is unknown"),
+    ],
+)
+def test_what_is_wrong_with_a_managed_gateway_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in found and "vpnha_managed_gateways[0]" in found for found in problems(with_vgw(**changes)))
+
+
+def test_a_vpc_has_one_managed_gateway_at_most() -> None:
+    variables = with_vgw()
+    variables["vpnha_managed_gateways"].append(VGW | {"name": "other"})
+    [sentence] = problems(variables)
+    assert sentence.startswith("vpnha_managed_gateways[1]: a VPC has at most one virtual private gateway")

@@ -32,7 +32,9 @@ def named(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["judge", "judge_gateway", "judge_paths", "moves", "repair", "told", "decision"])
+@pytest.mark.parametrize(
+    "name", ["judge", "judge_gateway", "judge_managed", "judge_paths", "moves", "repair", "told", "decision"]
+)
 def test_every_code_that_the_engine_names_is_a_diagnosis(name: str) -> None:
     codes = named(ENGINE / f"{name}.py")
     assert codes <= set(DIAGNOSES)

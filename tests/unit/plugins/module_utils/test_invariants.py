@@ -57,7 +57,7 @@ def test_the_right_swaps_break_nothing() -> None:
 
 def test_1_not_to_an_interface_that_is_not_the_gateways() -> None:
     world, state, evidence = a_is_down()
-    assert broken(state, evidence, replace(AWAY, eni_id="eni-old"), world.now) == 1
+    assert broken(state, evidence, replace(AWAY, target="eni-old"), world.now) == 1
 
 
 def test_1_and_2_not_to_a_gateway_that_is_not_healthy() -> None:
@@ -144,7 +144,7 @@ def test_15_not_what_is_pinned_a_persons_or_not_there() -> None:
     assert view is not None
     pinned = replace(view, table_pins={"rtb-a": Pin("gw-a", evidence.wall + 60)})
     assert broken(state, replace(evidence, ec2=pinned), AWAY, world.now) == 15
-    foreign = replace(view.routes[HQ_A], gateway=None, eni_id="eni-x")
+    foreign = replace(view.routes[HQ_A], gateway=None, eni_id="eni-x", target="eni-x")
     taken = replace(view, routes={**view.routes, HQ_A: foreign})
     assert broken(state, replace(evidence, ec2=taken), AWAY, world.now) == 15
     elsewhere = replace(AWAY, key=RouteKey("rtb-a", "192.168.99.0/24"))

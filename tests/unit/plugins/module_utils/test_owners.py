@@ -23,7 +23,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import Doubt
 
-from .scenario import Play, deployment
+from .scenario import Play, deployment, with_managed
 
 MON_A, MON_B = Monitor("mon-a", "zone-a", "10.20.0.20"), Monitor("mon-b", "zone-b", "10.20.1.20")
 HQ_A = RouteKey("rtb-a", "192.168.10.0/24")
@@ -62,6 +62,21 @@ def test_the_owner_of_a_zones_routes_is_the_monitor_in_another_zone_than_its_gat
     assert [owners.owner_of(plan, zone) for zone in ("zone-a", "zone-b", "zone-c")] == ["mon-b", "mon-a", ""]
     together = replace(plan, monitors=(MON_A, replace(MON_B, zone="zone-a")))
     assert [owners.owner_of(together, zone) for zone in ("zone-a", "zone-b")] == ["", "mon-a"]
+
+
+def test_a_managed_home_is_in_no_zone_so_the_first_monitor_owns_its_routes() -> None:
+    plan = with_managed(two(), "zone-a")
+    assert [owners.owner_of(plan, zone) for zone in ("zone-a", "zone-b")] == ["mon-a", "mon-a"]
+    pair = Pair("mon-a", UNREAD, plan)
+    pair.managed["hq"].works = False
+    pair.witness = "down"
+    pair.run(5)
+    assert {swap.by_lease for _at, swap in pair.swaps} == {False}
+    assert {swap.gateway for _at, swap in pair.swaps} <= {"gw-a", "gw-b"}
+    other = Pair("mon-b", UNREAD, plan)
+    other.managed["hq"].works = False
+    other.witness = "down"
+    assert other.run(5).swaps == []
 
 
 def test_row_48_the_owner_fails_over_without_the_lease_store() -> None:

@@ -49,12 +49,14 @@ def test_a_bad_one_fails_with_all_sentences_and_without_secrets() -> None:
     variables = good()
     variables["vpnha_region"] = ""
     variables["vpnha_sites"][0]["tunnels"][0]["psk"] = PSK + "\n"
+    variables["vpnha_notify_apprise"] = [address := "slack://s3cr3t-t0ken/x"]
     code, result, output = run(variables)
     assert code == 1
     first, *lines = result["msg"].splitlines()
     assert "2 problems" in first
     assert len(lines) == 2
     assert PSK not in output
+    assert address not in output
     assert "Traceback" not in output
 
 

@@ -1,0 +1,253 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which facts make which message, and when. Pure: times come as arguments, and nothing is kept but in memory.
+
+What belongs together waits a moment and becomes one message: a failover of a hundred tables is one, with its cause and
+what EC2 said to it. A matter is told once, until it is over; an end is told only of what was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
+
+from .facts import Fact, new_id
+
+SETTLE = 3.0  # s from the first fact of a message until it is made
+YIELD = 15.0  # s that a monitor without the lease leaves what all see to the one that has it
+RECONFIRM = 120.0  # s after a start in which what was told before must be seen again, or is over
+PATIENCE = {"monitor-sick": 60.0, "gateway-grey": 30.0, "tunnel-grey": 30.0}  # s, instead of `SETTLE`
+TRIFLES = 2  # times that such a matter may come and go meanwhile without being told
+MOVES = ("failover", "voluntary-move", "failback")
+_EVENTS = (*MOVES, "drill-result")  # things that happen and have no end
+_SHARED_KINDS = ("redundancy", "site-down")  # every monitor sees these
+_SHARED_CODES = (
+    "route-missing", "route-foreign", "table-refused", "pinned-to-broken", "moves-limited", "drill-running",
+)  # fmt: skip
+_BLIND = ("monitor-isolated", "")
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A matter that people were told of."""
+
+    wall: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """Facts that make one message, and what becomes known or closed by it. ``over``: it tells of the end."""
+
+    kind: str
+    scope: str
+    facts: tuple[Fact, ...]
+    over: bool = False
+    ended: frozenset[Key] = frozenset()  # that are over before they were told
+    accepted: Mapping[str, int] = field(default_factory=dict)  # by gateway: swaps that EC2 accepted meanwhile
+    since: Mapping[Key, float] = field(default_factory=dict)  # of an end: when it was told that it began
+    leads: bool = True  # by the lease: tells what every monitor sees
+    times: int = 1  # that the same came again
+    remains: tuple[str, ...] = ()  # of an end: what else of the same gateway, site or kind of trouble is not over
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is not told: another monitor does that, or it was a moment's trouble and is over."""
+        if self.over:
+            return False
+        passing = all(fact.code in PATIENCE and fact.key in self.ended for fact in self.facts)
+        return (passing and self.times <= TRIFLES) or (not self.leads and all(_shared(fact) for fact in self.facts))
+
+    @property
+    def opens(self) -> tuple[Fact, ...]:
+        """The matters that are known from now on."""
+        if self.over:
+            return ()
+        return tuple(
+            fact
+            for fact in self.facts
+            if fact.code not in _EVENTS and fact.key not in self.ended and (self.leads or not _shared(fact))
+        )
+
+
+@dataclass
+class _Group:
+    due: float
+    first: float
+    facts: list[Fact] = field(default_factory=list)
+    ended: set[Key] = field(default_factory=set)
+    accepted: dict[str, int] = field(default_factory=dict)
+    times: int = 1
+
+
+class Telling:
+    """Takes facts, and gives them back in groups when their time has come."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.open: dict[Key, Opened] = {}
+        self._groups: dict[tuple[str, str, bool], _Group] = {}
+        self._unconfirmed: dict[Key, float] = {}  # told before the start -> when that counts as over
+
+    def restore(self, known: Mapping[Key, Opened], mono: float) -> None:
+        """What was told before this start, and has not been seen to end."""
+        for key, opened in known.items():
+            if key not in self.open:
+                self.open[key] = opened
+                self._unconfirmed[key] = mono + RECONFIRM
+
+    def take(self, fact: Fact, mono: float) -> bool:
+        """Whether this fact is to be told; one that is not is forgotten."""
+        if fact.code in _EVENTS:
+            self._group(fact, mono).facts.append(fact)
+            return True
+        pending = self._groups.get((fact.kind, self._scope(fact), False))
+        if fact.resolved:
+            if pending is not None and any(one.key == fact.key for one in pending.facts):
+                pending.ended.add(fact.key)  # the message that is being made says so
+                return False
+            if fact.key not in self.open:
+                return False
+            self._unconfirmed.pop(fact.key, None)
+            ends = self._group(fact, mono)
+            known = any(one.key == fact.key for one in ends.facts)
+            if not known:
+                ends.facts.append(fact)
+            return not known
+        self._unconfirmed.pop(fact.key, None)
+        ends_now = self._groups.get((fact.kind, self._scope(fact), True))
+        ended = ends_now is not None and any(one.key == fact.key for one in ends_now.facts)
+        if fact.key in self.open and not ended:
+            return False
+        group = self._group(fact, mono)
+        if any(one.key == fact.key for one in group.facts):
+            group.times += fact.key in group.ended
+            group.ended.discard(fact.key)
+            return False
+        group.facts.append(fact)
+        return True
+
+    def accepted(self, gateway: str) -> None:
+        """EC2 has accepted a swap to a gateway: what is being told of moves there says so."""
+        for (kind, _scope, _over), group in self._groups.items():
+            if kind in ("failover", "failback") and any(one.evidence.get("to") == gateway for one in group.facts):
+                group.accepted[gateway] = group.accepted.get(gateway, 0) + 1
+
+    def due(self, mono: float, *, leads: bool) -> list[Told]:
+        """The groups whose time has come; causes of a failover are part of its message. ``leads``: by the lease."""
+        found: list[Told] = []
+        for name, group in sorted(self._groups.items(), key=_order):
+            kind, scope, over = name
+            if name not in self._groups or mono < group.due:
+                continue
+            move = self._groups.get(("failover", scope, False)) if (kind, over) == ("redundancy", False) else None
+            yields = not over and not leads and all(_shared(fact) for fact in group.facts)
+            if move is not None or (yields and mono < group.first + YIELD):
+                group.due = move.due if move is not None else min(group.first + YIELD, mono + 1.0)
+                continue
+            del self._groups[name]
+            told = Told(
+                kind,
+                scope,
+                tuple(group.facts),
+                over,
+                frozenset(group.ended),
+                dict(group.accepted),
+                leads=leads,
+                times=group.times,
+            )
+            if over:
+                since = {one.key: self.open[one.key].wall for one in group.facts}
+                told = replace(told, since=since, remains=self._remains(told))
+            elif kind == "failover":
+                told = self._with_causes(told)
+            found.append(told)
+        return found
+
+    def told(self, told: Told) -> None:
+        """A message was made of it: the matters are known, or closed."""
+        for fact in told.opens:
+            self.open[fact.key] = Opened(fact.wall, fact.text)
+        if told.over:
+            for fact in told.facts:
+                self.open.pop(fact.key, None)
+
+    def pending(self) -> list[Fact]:
+        """The facts that wait for their message."""
+        return [fact for group in self._groups.values() for fact in group.facts]
+
+    def next_due(self, mono: float) -> float | None:
+        """When there is something to do; None: when something happens."""
+        times = [group.due for group in self._groups.values()]
+        times += [max(at, mono + 1.0) for at in self._unconfirmed.values()]
+        return min(times, default=None)
+
+    def gone(self, mono: float, wall: float) -> list[Fact]:
+        """Ends of what was told before the start and has not been seen since; a blind monitor sees nothing end."""
+        if _BLIND in self.open and _BLIND not in self._unconfirmed:
+            self._unconfirmed = {key: max(at, mono + RECONFIRM) for key, at in self._unconfirmed.items()}
+        gone = [key for key, at in self._unconfirmed.items() if mono >= at]
+        facts = []
+        for code, subject in gone:
+            del self._unconfirmed[code, subject]
+            text = f"Not seen again since the monitor's restart: {self.open[code, subject].text}"
+            facts.append(Fact(new_id(), wall, code, subject, text, resolved=True))
+        return facts
+
+    def _remains(self, told: Told) -> tuple[str, ...]:
+        """A gateway that is stopped no longer counts as silent, and still does not work."""
+        ended = {fact.key for fact in told.facts}
+        texts = []
+        for (code, subject), opened in self.open.items():
+            fact = Fact("", opened.wall, code, subject, opened.text)
+            if fact.key not in ended and (fact.kind, self._scope(fact)) == (told.kind, told.scope):
+                texts.append(opened.text)
+        pending = self._groups.get((told.kind, told.scope, False))
+        texts += [fact.text for fact in pending.facts if fact.key not in pending.ended] if pending else []
+        return tuple(texts)
+
+    def _with_causes(self, told: Told) -> Told:
+        """A failover together with what is told of the same gateway at the same time."""
+        causes = self._groups.pop(("redundancy", told.scope, False), None)
+        if causes is None:
+            return told
+        return replace(told, facts=(*causes.facts, *told.facts), ended=told.ended | causes.ended)
+
+    def _group(self, fact: Fact, mono: float) -> _Group:
+        over = fact.resolved and fact.code not in _EVENTS
+        due = mono + (SETTLE if over else PATIENCE.get(fact.code, SETTLE))
+        group = self._groups.setdefault((fact.kind, self._scope(fact), over), _Group(due, mono))
+        group.due = min(group.due, due)
+        return group
+
+    def _scope(self, fact: Fact) -> str:
+        """What the facts of one message have in common: a gateway, a site, a drill, or the kind of trouble."""
+        if fact.code == "failback":
+            return str(fact.evidence.get("to", ""))
+        if fact.kind == "trouble":
+            return fact.code
+        if fact.kind in ("redundancy", "failover"):
+            return self._gateway(fact.subject)
+        return fact.subject
+
+    def _gateway(self, subject: str) -> str:
+        """The gateway of a gateway's, a tunnel's, or a way's name."""
+        for tunnel in self.deployment.tunnels:
+            if tunnel.name == subject:
+                return tunnel.gateway
+        return subject.partition("/")[0]
+
+
+def _order(item: tuple[tuple[str, str, bool], _Group]) -> tuple[bool, bool, float]:
+    """Ends before what is not over, which they name, and a failover before its causes, which it takes along."""
+    (kind, _scope, over), group = item
+    return not over, kind != "failover", group.first
+
+
+def _shared(fact: Fact) -> bool:
+    return fact.kind in _SHARED_KINDS or fact.code in _SHARED_CODES

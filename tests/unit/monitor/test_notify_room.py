@@ -1,0 +1,369 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The notification's thread, step by step at given times, with targets that do as they are told."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from monitor_world import deployment
+
+from ansible_collections.vpnha.aws.plugins.module_utils.announced import Announcing
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+from vpnha_monitor import journal
+from vpnha_monitor.notify import room
+from vpnha_monitor.notify.facts import Message
+from vpnha_monitor.notify.outbox import Outbox
+from vpnha_monitor.notify.room import Notifications, Settings
+from vpnha_monitor.notify.sending import SECONDS, TIMED_OUT, Address
+from vpnha_monitor.notify.target import AGE_MOST, BEHIND, BURST, LATE, QUEUE, RETRY, RETRY_MOST, Target
+from vpnha_monitor.notify.telling import SETTLE
+
+WALL = 1_795_600_000.0
+SECRET = "s3cr3t-t0ken"
+ONE, TWO = f"json://127.0.0.1/{SECRET}", f"slack://{SECRET}"
+A, B = "apprise-1-json", "apprise-2-slack"
+
+
+class Attempt:
+    """A try whose end the test decides."""
+
+    def __init__(self, post: Post, name: str, message: Message, deadline: float) -> None:
+        self.post, self.name, self.message, self.deadline = post, name, message, deadline
+        self.killed = False
+
+    def outcome(self, mono: float) -> str | None:
+        said = self.post.says.get(self.name, "")
+        if said == "hangs":
+            self.killed = mono >= self.deadline
+            return TIMED_OUT if self.killed else None
+        if not said:
+            self.post.sent.append((self.name, self.message))
+        return said
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class Post:
+    """Begins tries; ``says`` is what each target answers: nothing, an error, or that it hangs."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, str] = {}
+        self.sent: list[tuple[str, Message]] = []
+        self.begun: list[Attempt] = []
+
+    def __call__(self, address: Address, message: Message, deadline: float) -> Attempt:
+        self.begun.append(Attempt(self, address.name, message, deadline))
+        return self.begun[-1]
+
+    def titles(self, name: str) -> list[str]:
+        return [message.title.removeprefix("[test] ") for target, message in self.sent if target == name]
+
+
+class Desk:
+    """Notifications with a clock that the test moves."""
+
+    def __init__(self, path: Path, *addresses: str, rate: int = 1000, ready: bool = True) -> None:
+        self.post = Post()
+        self.told: list[Note] = []
+        self.mono, self.wall = 1000.0, WALL
+        self.ready = ready
+        self.settings = Settings("mon-a", deployment(), Announcing(apprise=addresses or (ONE,), rate=rate))
+        outbox = Outbox(path, lambda: self.ready)
+        self.room = Notifications(self.settings, outbox, self.told.append, self.post, lambda: self.wall)
+
+    def note(self, code: str, subject: str = "", *, resolved: bool = False, **evidence: object) -> None:
+        self.room.put(Note(code, subject, "It is so.", evidence, resolved))
+
+    def go(self, seconds: float = SETTLE, steps: int = 1) -> float:
+        """Time passes, in so many steps; what is begun in one step ends in the next."""
+        for _step in range(steps):
+            self.mono += seconds / steps
+            self.wall += seconds / steps
+            self.room.step(self.mono, self.wall)
+            idle = self.room.step(self.mono, self.wall)
+        return idle
+
+    def tell(self, code: str, subject: str = "", **given: object) -> None:
+        """A note, and its message is made."""
+        self.note(code, subject, **given)
+        self.room.step(self.mono, self.wall)
+        self.go()
+
+    def target(self, name: str = A) -> dict[str, object]:
+        return next(one for one in self.room.status()["targets"] if one["name"] == name)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A journal's file."""
+    made = tmp_path / "journal.sqlite"
+    journal._open(made).close()
+    return made
+
+
+def rows(path: Path, table: str) -> int:
+    with sqlite3.connect(path) as database:
+        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_a_matter_goes_to_every_target_once_and_its_end_too(path: Path) -> None:
+    desk = Desk(path, ONE, TWO)
+    desk.tell("site-down", "hq")
+    desk.tell("site-down", "hq")
+    desk.tell("site-down", "hq", resolved=True)
+    assert desk.post.titles(A) == desk.post.titles(B) == ["hq: Site is down", "Over: hq: Site is down"]
+    desk.go(1.0)
+    assert [rows(path, table) for table in ("notify_facts", "notify_open", "notify_queue")] == [0, 0, 0]
+
+
+def test_what_is_only_recorded_is_not_sent(path: Path) -> None:
+    desk = Desk(path)
+    for code in ("swap-issued", "swap-accepted", "pinned", "gateway-up", "no-such-code"):
+        desk.tell(code, "x")
+    assert desk.post.begun == [] and rows(path, "notify_facts") == 0
+
+
+# --- targets that fail or hang --------------------------------------------------------------------------------
+
+
+def test_a_failing_target_is_tried_ever_more_rarely_and_the_other_one_gets_its_messages(path: Path) -> None:
+    desk = Desk(path, ONE, TWO)
+    desk.post.says[A] = "the target did not take it (HTTP 500)"
+    desk.tell("site-down", "hq")
+    times = []
+    for _step in range(400):
+        before = len(desk.post.begun)
+        desk.go(5.0)
+        times += [desk.mono] * (len(desk.post.begun) - before)
+    gaps = [round(after - before) for before, after in pairwise(times)]
+    assert gaps[:6] == [10, 20, 40, 80, 160, 320] and max(gaps) <= RETRY_MOST
+    assert desk.post.titles(B) == ["hq: Site is down"]
+    assert desk.target() | {"failed": 0} == {
+        "name": A, "queued": 1, "failing": True, "error": "the target did not take it (HTTP 500)", "sent_wall": None,
+        "sent": 0, "failed": 0, "dropped": 0,
+    }  # fmt: skip
+    assert [(note.code, note.subject, note.resolved) for note in desk.told] == [("notification-failing", A, False)]
+
+    desk.post.says.clear()
+    desk.go(RETRY_MOST)
+    assert desk.post.titles(A) == ["Late: hq: Site is down".replace("hq", "[test] hq")]
+    assert desk.told[-1].resolved and not desk.target()["failing"]
+
+
+def test_a_hanging_target_holds_nobody_and_has_one_try_at_a_time(path: Path) -> None:
+    desk = Desk(path, ONE, TWO)
+    desk.post.says[A] = "hangs"
+    for number in range(20):
+        desk.tell("route-foreign", f"rtb-{number}")
+    assert len(desk.post.titles(B)) == 20
+    begun = [one for one in desk.post.begun if one.name == A]
+    assert len([one for one in begun if not one.killed]) <= 1
+    assert len(begun) == 2 and begun[0].deadline - 1000.0 == pytest.approx(SETTLE + SECONDS)
+    assert desk.target()["error"] == TIMED_OUT and desk.target()["queued"] == 20
+
+
+def test_a_process_that_cannot_be_made_is_a_failed_try(path: Path) -> None:
+    desk = Desk(path)
+    real, refused = desk.post, []
+
+    def begin(address: Address, message: Message, deadline: float) -> Attempt:
+        if not refused:
+            refused.append(address)
+            raise OSError(11, "Resource temporarily unavailable")
+        return real(address, message, deadline)
+
+    desk.room._begin = begin
+    desk.tell("site-down", "hq")
+    assert desk.target()["error"] == "no process can be started (Resource temporarily unavailable)"
+    desk.go(RETRY)
+    assert desk.post.titles(A) == ["hq: Site is down"]
+
+
+def test_a_message_that_is_refused_again_and_again_lets_the_others_go_first() -> None:
+    target = Target(A, 1000)
+    messages = [Message(str(n), WALL, "trouble", "warning", f"t{n}", "") for n in range(3)]
+    for message in messages:
+        target.put(message, 0.0)
+    target.waiting[0].tries = BEHIND
+    parcel = target.parcel(1.0, lambda _many: messages[0])
+    assert parcel is not None and parcel.message is messages[1]
+
+
+def test_messages_are_given_up_after_a_day_and_when_too_many_wait(path: Path) -> None:
+    desk = Desk(path)
+    desk.post.says[A] = "no"
+    desk.tell("site-down", "hq")
+    desk.go(AGE_MOST + 1)
+    assert desk.target()["queued"] == 0 and desk.target()["dropped"] == 1
+    desk.go(1.0)
+    assert rows(path, "notify_queue") == 0
+
+    target = Target(A, 1)
+    lost = [one for n in range(QUEUE + 2) for one in target.put(Message(str(n), WALL, "", "info", "", ""), 0.0)]
+    assert [one.id for one in lost] == ["0", "1"] and len(target.waiting) == QUEUE and target.dropped == 2
+
+
+# --- too many -------------------------------------------------------------------------------------------------
+
+
+def test_beyond_the_rate_one_message_stands_for_the_many(path: Path) -> None:
+    desk = Desk(path, rate=30)  # one in 120 s
+    for number in range(25):
+        desk.tell("site-down", f"s{number}")
+    sent = desk.post.titles(A)
+    assert sent[:BURST] == [f"s{number}: Site is down" for number in range(BURST)] and len(sent) == BURST
+    desk.go(120.0, 24)
+    sent = desk.post.titles(A)
+    assert sent[BURST:] == ["15 more messages: see `vpnha events`"]
+    summary = desk.post.sent[-1][1].body
+    assert all(f"s{number}: Site is down" in summary for number in range(BURST, 25))
+    desk.go(1.0)
+    assert desk.target()["queued"] == 0 and rows(path, "notify_queue") == 0
+    desk.tell("site-down", "s99")
+    desk.go(120.0, 24)
+    assert desk.post.titles(A)[-1] == "s99: Site is down"  # alone it is itself
+
+
+def test_a_summary_that_fails_loses_nothing(path: Path) -> None:
+    desk = Desk(path, rate=30)
+    for number in range(BURST + 3):
+        desk.tell("site-down", f"s{number}")
+    desk.post.says[A] = "no"
+    desk.go(120.0, 24)
+    assert desk.target()["queued"] == 3
+    desk.post.says.clear()
+    desk.go(240.0, 48)
+    assert desk.post.titles(A)[-1] == "3 more messages: see `vpnha events`" and desk.target()["queued"] == 0
+
+
+# --- restarts and the file ------------------------------------------------------------------------------------
+
+
+def test_what_was_not_sent_is_sent_after_a_restart_with_its_tries(path: Path) -> None:
+    desk = Desk(path)
+    desk.post.says[A] = "no"
+    desk.tell("site-down", "hq")
+    desk.go(1.0)
+    again = Desk(path)
+    again.wall += LATE + 60
+    again.go(0.1)
+    assert again.post.titles(A) == ["Late: [test] hq: Site is down"]
+    assert again.post.sent[0][1].id == desk.post.begun[0].message.id
+
+
+def test_what_had_not_become_a_message_yet_does_after_a_restart(path: Path) -> None:
+    desk = Desk(path)
+    desk.note("site-down", "hq")
+    desk.room.step(desk.mono, desk.wall)
+    assert rows(path, "notify_facts") == 1
+    again = Desk(path)
+    again.go(0.1)
+    again.go()
+    assert again.post.titles(A) == ["hq: Site is down"]
+    again.tell("site-down", "hq")
+    assert len(again.post.sent) == 1
+
+
+def test_killed_between_sending_and_noting_it_the_message_is_sent_again(path: Path) -> None:
+    """At least once: the same message, by its id, and never none."""
+    desk = Desk(path)
+    desk.note("site-down", "hq")
+    desk.room.step(desk.mono, desk.wall)
+    desk.mono += SETTLE
+    desk.room.step(desk.mono, desk.wall)  # the try is begun
+    desk.room._outbox.write = lambda: False  # killed before anything else reaches the disk
+    desk.room.step(desk.mono, desk.wall)
+    assert len(desk.post.sent) == 1
+    again = Desk(path)
+    again.go(0.1)
+    assert [message.id for _name, message in again.post.sent] == [desk.post.sent[0][1].id]
+    last = Desk(path)
+    last.go(0.1)
+    assert last.post.sent == []
+
+
+def test_after_a_restart_a_known_matter_is_not_told_again_and_its_end_is(path: Path) -> None:
+    Desk(path).tell("site-down", "hq")
+    again = Desk(path)
+    again.go(0.1)
+    again.post.sent.clear()
+    again.tell("site-down", "hq")
+    assert again.post.sent == []
+    again.tell("site-down", "hq", resolved=True)
+    assert again.post.titles(A) == ["Over: hq: Site is down"]
+
+
+def test_messages_are_sent_while_the_file_cannot_be_written_and_kept_when_it_can(path: Path) -> None:
+    desk = Desk(path, ready=False)
+    desk.tell("journal-failed", str(path))
+    assert len(desk.post.sent) == 1
+    assert desk.room.status()["error"] == "the journal has not made its file yet"
+    desk.ready = True
+    desk.go(room.POLL)
+    assert rows(path, "notify_open") == 1 and rows(path, "notify_queue") == 0 and desk.room.status()["error"] == ""
+
+
+def test_another_process_puts_a_fact_into_the_file(path: Path) -> None:
+    desk = Desk(path)
+    desk.go(0.1)
+    order = {"id": "x", "wall": WALL, "code": "drill-result", "subject": "d1", "text": "It passed.",
+             "evidence": {"passed": True}, "resolved": False, "drill": ""}  # fmt: skip
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO notify_facts VALUES (?, ?)", ("x", json.dumps(order)))
+        database.execute("INSERT INTO notify_facts VALUES ('y', 'no fact')")
+    desk.go(room.POLL)
+    desk.go(room.POLL * 3, 3)
+    assert desk.post.titles(A) == ["Drill d1 passed"]
+
+
+# --- configuration --------------------------------------------------------------------------------------------
+
+
+def test_targets_that_are_gone_lose_their_messages_and_those_that_stay_keep_them(path: Path) -> None:
+    desk = Desk(path, ONE, TWO)
+    desk.post.says = {A: "no", B: "hangs"}
+    desk.tell("site-down", "hq")
+    trying = desk.post.begun[-1]
+    announcing = Announcing(apprise=(ONE,), templates={"default": {"title": "mine: ${title}"}})
+    desk.room.reload(replace(desk.settings, announcing=announcing))
+    desk.post.says.clear()
+    desk.go(60.0)
+    assert trying.name == B and trying.killed
+    assert desk.post.titles(A) == ["hq: Site is down"] and rows(path, "notify_queue") == 0
+    desk.tell("site-down", "plant")
+    assert desk.post.titles(A)[-1] == "mine: plant: Site is down"
+
+
+def test_nobody_to_tell_keeps_nothing(path: Path) -> None:
+    desk = Desk(path)
+    quiet = Notifications(replace(desk.settings, announcing=Announcing()), Outbox(path, lambda: True), desk.told.append)
+    for _note in range(5):
+        quiet.put(Note("site-down", "hq", "x"))
+    quiet.step(0.0, WALL)
+    assert quiet.status()["targets"] == [] and rows(path, "notify_facts") == 0
+
+
+def test_notes_that_find_the_queue_full_are_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "CAPACITY", 3)
+    desk = Desk(path)
+    for number in range(5):
+        desk.note("site-down", str(number))
+    assert desk.room.status()["lost"] == 2
+
+
+def test_no_secret_is_in_file_status_or_repr(path: Path) -> None:
+    desk = Desk(path, ONE, TWO)
+    desk.post.says = {A: "no", B: "hangs"}
+    desk.tell("site-down", "hq")
+    shown = json.dumps(desk.room.status()) + repr(desk.settings) + repr(desk.room._posts) + repr(desk.told)
+    assert SECRET not in shown
+    for file in path.parent.iterdir():
+        assert SECRET.encode() not in file.read_bytes(), file

@@ -59,7 +59,7 @@ class Controller:
     url: str = ""
     _last: int = 0
 
-    def add(self, kind: str, **fields: Any) -> Item:
+    def add(self, kind: str, /, **fields: Any) -> Item:
         """Puts something there, as a person would."""
         self._last += 1
         item = {"id": self._last, "url": f"/api/v2/{kind}/{self._last}/", "type": kind.removesuffix("s"), **fields}

@@ -40,6 +40,15 @@ def window(given: Any, now: float, seconds: float) -> str:
     return drill_window.objection(drill_window.parse(json.loads(json.dumps(given))), now, seconds)
 
 
+def schedule(given: Any) -> dict[str, str]:
+    """The window in words, and the rule of a schedule that begins with it; what is wrong stands under ``refused``."""
+    try:
+        found = drill_window.parse(json.loads(json.dumps(given)))
+    except VpnhaError as error:
+        return {"refused": str(error), "rule": "", "text": ""}
+    return {"refused": "", "rule": found.rule if found else "", "text": str(found) if found else ""}
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
@@ -50,4 +59,6 @@ class FilterModule:
             "drill_objections": objections,
             "drill_standing": drill_plan.standing_objections,
             "drill_window": window,
+            "drill_schedule": schedule,
+            "drill_left_behind": drill_plan.left_behind,
         }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import drill_window
+from . import drill_window, tags
 from .errors import VpnhaError
 from .model import LAST_RESORT, Deployment, Gateway, ManagedGateway
 
@@ -210,6 +210,21 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
     if status["swaps_in_flight"]:
         found.append("The monitor is moving routes.")
     return found
+
+
+def left_behind(standing: Mapping[str, Any], drill: str) -> dict[str, Any]:
+    """What EC2 shows of a drill that died in the middle: ``standing`` is what the module vpn_ha_info returns.
+
+    A gateway counts only while the drill's own mark stands: later, somebody may have stopped it.
+    """
+    marked = standing["drill"] == tags.parse_mark(tags.format_mark(id=drill)).get("id")
+    by = tags.parse_mark(tags.format_mark(by=f"drill {drill}")).get("by")
+    stopped = [one["name"] for one in standing["gateways"] if one["state"] in ("stopping", "stopped")]
+    return {
+        "marked": marked,
+        "stopped": stopped if marked else [],
+        "pinned": [one["id"] for one in standing["route_tables"] if one["pin"] and one["pin"]["by"] == by],
+    }
 
 
 def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[str]:

@@ -2,14 +2,14 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When drills are welcome: hours of chosen days in a time zone, also past midnight."""
+"""When drills are welcome: hours of chosen days by the clock of a named time zone, also past midnight."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,9 @@ from .errors import VpnhaError
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _WHERE = "vpnha_drill_window"
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
-_KEYS = ("days", "from", "to", "timezone")
+_KEYS = ("days", "from", "to", "timezone", "every_weeks")
+_MONDAY = date(2026, 1, 5)  # weeks count from here, whenever it is asked: the same window gives the same rule
+_RULE_DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Window:
     start: int
     end: int
     zone: ZoneInfo
+    every_weeks: int = 1
+
+    def begins_on(self, day: date) -> bool:
+        """Whether it begins on that day."""
+        return day.weekday() in self.days and (day - _MONDAY).days // 7 % self.every_weeks == 0
 
     def on(self, day: date) -> tuple[float, float]:
         """From when until when it is open that begins on a day, in seconds since the epoch."""
@@ -40,9 +47,20 @@ class Window:
         hour, minute = divmod(minutes % 1440, 60)
         return datetime(day.year, day.month, day.day, hour, minute, tzinfo=self.zone).timestamp()
 
+    @property
+    def rule(self) -> str:
+        """Its beginnings, as AWX takes them for a schedule."""
+        first = datetime.combine(_MONDAY + timedelta(days=self.days[0]), time(*divmod(self.start, 60)))
+        days = ",".join(_RULE_DAYS[day] for day in self.days)
+        return (
+            f"DTSTART;TZID={self.zone.key}:{first:%Y%m%dT%H%M%S} "
+            f"RRULE:FREQ=WEEKLY;INTERVAL={self.every_weeks};BYDAY={days}"
+        )
+
     def __str__(self) -> str:
         days = "every day" if len(self.days) == 7 else ", ".join(DAYS[day].capitalize() for day in self.days)
-        return f"{_clock(self.start)} to {_clock(self.end)} {self.zone.key}, {days}"
+        weeks = "" if self.every_weeks == 1 else f" of every {self.every_weeks} weeks"
+        return f"{_clock(self.start)} to {_clock(self.end)} {self.zone.key}, {days}{weeks}"
 
 
 def parse(given: Any) -> Window | None:
@@ -50,18 +68,21 @@ def parse(given: Any) -> Window | None:
     if not given:
         return None
     if not isinstance(given, Mapping):
-        raise VpnhaError(f'{_WHERE} should read like {{days: [tue, wed], from: "02:00", to: "04:00", timezone: UTC}}.')
+        raise VpnhaError(f'{_WHERE} should read like {{days: [tue, wed], from: "02:00", to: "04:00", timezone: Europe/Berlin}}.')
     problems = [f"{_WHERE}.{key}: this key is unknown; it has {', '.join(_KEYS)}." for key in given if key not in _KEYS]
     start, end = (_minutes(key, given.get(key), problems) for key in ("from", "to"))
     days = _days(given.get("days", list(DAYS)), problems)
-    zone = _zone(given.get("timezone", "UTC"), problems)
+    zone = _zone(given.get("timezone"), problems)
+    weeks = given.get("every_weeks", 1)
+    if isinstance(weeks, bool) or not str(weeks).isdecimal() or not 1 <= int(weeks) <= 52:
+        problems.append(f"{_WHERE}.every_weeks: write a whole number from 1 to 52, not {weeks}.")
     if start == 1440 or (start == end and not problems):
         problems.append(
             f"{_WHERE}: nothing is between {_clock(start)} and {_clock(end)}; for whole days write 00:00 to 24:00."
         )
     if problems or zone is None:
         raise VpnhaError(" ".join(problems))
-    return Window(days, start, end, zone)
+    return Window(days, start, end, zone, int(weeks))
 
 
 def objection(window: Window | None, now: float, seconds: float) -> str:
@@ -70,11 +91,8 @@ def objection(window: Window | None, now: float, seconds: float) -> str:
         return ""
     today = datetime.fromtimestamp(now, window.zone).date()
     # from yesterday's, which may still be open; a day that the clocks' change leaves without it is passed over
-    spans = [
-        window.on(today + timedelta(days=n))
-        for n in range(-1, 15)
-        if (today + timedelta(days=n)).weekday() in window.days
-    ]
+    days = (today + timedelta(days=n) for n in range(-1, 14 * window.every_weeks + 1))
+    spans = [window.on(day) for day in days if window.begins_on(day)]
     ends = max((end for start, end in spans if start <= now < end), default=None)
     if ends is not None and ends - now >= seconds:
         return ""
@@ -112,6 +130,9 @@ def _days(names: Any, problems: list[str]) -> tuple[int, ...]:
 
 
 def _zone(name: Any, problems: list[str]) -> ZoneInfo | None:
+    if not name:
+        problems.append(f"{_WHERE}.timezone: this is missing; write the name of a time zone, like Europe/Berlin or UTC.")
+        return None
     try:
         return ZoneInfo(str(name))
     except (OSError, ValueError, KeyError):

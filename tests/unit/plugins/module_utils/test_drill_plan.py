@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -190,3 +192,32 @@ def standing(**more: Any) -> dict[str, Any]:
 def test_ec2s_own_word_is_heard_too(more: dict[str, Any], sentence: str) -> None:
     assert drill_plan.standing_objections(standing()) == []
     assert any(sentence in one for one in drill_plan.standing_objections(standing(**more)))
+
+
+def test_outside_the_window_nothing_begins() -> None:
+    window = {"days": ["mon"], "from": "02:00", "to": "04:00", "timezone": "UTC"}
+    monday = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
+    wish = drill_plan.Wish(
+        scenarios=["planned", "tunnel_block"], app_hosts=["app-a"], window=window, now=monday + 3 * 3600, run_seconds=1800
+    )
+    assert drill_plan.make(DEPLOYMENT, wish)["not_now"] == ""
+    late = drill_plan.make(DEPLOYMENT, replace(wish, now=monday + 3 * 3600 + 1))["not_now"]
+    assert "ends in 59 min, and this may take 60 min; the next one begins on Monday, 2026-01-12 02:00" in late
+    with pytest.raises(VpnhaError, match=r"vpnha_drill_window\.to: this is missing"):
+        drill_plan.make(DEPLOYMENT, replace(wish, window={key: window[key] for key in ("from", "timezone")}))
+
+
+def test_what_a_drill_left_behind_is_only_its_own() -> None:
+    standing: dict[str, Any] = {
+        "drill": "awx-7",
+        "gateways": [{"name": "gw-a", "state": "stopped"}, {"name": "gw-b", "state": "running"}],
+        "route_tables": [
+            {"id": "rtb-a", "pin": {"by": "drill-awx-7"}},
+            {"id": "rtb-b", "pin": {"by": "anna"}},
+            {"id": "rtb-c", "pin": None},
+        ],
+    }
+    left = drill_plan.left_behind(standing, "awx-7")
+    assert left == {"marked": True, "stopped": ["gw-a"], "pinned": ["rtb-a"]}
+    assert drill_plan.left_behind(standing, "awx-8") == {"marked": False, "stopped": [], "pinned": []}
+    assert drill_plan.left_behind({**standing, "drill": None}, "awx-7")["stopped"] == []

@@ -78,7 +78,7 @@ def test_whole_days() -> None:
     whole: dict[str, Any] = {"days": ["sat"], "from": "00:00", "to": "24:00", "timezone": "UTC"}
     assert says("2026-01-10T00:00", 24 * HOUR, **whole) == ""
     assert "Saturday, 2026-01-17" in says("2026-01-11T00:00", **whole)
-    assert objection(parse({"from": "00:00", "to": "24:00"}), at("2026-01-11T12:00"), HOUR) == ""
+    assert objection(parse({"from": "00:00", "to": "24:00", "timezone": "UTC"}), at("2026-01-11T12:00"), HOUR) == ""
 
 
 def test_the_clocks_change() -> None:
@@ -91,14 +91,31 @@ def test_the_clocks_change() -> None:
     assert says("2026-10-25T00:00", 3 * HOUR, **sunday) == ""
 
 
+def test_every_second_week() -> None:
+    sunday: dict[str, Any] = {"days": ["sun"], "every_weeks": 2}
+    assert [says(f"2026-01-{day}T01:00", **sunday) == "" for day in (11, 18, 25)] == [True, False, True]
+    assert says("2026-01-11T12:00", **sunday).endswith("on Sunday, 2026-01-25 02:00 (2026-01-25T01:00:00Z).")
+    yearly = says("2026-01-11T12:00", days=["sun"], every_weeks=52)
+    assert "Sunday of every 52 weeks" in yearly
+    assert "on Sunday, 2027-01-10 02:00" in yearly
+
+
+def test_the_rule_of_its_beginnings_does_not_depend_on_when_it_is_made() -> None:
+    made = parse(window(days=["sat", "wed"], every_weeks=2, **{"from": "22:30"}))
+    assert made is not None
+    assert made.rule == "DTSTART;TZID=Europe/Berlin:20260107T223000 RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=WE,SA"
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("x", 'vpnha_drill_window should read like {days: [tue, wed], from: "02:00", to: "04:00", timezone: UTC}.'),
-        (window(day="mon"), "vpnha_drill_window.day: this key is unknown; it has days, from, to, timezone."),
+        ("x", 'vpnha_drill_window should read like {days: [tue, wed], from: "02:00", to: "04:00", timezone: Europe/Berlin}.'),
+        (window(day="mon"), "vpnha_drill_window.day: this key is unknown; it has days, from, to, timezone, every_weeks."),
         # YAML reads 22:00 without quotes as a number
         (window(to=1320), 'vpnha_drill_window.to: 1320 is no time of day; write it in quotes, like "22:00".'),
         (window(to="25:00"), "vpnha_drill_window.to: 25:00 is no time of day; "),
+        (window(every_weeks=0), "vpnha_drill_window.every_weeks: write a whole number from 1 to 52, not 0."),
+        (window(timezone=None), "vpnha_drill_window.timezone: this is missing; write the name of a time zone, like"),
         ({"from": "02:00"}, 'vpnha_drill_window.to: this is missing; write it in quotes, like "22:00".'),
         (window(days=["tuesdy"]), "vpnha_drill_window.days: tuesdy is no day; write mon, tue, wed,"),
         (window(days="tue"), "vpnha_drill_window.days: write a list of days like [mon, tue],"),

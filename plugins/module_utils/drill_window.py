@@ -68,7 +68,9 @@ def parse(given: Any) -> Window | None:
     if not given:
         return None
     if not isinstance(given, Mapping):
-        raise VpnhaError(f'{_WHERE} should read like {{days: [tue, wed], from: "02:00", to: "04:00", timezone: Europe/Berlin}}.')
+        raise VpnhaError(
+            f'{_WHERE} should read like {{days: [tue, wed], from: "02:00", to: "04:00", timezone: Europe/Berlin}}.'
+        )
     problems = [f"{_WHERE}.{key}: this key is unknown; it has {', '.join(_KEYS)}." for key in given if key not in _KEYS]
     start, end = (_minutes(key, given.get(key), problems) for key in ("from", "to"))
     days = _days(given.get("days", list(DAYS)), problems)
@@ -131,7 +133,7 @@ def _days(names: Any, problems: list[str]) -> tuple[int, ...]:
 
 def _zone(name: Any, problems: list[str]) -> ZoneInfo | None:
     if not name:
-        problems.append(f"{_WHERE}.timezone: this is missing; write the name of a time zone, like Europe/Berlin or UTC.")
+        problems.append(f"{_WHERE}.timezone: this is missing; write the name of a time zone, like Europe/Berlin.")
         return None
     try:
         return ZoneInfo(str(name))

@@ -46,6 +46,7 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
             subject = f"interface of {tags.to_dict(eni.get('TagSet')).get('Name', eni_id)}"
             worker.change(subject, eni_id, "deleted", "delete_network_interface", NetworkInterfaceId=eni_id)
     _clear_vpc(worker, deployment)
+    _remove_lock(worker, deployment)
     return Outcome(changes=worker.changes)
 
 
@@ -125,7 +126,7 @@ def _release_address(worker: Worker, address: Item) -> None:
 
 
 def _clear_vpc(worker: Worker, deployment: str) -> None:
-    names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.lock_of(deployment), tags.freeze_of(deployment)]
+    names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.freeze_of(deployment)]
     for vpc in ec2.pages(
         worker.client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
     ):
@@ -134,3 +135,13 @@ def _clear_vpc(worker: Worker, deployment: str) -> None:
             vpc["VpcId"], f"tags {', '.join(have)}", "without", "delete_tags",
             Resources=[vpc["VpcId"]], Tags=[{"Key": name} for name in have],
         )  # fmt: skip
+
+
+def _remove_lock(worker: Worker, deployment: str) -> None:
+    name = tags.lock_of(deployment)
+    for group in ec2.pages(
+        worker.client, "describe_security_groups", "SecurityGroups", "reading the lock",
+        Filters=[{"Name": "group-name", "Values": [name]}],
+    ):  # fmt: skip
+        group_id = group["GroupId"]
+        worker.change(f"lock {name}", group_id, "deleted", "delete_security_group", GroupId=group_id)

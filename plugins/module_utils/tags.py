@@ -82,6 +82,7 @@ class Lock:
     owner: str
     until_wall: float
     by: str = ""
+    run: str = ""  # tells two of the same owner apart
     readable: bool = True
 
 
@@ -101,7 +102,7 @@ def freeze_of(deployment: str) -> str:
 
 
 def lock_of(deployment: str) -> str:
-    """Name of the tag on the VPC that lets one drill or deploy work at a time."""
+    """Name of the security group that lets one drill or deploy work at a time; its tag `LOCK` says who."""
     return f"{LOCK}:{deployment}"
 
 
@@ -222,15 +223,16 @@ def parse_freeze(text: str) -> Freeze:
 
 def format_lock(lock: Lock) -> str:
     """The value of the tag `LOCK`."""
-    return format_mark(what=lock.what, owner=lock.owner, until=format_time(lock.until_wall), by=lock.by)
+    until = format_time(lock.until_wall)
+    return format_mark(what=lock.what, owner=lock.owner, until=until, by=lock.by, run=lock.run)
 
 
 def parse_lock(text: str) -> Lock:
     """The lock that a value of the tag `LOCK` says."""
     fields = parse_mark(text)
     until, readable = _expiry(fields, "until")
-    owner = fields.get("owner", "")
-    return Lock(fields.get("what", ""), owner, until, fields.get("by", ""), readable and bool(owner))
+    owner, by, run = (fields.get(key, "") for key in ("owner", "by", "run"))
+    return Lock(fields.get("what", ""), owner, until, by, run, readable and bool(owner))
 
 
 def format_repair(mark: RepairMark) -> str:

@@ -12,11 +12,9 @@ short_description: Let one drill or deploy work on a deployment at a time
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
-  - The lock is the tag C(vpnha:lock:NAME) on the VPC, with an owner and an end. Whoever has it already has it again.
+  - The lock is an empty security group of the name C(vpnha:lock:NAME) in the VPC, whose tag C(vpnha:lock) has an owner
+    and an end. EC2 makes no second group of a name in a VPC, so of two that begin at the same moment one is refused.
   - A lock whose end has come is taken over, and RV(told) says from whom.
-  - Tags know no compare-and-swap. The lock is written and read back after four seconds, so that of two runs that begin
-    at the same moment one refuses. Only where EC2 shows a tag later than that can both believe that they have it; use
-    O(state=kept) before anything that two must not do.
   - Where nothing of the deployment is in EC2 there is nothing to lock, and RV(resource) is null.
 options:
   state:
@@ -36,6 +34,13 @@ options:
     description:
       - Who takes it, in at most 100 characters. By default the user and the controller's name, so that the same person
         can run a deploy again that has failed.
+    type: str
+  again:
+    description: Whether an owner that has the lock already has it again with O(state=taken), until the new end.
+    type: bool
+    default: false
+  by:
+    description: Who that is, for those who meet the lock. By default the user and the controller's name.
     type: str
   minutes:
     description: After how many minutes the lock ends by itself.
@@ -79,22 +84,27 @@ EXAMPLES = r"""
 
 RETURN = r"""
 resource:
-  description: Id of the VPC that carries the lock, or carried it; null where nothing of the deployment is in EC2.
+  description: Id of the security group that is the lock; null where there is none.
   returned: success
   type: str
-  sample: vpc-0a1b2c3d
+  sample: sg-0a1b2c3d
 value:
-  description: Value of the tag; null where there is none.
+  description: Value of its tag; null where there is none.
   returned: success
   type: str
-  sample: what=drill owner=20260101T020000Z until=2026-01-01T04:00:00Z
+  sample: what=drill owner=20260101T020000Z until=2026-01-01T04:00:00Z by=jane@controller run=1f0c2b3a
 by:
-  description: The user and the controller that this ran for.
+  description: Who this ran for.
   returned: success
   type: str
   sample: jane@controller
+taken_from:
+  description: The owner of the lock that was taken over, or by force; empty if there was none.
+  returned: success
+  type: str
+  sample: 20260101T020000Z
 told:
-  description: From whom the lock was taken; empty if from nobody.
+  description: A sentence about that; empty if there is nothing to tell.
   returned: success
   type: str
   sample: ""
@@ -126,6 +136,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["taken", "kept", "released"], "default": "taken"},
             "what": {"type": "str", "choices": ["drill", "deploy"], "required": True},
             "owner": {"type": "str"},
+            "again": {"type": "bool", "default": False},
+            "by": {"type": "str"},
             "minutes": {"type": "int", "default": 60},
             "force": {"type": "bool", "default": False},
         },
@@ -133,16 +145,24 @@ def main() -> None:
     )
     given = module.params
     does = {"taken": lock.take, "kept": lock.keep, "released": lock.release}[given["state"]]
-    me = who()
+    me = given["by"] or who()
     try:
-        wish = lock.Wish(given["what"], given["owner"] or me, me, given["minutes"] * 60, given["force"])
+        seconds = given["minutes"] * 60
+        wish = lock.Wish(given["what"], given["owner"] or me, me, seconds, given["again"], given["force"])
         client = ec2.of_module(module, patient=True)
         done = does(client, from_dict(given["deployment"]), wish, check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     if done.told:
         module.warn(done.told)
-    module.exit_json(changed=done.changed, resource=done.resource, value=done.value, by=me, told=done.told)
+    module.exit_json(
+        changed=done.changed,
+        resource=done.resource,
+        value=done.value,
+        by=me,
+        told=done.told,
+        taken_from=done.taken_from,
+    )
 
 
 if __name__ == "__main__":

@@ -379,11 +379,12 @@ def test_a_person_tests_the_targets_and_a_drill_s_result_is_told(world: World) -
         assert not any("d2" in str(one) for one in hook.got)
         first, second, _third = json.loads(world.vpnha("drills", "--json").stdout)
         assert first.pop("wall") <= second.pop("wall")
+        assert first.pop("ended") <= second.pop("ended")
         assert first == {
-            "drill": "d1", "passed": True, "verdict": "Every scenario passed.", "by": "jane@box",
+            "drill": "d1", "state": "passed", "verdict": "Every scenario passed.", "by": "jane@box",
             "outages_ms": {"planned": 0.0}, "report": "/tmp/d1/report.html",
         }  # fmt: skip
-        assert (second["drill"], second["passed"], second["by"]) == ("d2", False, "")
+        assert (second["drill"], second["state"], second["by"]) == ("d2", "failed", "")
         shown = world.vpnha("drills").stdout
         assert "d1 by jane@box passed\n  planned: 0 ms of outage\n  report: /tmp/d1/report.html\n" in shown
         assert "d2 did not pass\n  Too slow.\n" in shown

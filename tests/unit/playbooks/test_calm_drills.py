@@ -38,13 +38,19 @@ def deployed(ec2: Any, description: Description, name: str) -> str:
     return vpc
 
 
-def mark(ec2: Any, vpc: str, key: str, value: str) -> None:
-    ec2.create_tags(Resources=[vpc], Tags=[{"Key": key, "Value": value}])
+def lock(ec2: Any, vpc: str, name: str, value: str) -> None:
+    tag = {"Key": "vpnha:lock", "Value": value}
+    ec2.create_security_group(
+        GroupName=f"vpnha:lock:{name}",
+        Description="lock",
+        VpcId=vpc,
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": [tag]}],
+    )
 
 
-def marked(ec2: Any, vpc: str, key: str) -> str | None:
-    found = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0].get("Tags", [])
-    return next((tag["Value"] for tag in found if tag["Key"] == key), None)
+def locked(ec2: Any, name: str) -> str:
+    found = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [f"vpnha:lock:{name}"]}])
+    return " ".join(tag["Value"] for group in found["SecurityGroups"] for tag in group["Tags"])
 
 
 def drill(person: Person, description: Description, **variables: Any) -> Any:
@@ -81,7 +87,7 @@ def test_a_window_that_cannot_be(person: Person, description: Description, accou
 def test_no_deploy_beside_a_drill(person: Person, description: Description, account: Callable[..., Any]) -> None:
     ec2 = account()
     vpc = deployed(ec2, description, "busy")
-    mark(ec2, vpc, "vpnha:lock:busy", f"what=drill owner=d-1/7 until={LATER} by=jane@box")
+    lock(ec2, vpc, "busy", f"what=drill owner=d-1/7 until={LATER} by=jane@box")
     before = everything(ec2)
     person.play("deploy", description).refused_with(
         f"The drill d-1/7 of jane@box has the deployment's lock until {LATER}; wait until that is over, or if it has "
@@ -94,11 +100,11 @@ def test_a_deploy_s_lock_is_no_change_and_goes_with_it(
     person: Person, description: Description, account: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     ec2 = account()
-    vpc = deployed(ec2, description, "free")
+    deployed(ec2, description, "free")
     book = tmp_path_factory.mktemp("book") / "book.yml"
     book.write_text(LOCK_BOOK)
     for entry, value in (("lock", "what=deploy owner=jane "), ("unlock", "")):
         told = person.play(str(book), description, "-e", f"entry={entry} vpnha_lock_owner=jane")
         assert (told.code, told.changed) == (0, 0)
-        assert (marked(ec2, vpc, "vpnha:lock:free") or "").startswith(value)
-    assert marked(ec2, vpc, "vpnha:lock:free") is None
+        assert locked(ec2, "free").startswith(value)
+    assert locked(ec2, "free") == ""

@@ -25,6 +25,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import followed
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
 
 from . import cli_output, config, journal, orders
+from . import drills as known_drills
 from .cli_time import since as parse_since
 from .notify import orders as notify_orders
 
@@ -83,25 +84,11 @@ def drills(
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """List the drills that this monitor knows of: when, who, what came of them, and where the report is."""
-    found = [drill_row(event) for event in _journal(path, since, None) if event.code == "drill-result"]
+    found = known_drills.rows(_journal(path, since, None))
     if as_json:
         _print_json(found)
     else:
         cli_output.drills(found)
-
-
-def drill_row(event: journal.Event) -> dict[str, Any]:
-    """A drill as `vpnha drills --json` has it; what an older role did not say is empty."""
-    said = event.evidence
-    return {
-        "wall": round(event.wall, 1),
-        "drill": event.subject,
-        "passed": bool(said.get("passed")),
-        "verdict": event.text,
-        "by": said.get("by", ""),
-        "outages_ms": said.get("outages_ms", {}),
-        "report": said.get("report", ""),
-    }
 
 
 def _journal(path: Path, since: str, limit: int | None) -> list[journal.Event]:

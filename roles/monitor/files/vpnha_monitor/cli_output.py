@@ -26,6 +26,12 @@ _COLOURS = {
     "down": "red",
     "unknown": "magenta",
 }
+_DRILL_STATES = {
+    "passed": Text("passed", style="green"),
+    "failed": Text("did not pass", style="red"),
+    "died": Text("did not end", style="red"),
+    "running": Text("is running"),
+}
 _MOVES = ("failover", "failback", "voluntary-move")
 
 
@@ -191,11 +197,11 @@ def drills(found: Sequence[Mapping[str, Any]]) -> None:
         out.print("No drill is in the journal.")
     for one in found:
         by = f" by {one['by']}" if one["by"] else ""
-        word = Text("passed" if one["passed"] else "did not pass", style="green" if one["passed"] else "red")
+        word = _DRILL_STATES[one["state"]]
         out.print(Text(f"{_when(one['wall'])}  {one['drill']}{by} ").append_text(word))
         for name, outage in one["outages_ms"].items():
             out.print(f"  {name}: " + ("not measured" if outage is None else f"{outage:g} ms of outage"), markup=False)
-        if not one["passed"]:
+        if one["verdict"] and one["state"] != "passed":
             out.print(f"  {one['verdict']}", markup=False)
         if one["report"]:
             out.print(f"  report: {one['report']}", markup=False)

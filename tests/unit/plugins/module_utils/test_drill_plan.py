@@ -197,9 +197,8 @@ def test_ec2s_own_word_is_heard_too(more: dict[str, Any], sentence: str) -> None
 def test_outside_the_window_nothing_begins() -> None:
     window = {"days": ["mon"], "from": "02:00", "to": "04:00", "timezone": "UTC"}
     monday = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
-    wish = drill_plan.Wish(
-        scenarios=["planned", "tunnel_block"], app_hosts=["app-a"], window=window, now=monday + 3 * 3600, run_seconds=1800
-    )
+    asked = drill_plan.Wish(scenarios=["planned", "tunnel_block"], app_hosts=["app-a"], window=window, run_seconds=1800)
+    wish = replace(asked, now=monday + 3 * 3600)
     assert drill_plan.make(DEPLOYMENT, wish)["not_now"] == ""
     late = drill_plan.make(DEPLOYMENT, replace(wish, now=monday + 3 * 3600 + 1))["not_now"]
     assert "ends in 59 min, and this may take 60 min; the next one begins on Monday, 2026-01-12 02:00" in late

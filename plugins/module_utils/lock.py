@@ -88,7 +88,7 @@ def take(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False
 
 
 def keep(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False, now: float | None = None) -> Outcome:
-    """See that the owner still has the lock, and prolong it when half of it is over. Raises VpnhaError if not."""
+    """See that the owner still has the lock, and prolong it. Raises VpnhaError if not."""
     wish = _sound(wish)
     now = time.time() if now is None else now
     held = _find(client, deployment.name)
@@ -97,8 +97,6 @@ def keep(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False
     if held.lock.until_wall <= now:
         until = tags.format_time(held.lock.until_wall)
         raise VpnhaError(f"This {wish.what} had the deployment's lock until {until} only.")
-    if held.lock.until_wall - now > wish.seconds / 2:
-        return Outcome(False, held.group, held.value)
     return _prolong(client, wish, held, replace(held.lock, until_wall=now + wish.seconds), check)
 
 

@@ -20,7 +20,7 @@ options:
   state:
     description:
       - V(taken) takes the lock, or fails where somebody else has it.
-      - V(kept) fails unless the lock is still the owner's, and prolongs it when half of its time is over.
+      - V(kept) fails unless the lock is still the owner's, and prolongs it.
       - V(released) lets go of the lock if it is the owner's.
     type: str
     choices: [taken, kept, released]

@@ -21,7 +21,8 @@ LOCK_BOOK = """\
   gather_facts: false
   tasks:
     - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: check}
-    - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: "{{ entry }}"}
+    - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: "{{ item }}"}
+      loop: "{{ entries }}"
 """
 
 
@@ -103,8 +104,9 @@ def test_a_deploy_s_lock_is_no_change_and_goes_with_it(
     deployed(ec2, description, "free")
     book = tmp_path_factory.mktemp("book") / "book.yml"
     book.write_text(LOCK_BOOK)
-    for entry, value in (("lock", "what=deploy owner=jane "), ("unlock", "")):
-        told = person.play(str(book), description, "-e", f"entry={entry} vpnha_lock_owner=jane")
+    for entries, value in ((["lock"], "what=deploy owner=jane "), (["lock", "unlock"], "")):
+        given = json.dumps({"entries": entries, "vpnha_lock_owner": "jane"})
+        told = person.play(str(book), description, "-e", given)
         assert (told.code, told.changed) == (0, 0)
         assert locked(ec2, "free").startswith(value)
     assert locked(ec2, "free") == ""

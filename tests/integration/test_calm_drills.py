@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -135,8 +137,13 @@ def test_a_block_undoes_itself_and_the_dead_drill_s_lock_ends(calm: Lab, tmp_pat
     until(lambda: not is_blocked(calm), 300, "the timer on gw-a lifts the block")
     until(lambda: whole(calm), 120, "all is as before")
     until(lambda: "calm-block" in drills(calm) and drills(calm)["calm-block"]["state"] == "died", 300, "the mark ends")
-    after = calm.play("failover_drill", **variables("calm-after", tmp_path, "planned"))
+    telling = replace(calm, env={**calm.env, "ANSIBLE_SHOW_CUSTOM_STATS": "1"})
+    after = telling.play("failover_drill", **variables("calm-after", tmp_path, "planned"))
     assert after.code == 0
+    artifacts = after.output.partition("CUSTOM STATS")[2]
+    assert '"vpnha_drill_passed": true' in artifacts and '"vpnha_drill_verdict": "' in artifacts
+    assert json.loads(re.findall(r'"vpnha_drill_outage_ms": (\{.*?\})', artifacts, re.S)[0]) == {"planned": 0.0}
+    assert f'"vpnha_drill_report": "{tmp_path}/calm-after/report.json"' in artifacts
     assert "has left the deployment's lock behind, which ended at" in " ".join(after.output.split())
 
 

@@ -4,7 +4,8 @@
 """As much of AWX's REST API as the modules of awx.awx need for the role: what is put there is kept in memory.
 
 It refuses what AWX refuses and the role must mind: a playbook that the project does not have (yet), a survey's question
-without its fields, a schedule's rule in another form, a name twice.
+without its fields, an answer that is none, a schedule's rule in another form, a name twice. A job that is launched does
+not run: its variables are kept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ ASSOCIATIONS = (
 )  # fmt: skip
 RULE = re.compile(r"DTSTART;TZID=[\w/+-]+:\d{8}T\d{6} RRULE:FREQ=(WEEKLY|MINUTELY);INTERVAL=[1-9]\d*(;BYDAY=[A-Z,]+)?")
 ANSWERS = {"text": str, "textarea": str, "multiplechoice": str, "multiselect": str, "integer": int, "float": float}
+ASKS = ("variables", "limit", "tags", "skip_tags", "scm_branch", "diff_mode", "verbosity", "inventory", "credential")
 ENCRYPTED = "$encrypted$"
 FETCHES = 2  # how often a project is looked at until it has been fetched
 
@@ -79,7 +81,9 @@ class Controller:
 
     @staticmethod
     def _links(kind: str, url: str) -> dict[str, str]:
-        return {"survey_spec": f"{url}survey_spec/"} if kind in ("job_templates", "workflow_job_templates") else {}
+        if kind not in ("job_templates", "workflow_job_templates"):
+            return {}
+        return {"survey_spec": f"{url}survey_spec/", "launch": f"{url}launch/"}
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -142,6 +146,7 @@ class Controller:
             item |= {"status": "pending", "scm_revision": ""}
         if kind == "job_templates":  # AWX takes it from the project
             item["organization"] = self.kinds["projects"][body["project"]]["organization"]
+            item |= {f"ask_{name}_on_launch": body.get(f"ask_{name}_on_launch", False) for name in ASKS}
         return item
 
     def _check(self, kind: str, item: Item) -> None:
@@ -168,6 +173,8 @@ class Controller:
             elif method == "DELETE":
                 self.surveys.pop(item["id"], None)
             return 200, self.surveys.get(item["id"], {})
+        if name == "launch":
+            return 201, self._launch(item, body)
         if name == "create_approval_template":
             made = self.add("workflow_approval_templates", **body)
             item["unified_job_template"] = made["id"]
@@ -185,6 +192,35 @@ class Controller:
         else:
             ids.append(body["id"])
         return 204, None
+
+    def _launch(self, template: Item, body: Item) -> Item:
+        """A job, with the template's variables, what its survey has by itself, and the answers."""
+        questions = {each["variable"]: each for each in self.surveys.get(template["id"], {}).get("spec", [])}
+        answers = body.get("extra_vars", {})
+        wrong = [_wrong(each, answers) for each in questions.values()]
+        if any(wrong):
+            raise Refused(400, {"variables_needed_to_start": [one for one in wrong if one]})
+        given = json.loads(template["extra_vars"])
+        given |= {key: one["default"] for key, one in questions.items() if not _wrong(one, {key: one.get("default")})}
+        given |= {key: answer for key, answer in answers.items() if key in questions}
+        kind = body["job_type"] if template["ask_job_type_on_launch"] and "job_type" in body else "run"
+        return self.add("jobs", name=template["name"], job_type=kind, extra_vars=json.dumps(given), status="pending")
+
+
+def _wrong(question: Item, answers: Mapping[str, Any]) -> str:
+    """What is wrong with the answer to a question; one that need not be given may be missing."""
+    variable, kind = question["variable"], question["type"]
+    if variable not in answers:
+        return f"'{variable}' value missing" if question["required"] else ""
+    answer = answers[variable]
+    if not isinstance(answer, list if kind == "multiselect" else ANSWERS[kind]):
+        return f"Value {answer} for '{variable}' has another type."
+    chosen = answer if kind == "multiselect" else [answer]
+    if kind.startswith("multi") and set(chosen) - set(question["choices"]):
+        return f"Value {answer} for '{variable}' expected to be one of {question['choices']}."
+    if kind == "integer" and not question["min"] <= answer <= question["max"]:
+        return f"'{variable}' value {answer} is too small or too large."
+    return ""
 
 
 def _survey(spec: Item) -> Item:

@@ -87,6 +87,46 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(
     told = person.play("awx", wish)
     assert (told.code, told.changed) == (0, 0)
     assert not controller.writes
+    _the_drill_is_launched_with_answers(person, wish, controller)
+
+
+LAUNCH = """\
+- hosts: localhost
+  gather_facts: false
+  vars: {ansible_python_interpreter: "{{ ansible_playbook_python }}"}
+  tasks:
+    - awx.awx.job_launch:
+        name: vpnha failover drill
+        job_type: check
+        extra_vars: "{{ answers }}"
+        controller_host: "{{ vpnha_awx_host }}"
+        controller_oauthtoken: "{{ vpnha_awx_token }}"
+"""
+
+
+def _the_drill_is_launched_with_answers(person: Person, wish: Description, controller: Controller) -> None:
+    """As a person does it, who first wants to see the plan; then what the job would run is run."""
+    book = person.directory / "launch.yml"
+    book.write_text(LAUNCH)
+    answers = {
+        "vpnha_drill_scenarios": ["tunnel_block", "planned"],
+        "vpnha_drill_gateway": "gw-b",
+        "vpnha_drill_site": "hq",
+    }
+    wrong = person.play(str(book), wish, "-e", json.dumps({"answers": answers | {"vpnha_drill_gateway": "gw-z"}}))
+    assert wrong.code != 0 and "expected to be one of" in wrong.output
+    assert person.play(str(book), wish, "-e", json.dumps({"answers": answers})).code == 0
+    [job] = controller.kinds["jobs"].values()
+    assert job["job_type"] == "check"
+    given = json.loads(job["extra_vars"])
+    assert given == answers | {
+        "vpnha_drill_id": "awx-{{ awx_workflow_job_id | default(awx_job_id) }}", "vpnha_drill_repeat": 1,
+    }  # fmt: skip
+    of_awx = {"awx_job_id": 4711, "awx_user_name": "anna", "vpnha_drill_app_hosts": ["app-a"]}
+    planned = person.play("failover_drill", wish, "--check", "-e", json.dumps(given | of_awx))
+    assert planned.code == 0
+    assert "block all packets between gw-b and its peers" in planned.readable
+    assert "move the routes of gw-b to gw-a" in planned.readable
 
 
 def _everything_is_there(controller: Controller) -> None:

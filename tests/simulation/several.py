@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from random import Random
 from typing import cast
@@ -29,6 +28,7 @@ from tests.unit.plugins.module_utils.scenario import deployment
 
 from .faults import Fault
 from .oracle import Oracle
+from .pool import workers
 from .schedule import Monitor, Outcome
 from .several_oracle import MemberOracle, SeveralOracle
 from .store_model import Client, StoreModel
@@ -397,7 +397,7 @@ def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
     if jobs <= 1:
         yield from map(run, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with workers(jobs) as pool:
         yield from pool.map(run, seeds, chunksize=10)
 
 

@@ -112,7 +112,7 @@ def three_of_six(stage: Stage) -> None:
     Expect(leaves="gw-a", told=("credentials-expiring", "failover"), outage_ms=GATEWAY_MS),
 )
 def credentials_expire(stage: Stage) -> None:
-    # botocore renews what ends within a quarter of an hour, and takes what ends within 20 minutes for longer-lived
+    # renewed is what ends within a quarter of an hour, and botocore takes what ends within 20 minutes for longer-lived
     stage.fault("setting", "credential_seconds", "1260")
     stage.run(MONITOR, "systemctl", "restart", MONITOR_UNIT)
     stage.until(lambda: not stage.lookout.objections(), 30.0, "the monitor is well with the new credentials")

@@ -13,6 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from ansible_collections.vpnha.aws.plugins.module_utils.holds import hold_down, remember
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing, Verdict
+from ansible_collections.vpnha.aws.plugins.module_utils.state import Health
+from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement
 from lab import endpoint, faults
 from lab.errors import LabError
 from lab.matrix.lookout import MONITOR, Lookout, until
@@ -139,6 +143,11 @@ class Stage:
         """EC2's record from then on."""
         return endpoint.calls(self.names, since)
 
+    @property
+    def timing(self) -> Timing:
+        """The deployment's."""
+        return Timing(**self._variables.get("vpnha_timing", {}))
+
     # --- Do ----------------------------------------------------------------------------------------------
 
     def run(self, host: str, *argv: str, stdin: str = "", check: bool = True) -> str:
@@ -218,3 +227,12 @@ def several(stage: Stage, kind: str, pairs: Sequence[tuple[str, str]], **options
 def tunnels_of(*gateways: str) -> list[tuple[str, str]]:
     """Each gateway with each of its peers."""
     return [(gateway, peer) for gateway in gateways for peer in PEERS[gateway]]
+
+
+def hold_after(falls: int, every: float, timing: Timing) -> float:
+    """How long a gateway must be well, by the engine's own count, after it fell so often, once in ``every`` seconds."""
+    health = Health()
+    for at in (each * every for each in range(falls)):
+        health = remember(health, Judgement(Verdict.UP, "", ""), at, timing)
+        health = remember(health, Judgement(Verdict.DOWN, "", ""), at + every / 2, timing)
+    return hold_down(health, falls * every, timing)

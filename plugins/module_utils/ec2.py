@@ -91,19 +91,26 @@ def make_client(
     pool: int = 32,
     patient: bool = False,
     swift: bool = False,
+    prepare: Callable[[Any], None] | None = None,
 ) -> Any:
     """A client of an AWS service with `settings`, credentials as boto3 finds them, thread-safe.
 
-    An empty ``endpoint_url`` means AWS's own, or what the environment says (``AWS_ENDPOINT_URL``).
+    An empty ``endpoint_url`` means AWS's own, or what the environment says (``AWS_ENDPOINT_URL``). ``prepare`` may
+    change botocore's session first, and raises Ec2Error.
     Raises Ec2Error when boto3 is missing or the configuration is unusable.
     """
     try:
         import boto3
+        import botocore.session
         from botocore.exceptions import BotoCoreError
     except ImportError as error:
         raise Ec2Error("preparing to talk to AWS", "boto3", f"boto3 is not installed here: {error}") from error
     try:
-        session: Any = boto3.session.Session(region_name=region)  # typed, it would want a literal name of a service
+        core = botocore.session.get_session()
+        if prepare is not None:
+            prepare(core)
+        # typed, it would want a literal name of a service
+        session: Any = boto3.session.Session(botocore_session=core, region_name=region)
         client = session.client(
             service,
             endpoint_url=endpoint_url or None,

@@ -18,6 +18,8 @@ from .verdicts import Judgement
 
 _VETOED = ("gateway-silent", "gateway-stopped", "gateway-impaired")  # silence, which another monitor may disprove
 
+_WORD_SECONDS = 2.0  # for which another monitor's word counts
+
 
 def check(state: State, evidence: Evidence, swap: Swap, now: float) -> None:
     """Hold one swap to the promises of DESIGN, section 5.
@@ -85,12 +87,17 @@ def _check_permission(state: State, evidence: Evidence, swap: Swap, zone: str, n
             raise InvariantViolation(16, f"{swap.key} is not {state.monitor or 'this monitor'}'s, which has no lease.")
         if not swap.by_lease:
             raise InvariantViolation(16, f"{swap.key} would be swapped even after the lease has run out.")
+    deaf = store.age is None or store.age > _WORD_SECONDS
+    if len(monitors) > 1 and deaf and swap.key in state.routes.doubts:
+        raise InvariantViolation(
+            16, f"{swap.key} was swapped before, and neither EC2 nor the store has been read since."
+        )
 
 
 def _check_veto(state: State, evidence: Evidence, swap: Swap, source: str) -> None:
     """Nobody leaves for its silence what another monitor finds healthy."""
     veto, path = evidence.vetoes.get(source), _path(state, swap, source)
-    if not swap.voluntary and path.code in _VETOED and veto is not None and veto <= 2.0:
+    if not swap.voluntary and path.code in _VETOED and veto is not None and veto <= _WORD_SECONDS:
         raise InvariantViolation(16, f"Another monitor has called {source} healthy {veto:.1f} s ago.")
 
 

@@ -19,6 +19,7 @@ from .model import Deployment, StoreView
 
 SECONDS = 5.0  # that a lease lasts
 RENEW = 1.0  # seconds between two renewals
+RENEW_UNANSWERED = 1.5  # the same after a write without an answer, which has kept the reader waiting for a second
 SAY = 1.0  # seconds between two words to the other monitors; what has changed is said at once
 READ = 0.5  # seconds between two reads of the store...
 READ_IN_HASTE = 0.1  # ...and while a veto may decide
@@ -76,6 +77,7 @@ class Lease:
     since: float = 0.0  # when the answer came that first showed the item
     held: Held | None = None
     tried: Mapping[str, float] = field(default_factory=dict)  # number -> sent, of writes whose outcome is not known
+    unanswered: float = float("-inf")  # when the last of these was sent
 
     @property
     def holder(self) -> str:
@@ -101,8 +103,8 @@ def take_read(lease: Lease, item: Item | None, answered: float) -> Lease:
 
 def due(lease: Lease, number: str, now: float) -> Write | None:
     """The write that should be made now: a renewal, or taking a lease that is free or has run out."""
-    if not lease.known:
-        return None
+    if not lease.known or now - lease.unanswered < RENEW_UNANSWERED:
+        return None  # what the others say must be read between two that are waited for in vain
     mine = Item(lease.monitor, number)
     if lease.item is None:
         return Write(mine, "")
@@ -118,7 +120,7 @@ def take_written(lease: Lease, write: Write, outcome: str, *, sent: float, answe
     if outcome == REFUSED:
         return replace(lease, known=False, held=None)
     if outcome == UNKNOWN:
-        return replace(lease, known=False, tried={**lease.tried, write.item.number: sent})
+        return replace(lease, known=False, tried={**lease.tried, write.item.number: sent}, unanswered=sent)
     return lease
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .holds import held
 from .judge_gateway import NOT_RUNNING, retiring
 from .model import Ec2View, Evidence, RouteKey, Swap, Verdict
-from .owners import acts, contested, owns
+from .owners import acts, contested, owns, unseen
 from .places import HOUR, free
 from .state import Group, State
 
@@ -106,7 +106,7 @@ class _Planner:
         swaps = tuple(
             Swap(key, target, eni_id, leave.code, leave.voluntary, leased)
             for key in keys
-            if free(self._state.routes, key, self._now)
+            if free(self._state.routes, key, self._now) and not unseen(self._state, self._evidence, key)
         )
         if swaps:
             self.moves.append(Move(group, leave, target, swaps))

@@ -68,6 +68,15 @@ def contested(state: State, evidence: Evidence, key: RouteKey, gateway: str | No
     return placed is not None and placed != gateway and not read_lately(evidence)
 
 
+def unseen(state: State, evidence: Evidence, key: RouteKey) -> bool:
+    """Whether a swap of a route may have been carried out, and nothing has shown since what became of it.
+
+    A single monitor tries that again, which does no harm. Of several, another may have taken it back meanwhile: EC2 or
+    the store must be seen first, or two that see different halves of a cut network would take turns.
+    """
+    return lease.needed(state.deployment) and key in state.routes.doubts and not read_lately(evidence)
+
+
 def read_lately(evidence: Evidence) -> bool:
     """Whether the others' vetoes are known."""
     age = evidence.store.age

@@ -47,7 +47,6 @@ PATIENCE = 60  # schedules within which a planted bug must be found
 # Promises of the design that no planted bug stands for, and where they are kept.
 ELSEWHERE = {
     16: "several monitors: tests/simulation/several_mutants.py",
-    20: "the data plane's: tests/unit/agent/test_agent_rules.py, the lab",
 }
 
 

@@ -61,6 +61,10 @@ MUTANTS = (
         ("zones cut", "store cut"),
     ),
     Mutant(
+        "what was swapped unseen is swapped again", (16,), moves, "unseen", lambda *_: False,
+        ("zones cut", "store cut", "reads fail"),
+    ),
+    Mutant(
         "a repair needs no lease", (16,), repair, "LEAST", -1000.0,
         ("host hangs", "monitor killed", "store cut from all"),
     ),

@@ -30,7 +30,7 @@ LEASE, LEAST, VETO = 5.0, 1.0, 2.0  # seconds, as the design has them
 HEARD = 0.9  # seconds after which a word has been read by whoever can read
 FIGHT = 5.0  # seconds between two swaps of one route that belong together
 QUIET = 10.0  # seconds without a fault beginning or ending, after which two monitors have no reason to disagree
-TURNS = 5  # orders in a row on which two monitors disagree, whatever happens around them, unless one is blind
+TURNS = 5  # orders in a row on which two monitors disagree, whatever happens around them
 CORRECTED = 2.0  # seconds after a late write
 MUST_LEAVE, MUST_BE_TAKEN_OVER = 9.0, 18.0  # seconds; the second without the owner: its silence, a lease, a new one
 DEAD = ("power off", "host hangs", "zone lost")
@@ -70,6 +70,7 @@ class SeveralOracle:
         self.ordered: Callable[[str, Swap], None] = lambda monitor, swap: None  # is told who has just ordered a swap
         self._orders: dict[RouteKey, list[Order]] = {}
         self._late: dict[RouteKey, tuple[float, str]] = {}  # late writes that lead to a dead gateway: when, by whom
+        self._unknown: dict[tuple[str, RouteKey], float] = {}  # swaps that a monitor has not seen the outcome of
         self._steps: dict[str, list[float]] = {}
         self._homes = {zone: gateway for gateway in world.plan.gateways for zone in gateway.home_zones}
 
@@ -103,6 +104,7 @@ class SeveralOracle:
         if not swap.voluntary and swap.reason in SILENCE and source is not None:
             self._check_veto(monitor, swap, source)
         self._check_target(swap)
+        self._check_seen(monitor, swap)
         self._check_fight(monitor, swap)
 
     def _check_veto(self, monitor: str, swap: Swap, source: str) -> None:
@@ -120,13 +122,18 @@ class SeveralOracle:
             if words and all(source in word.healthy for word in words):
                 raise Violation(16, f"{monitor} leaves {source} ({swap.reason}), which {other} has called healthy")
 
-    def _blind_until(self) -> float:
-        """Until when a monitor could read neither the store nor EC2: nothing told it that another moves routes back."""
-        now = self.world.now
-        reads = [fault for fault in self.faults if fault.kind == "reads fail"]
-        stores = [fault for fault in self.faults if fault.kind.startswith("store cut")]
-        both = [(max(read.start, store.start), min(read.end, store.end)) for read in reads for store in stores]
-        return max((end + HEARD for start, end in both if start < min(end, now)), default=0.0)
+    def _check_seen(self, monitor: str, swap: Swap) -> None:
+        """A monitor that can read neither EC2 nor the store does not know whether another has taken its swap back."""
+        now, began = self.world.now, self._unknown.pop((monitor, swap.key), None)
+        if began is None:
+            return
+        blind = {"reads fail": ((),), "store cut": ((monitor,),), "store cut from all": ((),)}
+        lasting = {
+            fault.kind for fault in self.faults
+            if fault.where in blind.get(fault.kind, ()) and fault.start <= began and fault.end >= now
+        }  # fmt: skip
+        if "reads fail" in lasting and len(lasting) > 1:
+            raise Violation(16, f"{swap.key} is swapped by {monitor} again, which has seen nothing since it did that")
 
     def _check_target(self, swap: Swap) -> None:
         world, now = self.world, self.world.now
@@ -145,10 +152,9 @@ class SeveralOracle:
         moved = any(now - QUIET < t <= now for fault in self.faults for t in (fault.start, fault.end))
         if last is not None and now - last.at < FIGHT and last.gateway != order.gateway and not moved:
             raise Violation(16, f"{swap.key}: {monitor} wants {order.gateway} and {last.by} wants {last.gateway}")
-        turns, blind = 0, self._blind_until()
+        turns = 0
         for one, following in zip(reversed(orders[:-1]), reversed(orders), strict=False):
-            agreed = one.by == following.by or one.gateway == following.gateway
-            if agreed or following.at - one.at > 15.0 or one.at < blind:
+            if one.by == following.by or one.gateway == following.gateway or following.at - one.at > 15.0:
                 break
             turns += 1
         if turns >= TURNS:
@@ -179,6 +185,8 @@ class SeveralOracle:
 
     def on_call(self, monitor: str, swap: Swap, result: SwapResult, late: bool) -> None:
         """EC2 has been called; ``late``: by a monitor that must not have begun that any more."""
+        if result.accepted is None:
+            self._unknown[monitor, swap.key] = self.world.now
         if not late or result.accepted is False or self.world.ec2.gateway_of(swap.key) != swap.gateway:
             return
         self.coverage["late write"] += 1

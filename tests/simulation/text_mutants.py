@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bugs planted in the text of what the simulation does not play: the daemon's threads, playbooks' modules.
+"""Bugs planted in the text of what the simulation does not play: the daemon's threads, modules, the data plane.
 
 Each is planted in a copy of the code, and a unit test named with it must fail there.
 """
@@ -22,6 +22,10 @@ COPIED = ("plugins", "roles", "lab", "tests")
 FAILED = 1  # pytest's exit code when tests ran and some failed
 ENGINE = "plugins/module_utils"
 DAEMON = "roles/monitor/files/vpnha_monitor"
+TEMPLATES = "roles/gateway/templates"
+DATA_PLANE = "tests/unit/gateway/test_dataplane.py"
+FILTER = f"{DATA_PLANE}::test_20_the_filter_drops_what_would_leave_another_way_before_it_accepts_anything"
+TO_A_SITE = "\t\tip daddr { {{ sites }} } oifname != { {{ devices }} } counter name plaintext drop\n"
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,38 @@ TEXT_MUTANTS = (
     TextMutant(
         "a monitor that stops repairs all the same", (18,), f"{DAEMON}/repairing.py", "if stopped():", "if False:",
         "tests/unit/monitor/test_repairing.py::test_18_a_monitor_that_stops_begins_no_call",
+    ),
+    TextMutant(
+        "what is forwarded to a site may leave in clear", (20,), f"{TEMPLATES}/firewall.nft.j2",
+        f"\tchain forward {{\n{TO_A_SITE}", "\tchain forward {\n", FILTER,
+    ),
+    TextMutant(
+        "what comes from a site in clear is taken", (20,), f"{TEMPLATES}/firewall.nft.j2",
+        "\t\tip saddr { {{ sites }} } iifname != { {{ devices }} } counter name plaintext drop\n", "", FILTER,
+    ),
+    TextMutant(
+        "what a gateway itself sends to a site may leave in clear", (20,), f"{TEMPLATES}/firewall.nft.j2",
+        f"\tchain output {{\n{TO_A_SITE}", "\tchain output {\n", FILTER,
+    ),
+    TextMutant(
+        "the kernel has no route of last resort", (20,), f"{TEMPLATES}/dataplane.sh.j2",
+        "ip route replace blackhole {{ prefix }} metric $last\n", ":\n",
+        f"{DATA_PLANE}::test_20_what_no_tunnel_takes_ends_in_a_blackhole_of_the_kernels",
+    ),
+    TextMutant(
+        "a probe may go another way", (20,), f"{TEMPLATES}/dataplane.sh.j2",
+        'ip route replace blackhole default table "${rule#*:}" metric $last', ":",
+        f"{DATA_PLANE}::test_20_a_probe_goes_through_its_own_tunnel_or_nowhere",
+    ),
+    TextMutant(
+        "a next hop may be behind the default route", (20,), f"{TEMPLATES}/frr.conf.j2",
+        "no ip nht resolve-via-default\n", "ip nht resolve-via-default\n",
+        f"{DATA_PLANE}::test_20_frr_has_a_blackhole_of_its_own_and_resolves_nothing_through_a_default_route",
+    ),
+    TextMutant(
+        "FRR has no route of last resort", (20,), f"{TEMPLATES}/frr.conf.j2",
+        "ip route {{ prefix }} blackhole 250\n", "!\n",
+        f"{DATA_PLANE}::test_20_frr_has_a_blackhole_of_its_own_and_resolves_nothing_through_a_default_route",
     ),
     TextMutant(
         "a deploy takes its routes home", (21,), f"{ENGINE}/network_build.py",

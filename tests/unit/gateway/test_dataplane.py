@@ -1,11 +1,17 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The script that makes a gateway's devices, run with tools that only write down what they are told."""
+"""The script that makes a gateway's devices, run with tools that only write down what they are told; filter and FRR.
+
+Promise 20, that no packet of a site leaves unencrypted, has a test for each of the things that keep it. What they come
+to together is seen in the lab, in captured packets.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,17 +20,41 @@ from typing import Any
 
 import jinja2
 import pytest
+import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from tests.unit.plugins.module_utils.test_description import good
 
-TEMPLATES = Path(__file__).resolve().parents[3] / "roles" / "gateway" / "templates"
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "gateway"
+LAST = "metric 4278198272"  # which FRR reads as distance 255
 Run = Callable[[tunnel_config.GatewayView, set[str]], list[str]]
 
 
 def view(data_plane: str, **changes: Any) -> tunnel_config.GatewayView:
     return replace(tunnel_config.gateway_view(parse(good()), "gw-a", data_plane), **changes)
+
+
+def rendered(template: str, wanted: tunnel_config.GatewayView) -> str:
+    """A template as the role writes it, with the role's defaults."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROLE / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        autoescape=False,
+    )
+    env.filters["to_json"] = json.dumps
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
+    as_a_module_returns_it = json.loads(json.dumps(asdict(wanted)))
+    known = {"__vpnha_gateway_view": as_a_module_returns_it, "ansible_managed": "Ansible managed"}
+    return env.get_template(template).render({**defaults, **known})
+
+
+def chain(wanted: tunnel_config.GatewayView, name: str) -> list[str]:
+    """The rules of a chain of the filter, in their order."""
+    text = rendered("firewall.nft.j2", wanted)
+    (body,) = re.findall(rf"\tchain {name} {{\n(.*?)\t}}", text, re.DOTALL)
+    return [line.strip() for line in body.splitlines() if not line.strip().startswith("#")]
 
 
 @pytest.fixture
@@ -35,21 +65,12 @@ def run(tmp_path: Path) -> Run:
     for tool in ("ip", "nft", "bridge"):
         (tools / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >> {log}\n')
         (tools / tool).chmod(0o755)
-    env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False
-    )
 
     def script(wanted: tunnel_config.GatewayView, present: set[str]) -> list[str]:
         devices = tmp_path / "net"
         for device in present:
             (devices / device).mkdir(parents=True)
-        text = env.get_template("dataplane.sh.j2").render(
-            __vpnha_gateway_view=asdict(wanted),
-            ansible_managed="Ansible managed",
-            vpnha_gateway_mesh_mtu=1450,
-            vpnha_gateway_tunnel_mtu=1400,
-            vpnha_gateway_rule_priority=7000,
-        )
+        text = rendered("dataplane.sh.j2", wanted)
         assert "/sys/class/net" in text
         path = {"PATH": f"{tools}:{os.environ['PATH']}"}
         log.unlink(missing_ok=True)
@@ -85,3 +106,50 @@ def test_a_gateway_without_tunnels_has_no_device_to_remove(run: Run) -> None:
 
 def test_libipsec_makes_its_device_itself(run: Run) -> None:
     assert not any("type xfrm" in command for command in run(view("libipsec"), set()))
+
+
+# --- Promise 20: no packet of a site leaves unencrypted -------------------------------------------------------------
+
+
+def test_20_the_filter_is_there_before_anything_else(run: Run) -> None:
+    assert run(view("xfrm"), set())[0] == "nft -f /etc/vpnha/firewall.nft"
+
+
+def test_20_what_no_tunnel_takes_ends_in_a_blackhole_of_the_kernels(run: Run) -> None:
+    wanted = view("xfrm")
+    done = run(wanted, set())
+    assert wanted.site_prefixes
+    for prefix in wanted.site_prefixes:
+        assert f"ip route replace blackhole {prefix} {LAST}" in done
+
+
+def test_20_a_probe_goes_through_its_own_tunnel_or_nowhere(run: Run) -> None:
+    wanted = view("xfrm")
+    done = run(wanted, set())
+    for tunnel in wanted.tunnels:
+        assert f"ip route replace blackhole default table {tunnel.table} {LAST}" in done
+        assert f"ip rule add priority 7000 from {tunnel.inside_address} table {tunnel.table}" in done
+
+
+def test_20_frr_has_a_blackhole_of_its_own_and_resolves_nothing_through_a_default_route() -> None:
+    wanted = view("xfrm")
+    lines = rendered("frr.conf.j2", wanted).splitlines()
+    assert "no ip nht resolve-via-default" in lines
+    for prefix in wanted.site_prefixes:
+        assert f"ip route {prefix} blackhole 250" in lines
+
+
+@pytest.mark.parametrize("data_plane", ["xfrm", "libipsec"])
+def test_20_the_filter_drops_what_would_leave_another_way_before_it_accepts_anything(data_plane: str) -> None:
+    wanted = view(data_plane)
+    sites = ", ".join(wanted.site_prefixes)
+    ways = ", ".join(f'"{device}"' for device in (*wanted.devices, "vpnhavx"))
+    to_a_site = f"ip daddr {{ {sites} }} oifname != {{ {ways} }} counter name plaintext drop"
+    from_a_site = f"ip saddr {{ {sites} }} iifname != {{ {ways} }} counter name plaintext drop"
+    assert chain(wanted, "forward")[:2] == [to_a_site, from_a_site]
+    assert chain(wanted, "output") == [to_a_site]
+
+
+def test_20_the_filter_lets_nothing_pass_that_no_rule_names() -> None:
+    text = rendered("firewall.nft.j2", view("xfrm"))
+    assert "chain forward { type filter hook forward priority filter; policy drop; }" in text

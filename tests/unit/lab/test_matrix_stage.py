@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing
 from lab import faults
 from lab.errors import LabError
 from lab.matrix import __main__ as matrix
 from lab.matrix import conductor, forgery
+from lab.matrix.conductor import RECOVERY_SECONDS, VARIABLES
 from lab.matrix.lookout import NotSeen
 from lab.matrix.model import Expect, Row
 from lab.matrix.results import AS_EXPECTED, NOT_AS_EXPECTED, NOT_STARTED
-from lab.matrix.stage import Stage, tunnels_of
+from lab.matrix.rows_gateways import FALLEN_SECONDS, FLAP_SECONDS, FLAPS
+from lab.matrix.stage import Stage, hold_after, tunnels_of
 from lab.names import Names
 from tests.unit.lab.matrix_world import HOME, HQ, change, observation
 
@@ -72,6 +75,19 @@ def test_a_gateways_routes_and_tunnels_are_found(names: Names) -> None:
     assert tunnels_of("gw-a", "gw-b") == [
         ("gw-a", "cgw-hq-a"), ("gw-a", "cgw-plant-a"), ("gw-b", "cgw-hq-b"), ("gw-b", "cgw-plant-b"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("falls", "seconds"), [(0, 2.0), (1, 2.0), (2, 4.0), (5, 32.0), (6, 64.0), (9, 64.0)])
+def test_the_wait_for_a_gateway_that_flaps_is_the_engines(falls: int, seconds: float) -> None:
+    timing = Timing(**VARIABLES["vpnha_timing"])
+    assert hold_after(falls, 45.0, timing) == seconds
+
+
+def test_a_gateway_that_flaps_is_left_alone_before_the_last_two_of_its_falls_and_gone_back_to_after_them() -> None:
+    timing = Timing(**VARIABLES["vpnha_timing"])
+    well = FLAP_SECONDS - FALLEN_SECONDS
+    assert hold_after(1, FLAP_SECONDS, timing) < well < hold_after(FLAPS - 3, FLAP_SECONDS, timing)
+    assert hold_after(FLAPS, FLAP_SECONDS, timing) <= RECOVERY_SECONDS
 
 
 # --- A whole row --------------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ from monitor_world import World
 PAST_THE_WINDOW = 1.0  # s after the monitor hears everybody, in which it only observes
 
 
-def running(world: World) -> None:
+def running(world: World, **environment: str) -> None:
     """A monitor that may act."""
-    world.start()
+    world.start(**environment)
     time.sleep(PAST_THE_WINDOW)
 
 

@@ -132,5 +132,6 @@ class Agreement:
     def _connect(self) -> Table:
         config = self._monitor.config
         region, name = config.deployment.region, config.deployment.name
-        client = ec2.make_client("dynamodb", region=region, endpoint_url=config.endpoint_url, pool=4, swift=True)
+        url, prepare = config.endpoint_url, self._monitor.renewal.prepare
+        client = ec2.make_client("dynamodb", region=region, endpoint_url=url, pool=4, swift=True, prepare=prepare)
         return Table(client, name)

@@ -41,6 +41,7 @@ from .actuator import Actuator
 from .agreement import Agreement
 from .carrying import Carrying
 from .clock import Lateness, boottime, monotonic
+from .credentials import Renewal
 from .house import House
 from .journal import Journal, Trouble
 from .metrics import Counters, StatusCollector
@@ -91,6 +92,7 @@ class Monitor:
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
         self.agreement = Agreement(self)
+        self.renewal = Renewal()
         self.house = House(self, lines)
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
@@ -232,11 +234,12 @@ class Monitor:
     # --- EC2 ----------------------------------------------------------------------------------------------
 
     def client(self) -> Any:
-        """The client of reads and swaps alike: reads keep its credentials fresh. For threads; raises Ec2Error."""
+        """The client of reads and swaps alike. For threads; raises Ec2Error."""
         with self._client_lock:
             if self._client is None:
                 region = self.config.deployment.region
-                self._client = ec2.make_client(region=region, endpoint_url=self.config.endpoint_url, pool=64)
+                url, prepare = self.config.endpoint_url, self.renewal.prepare
+                self._client = ec2.make_client(region=region, endpoint_url=url, pool=64, prepare=prepare)
             return self._client
 
     def _read(self) -> Ec2View:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 
 from . import status
-from .clock import monotonic
 from .log import Log
 from .observe import SUSPICIOUS
 
@@ -24,7 +22,6 @@ _EVERY = 1.0  # s
 _WARM_EVERY = 10.0  # s; servers close connections that are quiet for long
 _LAG_MEMORY = 60  # s
 _REJECTED_AT_LEAST = 5  # suspicious packets within a minute: one may be a duplicate of the network's
-_RENEWED_AFTER = 60.0  # s without a complaint about renewing credentials
 _REJECTED_MEMORY = 60.0  # s without another one until it is over
 
 
@@ -44,7 +41,6 @@ class House:
         self._told_skew = False
         self._told_ping = False
         self._sentence = ""
-        self._credentials = _CredentialsWatch()
         self._told_credentials = False
 
     def keep(self, now: float, late: float) -> None:
@@ -62,7 +58,7 @@ class House:
         self._packets(now)
         self._clock()
         self._ping()
-        self._renewal(now)
+        self._renewal()
         self._monitor.agreement.keep(now)
         if now >= self._warm_due:
             self._warm_due = now + _WARM_EVERY
@@ -139,24 +135,9 @@ class House:
             text = "The monitor may not send ICMP echo requests: its process lacks CAP_NET_RAW."
             self._monitor.note(Note("gateway-no-second-sign", "", text, {"errors": denied}))
 
-    def _renewal(self, now: float) -> None:
-        watch = self._credentials
-        if watch.trouble and now - watch.at > _RENEWED_AFTER:
-            watch.trouble = ""
-        if bool(watch.trouble) != self._told_credentials:
-            self._told_credentials = bool(watch.trouble)
-            text = f"AWS credentials could not be renewed: {watch.trouble}" if watch.trouble else "They were renewed."
-            self._monitor.note(Note("credentials-expiring", "", text, resolved=not watch.trouble))
-
-
-class _CredentialsWatch(logging.Handler):
-    """Hears botocore say that it could not renew credentials; it tries at every call, long before they expire."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.trouble = ""
-        self.at = 0.0
-        logging.getLogger("botocore.credentials").addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.trouble, self.at = record.getMessage(), monotonic()
+    def _renewal(self) -> None:
+        trouble = self._monitor.renewal.trouble()
+        if bool(trouble) != self._told_credentials:
+            self._told_credentials = bool(trouble)
+            text = f"AWS credentials could not be renewed: {trouble}." if trouble else "They were renewed."
+            self._monitor.note(Note("credentials-expiring", "", text, resolved=not trouble))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vpnha.aws.plugins.module_utils import decision
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Instance, Verdict
 
 from .scenario import Play, deployment, play
@@ -394,6 +395,26 @@ def test_at_most_so_many_voluntary_moves_of_a_route_in_an_hour() -> None:
     assert not world.at_home()
     world.rest(3600)
     assert world.at_home()
+
+
+def test_12_a_monitor_that_crashes_at_every_turn_is_bounded_by_its_waits_alone() -> None:
+    """It forgets what it has counted (docs/limits.md), and begins to wait anew: two moves take 90 s."""
+    world = play(voluntary_moves_per_hour=3)
+    began, rounds = world.now, 2
+    for _ in range(rounds):
+        world.gateways["gw-a"].heartbeat.loss = world.gateways["gw-a"].icmp.loss = 0.64
+        world.state = decision.start(world.plan, world.now)
+        assert world.run_until_moved(200) >= world.plan.timing.hold_down, "the other one has to be well for so long"
+        world.run(1)
+        world.gateways["gw-a"].heartbeat.loss = world.gateways["gw-a"].icmp.loss = 0.0
+        world.state = decision.start(world.plan, world.now)
+        assert world.run_until_moved(200) >= world.plan.timing.hold_down
+        world.run(1)
+        assert world.at_home()
+    assert all(swap.voluntary for _at, swap in world.swaps)
+    of_a_route = [at for at, swap in world.swaps if swap.key == world.swaps[0][1].key]
+    assert len(of_a_route) == 2 * rounds > world.plan.timing.voluntary_moves_per_hour
+    assert world.now - began >= rounds * (world.plan.timing.hold_down + world.plan.timing.voluntary_delay)
 
 
 def test_the_zones_of_a_lost_gateway_are_spread_over_the_others() -> None:

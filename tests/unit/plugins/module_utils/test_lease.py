@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.vpnha.aws.plugins.module_utils import lease
 from ansible_collections.vpnha.aws.plugins.module_utils.lease import (
     FAILED,
+    READ_IN_HASTE,
     REFUSED,
     SECONDS,
     UNKNOWN,
@@ -102,6 +103,25 @@ def test_a_write_that_comes_late_is_still_known_as_ones_own() -> None:
     after = take_written(after, Write(Item("mon-a", "3"), "1"), REFUSED, sent=12.5, answered=12.6)
     after = take_read(after, Item("mon-a", "2"), answered=12.7)
     assert after.age(13.0) == 2.0
+
+
+@pytest.mark.parametrize("every", [1.0, 1.05, 1.2])
+def test_while_no_write_gets_an_answer_what_another_says_each_second_is_heard_within_two(every: float) -> None:
+    """One thread reads and writes, and waits a second for an answer: a veto must not run out over that."""
+    known, now, ages = holding(sent=10.0), 10.0, list[float]()
+    heard: dict[str, Heard] = {}
+    for number in range(100):
+        if heard:
+            ages.append(now - heard["mon-b"].at)
+        heard = hear(heard, {"mon-b": Word(str(int(now / every)), True)}, now)
+        known = take_read(known, Item("mon-a", "1"), now)
+        write = due(known, f"try {number}", now)
+        if write is None:
+            now += READ_IN_HASTE
+        else:
+            known = take_written(known, write, UNKNOWN, sent=now, answered=now + 1.0)
+            now += 1.01
+    assert known.tried and max(ages) < 2.0
 
 
 def test_a_write_that_has_failed_for_certain_changes_nothing() -> None:

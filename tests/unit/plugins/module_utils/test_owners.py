@@ -21,6 +21,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     SwapResult,
     Verdict,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.state import Doubt
 
 from .scenario import Play, deployment
 
@@ -145,6 +146,44 @@ def test_row_48_the_owner_fails_over_twice_without_the_store_when_nobody_interfe
     assert pair.at_home()
     pair.swaps.clear()
     assert swaps_when_gw_a_dies(pair)
+
+
+def unseen_swap(pair: Pair) -> list[Swap]:
+    """EC2 can be called and not read: the outcome of the first swap stays unknown; those that followed it."""
+    pair.frozen = True
+    pair.answer = lambda swap: SwapResult(swap, accepted=None, error="timeout")
+    assert HQ_A in {swap.key for swap in swaps_when_gw_a_dies(pair)}, "the first needs nobody's word"
+    pair.swaps.clear()
+    pair.run(20)
+    return [swap for _at, swap in pair.swaps if swap.key == HQ_A]
+
+
+def test_a_swap_that_neither_ec2_nor_the_store_has_shown_is_not_repeated() -> None:
+    pair = Pair("mon-b", UNREAD)
+    assert unseen_swap(pair) == []
+    pair.change_view()
+    pair.run(3)
+    assert HQ_A in {swap.key for _at, swap in pair.swaps}, "it came to nothing, or was taken back"
+
+
+def test_once_the_store_is_read_it_is_repeated_though_ec2_is_not() -> None:
+    pair = Pair("mon-b", UNREAD)
+    assert unseen_swap(pair) == []
+    pair.store = StoreView(age=0.1)
+    pair.run(3)
+    assert HQ_A in {swap.key for _at, swap in pair.swaps}
+
+
+def test_what_was_refused_for_certain_is_tried_again_by_who_sees_nothing() -> None:
+    pair = Pair("mon-b", UNREAD)
+    pair.frozen = True
+    pair.answer = lambda swap: SwapResult(swap, accepted=False, error="RequestLimitExceeded")
+    assert len([swap for swap in swaps_when_gw_a_dies(pair, 10.0) if swap.key == HQ_A]) > 1
+
+
+def test_a_single_monitor_repeats_what_it_has_not_seen() -> None:
+    pair = Pair("mon-b", UNREAD, replace(two(), monitors=(MON_B,)))
+    assert unseen_swap(pair)
 
 
 # --- late writes ----------------------------------------------------------------------------------------------------
@@ -277,6 +316,15 @@ def test_16_not_against_a_veto() -> None:
     assert pair.state.verdicts.gateways["gw-a"].verdict is Verdict.DOWN
     assert broken(pair, replace(evidence, vetoes={"gw-a": 1.9})) == 16
     invariants.check(pair.state, replace(evidence, vetoes={"gw-a": 2.1}), AWAY, pair.now)
+
+
+def test_16_not_a_second_time_before_ec2_or_the_store_was_read() -> None:
+    pair, evidence = gw_a_is_dead("mon-b", UNREAD)
+    doubts = {HQ_A: Doubt(AWAY, pair.now - 10.0)}
+    pair.state = replace(pair.state, routes=replace(pair.state.routes, doubts=doubts))
+    assert broken(pair, evidence, replace(AWAY, by_lease=False)) == 16
+    assert broken(pair, replace(evidence, store=StoreView(age=2.1)), replace(AWAY, by_lease=False)) == 16
+    invariants.check(pair.state, replace(evidence, store=StoreView(age=1.9)), AWAY, pair.now)
 
 
 def test_16_no_repair_without_the_lease() -> None:

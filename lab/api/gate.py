@@ -4,7 +4,7 @@
 """What stands before every service of the endpoint: the sender's clock, the sender's credentials, the right to call.
 
 EC2's own permissions are decided later, where the parameters are known; DynamoDB's by action and table, Secrets
-Manager's by action and secret, those of other services by action only.
+Manager's by action and secret, CloudWatch's by action and namespace, those of other services by action only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lab.api.iam import Refused, Resource
 from lab.api.lab import ACCOUNT, REGION
 
 _SCOPE = re.compile(r"Credential=([^/,\s]+)/\d{8}/[^/]+/([^/]+)/aws4_request")
+_IAM_NAMES = {"monitoring": "cloudwatch"}  # where a service signs by another name than IAM knows it by
 _SKEW = 300.0  # seconds by which a clock may be off
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -47,7 +48,8 @@ class Gate:
             environ["lab.caller"] = who
             if service != "ec2" and who.policies is not None:
                 named = {"dynamodb": _tables, "secretsmanager": _secret}.get(service, lambda _environ: [Resource()])
-                iam.check(who, f"{service}:{_action(environ)}", named(environ), {}, ec2=False)
+                action = f"{_IAM_NAMES.get(service, service)}:{_action(environ)}"
+                iam.check(who, action, named(environ), _context(service, environ), ec2=False)
         except Refused as error:
             return _answer(error, service, environ, start_response)
         return self._app(environ, start_response)
@@ -77,6 +79,18 @@ def _tables(environ: dict[str, Any]) -> list[Resource]:
     except (ValueError, KeyError, TypeError):
         return [Resource()]
     return [Resource(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")]
+
+
+def _context(service: str, environ: dict[str, Any]) -> iam.Context:
+    """The condition keys of a call: the namespace of CloudWatch's metrics, in either form of the request."""
+    if service != "monitoring":
+        return {}
+    body = _body(environ).decode("utf-8", "replace")
+    try:
+        namespace = json.loads(body)["Namespace"]
+    except (ValueError, KeyError, TypeError):
+        namespace = parse_qs(body).get("Namespace", [None])[0]
+    return {"cloudwatch:namespace": (str(namespace),)} if namespace else {}
 
 
 def _secret(environ: dict[str, Any]) -> list[Resource]:

@@ -150,9 +150,11 @@ def warm(app: Any) -> None:
         answer = Client(app).post("/", data={"Action": action, "Version": version}, headers=headers)
         if answer.status_code != 200:
             raise RuntimeError(f"the endpoint answers {action} with {answer.status_code}: {answer.text}")
-    scope = f"AWS4-HMAC-SHA256 Credential=lab/{now[:8]}/{REGION}/dynamodb/aws4_request"
-    headers = {"Authorization": scope, "X-Amz-Date": now, "X-Amz-Target": "DynamoDB_20120810.ListTables"}
-    Client(app).post("/", data="{}", content_type="application/x-amz-json-1.0", headers=headers)
+    targets = {"dynamodb": "DynamoDB_20120810.ListTables", "monitoring": "GraniteServiceVersion20100801.ListMetrics"}
+    for service, target in targets.items():
+        scope = f"AWS4-HMAC-SHA256 Credential=lab/{now[:8]}/{REGION}/{service}/aws4_request"
+        headers = {"Authorization": scope, "X-Amz-Date": now, "X-Amz-Target": target}
+        Client(app).post("/", data="{}", content_type="application/x-amz-json-1.0", headers=headers)
 
 
 def main() -> None:

@@ -476,6 +476,14 @@ _ALL = (
         "Check the instance profile and the instance metadata service.",
     ),
     Diagnosis(
+        "cloudwatch-unwritable",
+        "CloudWatch does not take the monitor's sign of life",
+        "told",
+        "The monitor works, but the alarm that waits for its word goes off.",
+        "Check the role's right to cloudwatch:PutMetricData and the way to CloudWatch; run deploy, or with "
+        "`vpnha_monitor_cloudwatch: false` if it shall not be told.",
+    ),
+    Diagnosis(
         "journal-failed",
         "Event journal cannot be written",
         "told",

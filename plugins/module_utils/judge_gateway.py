@@ -15,6 +15,7 @@ NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
 VETO_SHARE = 0.9  # of the window, all but a heartbeat: who heard a gateway this recently vetoes its being down
 APART_SHARE = 0.4  # of the window: if the monitor lost it this much earlier, its own way there is at fault...
 WITNESS_WINDOWS = 2.0  # ...and the witness, then the only one who could know, must have lost it for this many windows
+CHANCE_WINDOWS = 2.0  # a gateway that is losing packets anyway may be silent by chance for less than so many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
@@ -56,6 +57,9 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
 def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
     """The agent has been silent over a full window; what do the other signs say?"""
     instance = _instance(name, evidence)
+    if _by_chance(seen.heartbeat, timing) and not stands_still(instance):
+        text = f"{name} has missed answers{_since(seen.heartbeat)}, as one may that loses packets anyway."
+        return Judgement(Verdict.SUSPECT, "gateway-suspect", text)
     witness = heard_by(name, evidence, timing)
     if witness:
         return Judgement(
@@ -84,6 +88,12 @@ def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing
         f"{name} answers neither heartbeats{_since(seen.heartbeat)} nor ICMP{_since(seen.icmp)}, "
         "and no other gateway hears it.",
     )
+
+
+def _by_chance(stats: LossStats, timing: Timing) -> bool:
+    """Whether random loss, seen before the silence, explains it: at 40 % each way one window in a hundred is empty."""
+    age = stats.last_answer_age
+    return age is not None and age < CHANCE_WINDOWS * timing.window and grey(stats, timing.grey_loss)
 
 
 def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timing: Timing) -> Judgement:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -124,6 +127,42 @@ def test_a_role_reaches_the_tables_of_dynamodb_that_it_may(client: Any, role: An
     assert refused(dynamodb.put_item, TableName=names[1], Item=item) == "AccessDenied"
     assert refused(dynamodb.delete_table, TableName=names[0]) == "AccessDenied"
     assert refused(dynamodb.list_tables) == "AccessDenied"
+
+
+@pytest.fixture
+def may_put(client: Any, role: Any, vpc: Any) -> dict[str, Any]:
+    """Credentials of a role that may write metrics of the namespace ``lab``, too."""
+    statement = allow("cloudwatch:PutMetricData", StringEquals={"cloudwatch:namespace": "lab"})
+    client("iam").put_role_policy(RoleName=f"role-{vpc.id}", PolicyName="put", PolicyDocument=policy(statement))
+    return dict(role)
+
+
+def test_a_role_writes_metrics_of_the_namespace_that_it_may(
+    client: Any, may_put: dict[str, Any], vpc: Any, refused: Any
+) -> None:
+    cloudwatch, data = client("cloudwatch", may_put), [{"MetricName": vpc.id, "Value": 1.0}]
+    cloudwatch.put_metric_data(Namespace="lab", MetricData=data)
+    assert refused(cloudwatch.put_metric_data, Namespace="other", MetricData=data) == "AccessDenied"
+    assert refused(cloudwatch.list_metrics, Namespace="lab") == "AccessDenied"
+    found = [metric["Namespace"] for metric in client("cloudwatch").list_metrics(MetricName=vpc.id)["Metrics"]]
+    assert found == ["lab"]
+
+
+@pytest.mark.parametrize(("namespace", "status"), [("lab", 200), ("other", 403), ("", 403)])
+def test_the_older_form_of_a_request_says_its_namespace_too(
+    may_put: dict[str, Any], url: str, namespace: str, status: int
+) -> None:
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"Credential={may_put['AccessKeyId']}/{now[:8]}/eu-central-1/monitoring/aws4_request"
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}", "X-Amz-Date": now}
+    headers |= {"X-Amz-Security-Token": may_put["SessionToken"], "Host": "monitoring.eu-central-1.amazonaws.com"}
+    form = {"Action": "PutMetricData", "Version": "2010-08-01", "Namespace": namespace}
+    form |= {"MetricData.member.1.MetricName": "able", "MetricData.member.1.Value": "1"}
+    try:
+        answered = urlopen(Request(url, urlencode(form).encode(), headers)).status
+    except HTTPError as error:
+        answered = error.code
+    assert answered == status
 
 
 @pytest.mark.parametrize("change", [{"AccessKeyId": "AKIA0123456789ABCDEF"}, {"SessionToken": "wrong"}])

@@ -20,10 +20,12 @@ GATEWAY = Resource(f"{ARN}:instance/i-1", {"vpnha:deployment": "prod", "vpnha:ro
 INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "prod"})
 
 
-def policy(repair: str, monitors: int = 1) -> str:
+def policy(repair: str, monitors: int = 1, cloudwatch: bool = True) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["bool"] = bool  # Ansible's
     variables = {
+        "vpnha_monitor_cloudwatch": cloudwatch,
         "vpnha_aws_partition": "aws",
         "vpnha_region": "eu-central-1",
         "vpnha_deployment": "prod",
@@ -71,6 +73,16 @@ def test_the_lease_store_is_for_several_monitors_only(repair: str, monitors: int
         may = allowed([written], f"dynamodb:{action}", Resource(f"{arn}/prod-monitors"), {})
         assert may is (monitors > 1 and action.endswith(("Query", "Item")))
         assert not allowed([written], f"dynamodb:{action}", Resource(f"{arn}/test-monitors"), {})
+
+
+@pytest.mark.parametrize("cloudwatch", [True, False])
+@pytest.mark.parametrize("namespace", ["vpnha", "AWS/EC2", None])
+def test_a_monitor_writes_metrics_of_its_namespace_only(cloudwatch: bool, namespace: str | None) -> None:
+    context = {"cloudwatch:namespace": (namespace,)} if namespace else {}
+    written = policy("none", 1, cloudwatch)
+    for action in ("PutMetricData", "PutMetricAlarm", "DeleteAlarms"):
+        may = allowed([written], f"cloudwatch:{action}", Resource(), context)
+        assert may is (cloudwatch and namespace == "vpnha" and action == "PutMetricData")
 
 
 def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:

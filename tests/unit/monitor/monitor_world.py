@@ -157,7 +157,9 @@ class Agent:
             agent_id="agent",
             charon="alive",
             tunnels={
-                tunnel.name: TunnelReport(tunnel.name, "established", "installed", _WELL, _WELL, bgp="static")
+                tunnel.name: TunnelReport(
+                    tunnel.name, "established", "installed", _WELL, _WELL, bgp="static", rtt_ms=12.5
+                )
                 for tunnel in self.deployment.tunnels
                 if tunnel.gateway == self.gateway.name
             },
@@ -393,7 +395,7 @@ class World:
     def status(self, port: int = 9784) -> dict[str, Any] | None:
         """/status; None while it does not answer."""
         found = self.get("/status", port)
-        return None if found is None else json.loads(found[1])
+        return json.loads(found[1]) if found is not None and found[0] == 200 else None
 
     def get(self, path: str, port: int = 9784) -> tuple[int, str] | None:
         """A page's code and text; None while nobody listens."""

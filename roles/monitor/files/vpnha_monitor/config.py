@@ -20,7 +20,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
 DEFAULT_PATH = Path("/etc/vpnha/monitor.yml")
 JOURNAL = "/var/lib/vpnha/journal.sqlite"
 LISTEN = "0.0.0.0:9784"
-_KEYS = ("monitor", "deployment", "keys", "endpoint_url", "journal", "listen", "agent_port")
+_KEYS = ("monitor", "deployment", "keys", "endpoint_url", "journal", "listen", "agent_port", "cloudwatch")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class MonitorConfig:
     port: int
     endpoint_url: str = ""
     agent_port: int = PORT
+    cloudwatch: bool = False  # whether it says there once a minute that it can act
 
     @property
     def url(self) -> str:
@@ -93,6 +94,9 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     agent_port = value.get("agent_port", PORT)
     if isinstance(agent_port, bool) or not isinstance(agent_port, int) or not 0 < agent_port < 65536:
         section.problem("agent_port", f"'{agent_port}' is no UDP port; write a number from 1 to 65535.")
+    cloudwatch = value.get("cloudwatch", False)
+    if not isinstance(cloudwatch, bool):
+        section.problem("cloudwatch", f"'{cloudwatch}' is neither true nor false; write one of them.")
     deployment = _deployment(section)
     if deployment is not None and name and name not in {monitor.name for monitor in deployment.monitors}:
         section.problem("monitor", f"'{name}' is no monitor of the deployment; name one of its monitors.")
@@ -108,6 +112,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
         port=port,
         endpoint_url=section.text("endpoint_url", ""),
         agent_port=agent_port,
+        cloudwatch=cloudwatch,
     )
 
 

@@ -47,6 +47,7 @@ from .journal import Journal, Trouble
 from .metrics import Counters, StatusCollector
 from .mind import Mind
 from .observe import Observer
+from .pulse import Pulse
 from .reader import Reader, Reading
 from .record import Recorder
 from .sd_notify import Notifier
@@ -94,6 +95,7 @@ class Monitor:
         self.agreement = Agreement(self)
         self.renewal = Renewal()
         self.house = House(self, lines)
+        self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
         self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
         self.ec2_error = ""
@@ -131,6 +133,7 @@ class Monitor:
         self.reader.start()
         self.agreement.suit()
         server.start()
+        self.pulse.suit()
         self.note(Note("daemon-started", self.config.monitor, f"Monitor {self.config.monitor} has started."))
         gc.collect()
         gc.freeze()  # what lives for ever need not be looked at again and again
@@ -393,6 +396,7 @@ class Monitor:
         self.mind.reload(fresh.deployment)
         self.agreement.suit()
         self.reader.interval = fresh.deployment.timing.ec2_interval
+        self.pulse.suit()
         self.reader.request()
         if resolved:
             self.note(Note("config-refused", str(self.path), "The configuration is good again.", resolved=True))

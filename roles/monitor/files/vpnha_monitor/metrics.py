@@ -12,14 +12,17 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
 
 _SWAP_BUCKETS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 _VERDICTS = tuple(verdict.value for verdict in Verdict)
+_TRAFFIC = {True: "flows", False: "broken", None: "unknown"}
+_ROOMS = ("cycle", "invariant", "reload")
 
 
 class Counters:
-    """What only grows."""
+    """What only grows. What an alert asks for begins at 0: a counter that begins at 1 has not grown for Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter("vpnha_events", "Events by diagnosis.", ["code", "resolved"], registry=registry)
@@ -32,7 +35,18 @@ class Counters:
             "vpnha_repairs", "Repairs by what became of them.", ["result", "rung"], registry=registry
         )
         self.reads = Counter("vpnha_ec2_reads", "Reads of EC2 by result.", ["result"], registry=registry)
+        self.puts = Counter(
+            "vpnha_cloudwatch_puts", "Signs of life to CloudWatch by result.", ["result"], registry=registry
+        )
         self.pauses = Counter("vpnha_loop_pauses", "Times the loop was too late to be trusted.", registry=registry)
+        for diagnosis in DIAGNOSES.values():
+            if diagnosis.action != "none":
+                self.events.labels(diagnosis.code, "false")
+        for room in _ROOMS:
+            self.errors.labels(room)
+        for result in ("ok", "failed"):
+            self.reads.labels(result)
+            self.puts.labels(result)
 
 
 class StatusCollector(Collector):
@@ -61,6 +75,8 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     age = GaugeMetricFamily("vpnha_gateway_answer_age_seconds", "Since the last answer.", labels=["gateway"])
     routes = GaugeMetricFamily("vpnha_gateway_routes", "Managed routes that use the gateway.", labels=["gateway"])
     tunnel = GaugeMetricFamily("vpnha_tunnel_verdict", "1 for the tunnel's verdict.", labels=["tunnel", "verdict"])
+    tunnel_loss = GaugeMetricFamily("vpnha_tunnel_loss_ratio", "Probes lost, as the agent says.", labels=["tunnel"])
+    tunnel_rtt = GaugeMetricFamily("vpnha_tunnel_rtt_seconds", "Round trip, as the agent says.", labels=["tunnel"])
     site = GaugeMetricFamily(
         "vpnha_path_verdict", "1 for the verdict on the way to a site.", labels=["site", "gateway", "verdict"]
     )
@@ -76,9 +92,14 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
         routes.add_metric([name], gateway["routes"])
     for each in status["tunnels"]:
         _verdict(tunnel, [each["name"]], each["verdict"])
+        if each["loss"] is not None:
+            tunnel_loss.add_metric([each["name"]], each["loss"])
+        if each["rtt_ms"] is not None:
+            tunnel_rtt.add_metric([each["name"]], each["rtt_ms"] / 1000)
     for each in status["paths"]:
         _verdict(site, [each["site"], each["gateway"]], each["verdict"])
-    yield from (verdict, loss, rtt, age, routes, tunnel, site)
+    yield from (verdict, loss, rtt, age, routes, tunnel, tunnel_loss, tunnel_rtt, site)
+    yield from _traffic(status)
     refused = GaugeMetricFamily("vpnha_packets_refused", "Ignored packets since the start.", labels=["reason"])
     for reason, count in status["refused"].items():
         refused.add_metric([reason], count)
@@ -88,12 +109,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
     yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
     yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
-    under_way = GaugeMetricFamily("vpnha_repair_under_way", "1 while a gateway is being repaired.", labels=["gateway"])
-    steps = GaugeMetricFamily("vpnha_repair_steps", "Steps of its repair within 24 hours.", labels=["gateway"])
-    for each in status["repairs"]:
-        under_way.add_metric([each["gateway"]], float(each["under_way"]))
-        steps.add_metric([each["gateway"]], each["steps"])
-    yield from (under_way, steps)
+    yield from _repairs(status)
     yield from _agreement(status)
     if status["ec2"]["age"] is not None:
         yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
@@ -101,7 +117,40 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_loop_lag_seconds", "Worst lateness of the loop in the last minute.", status["loop_lag"])
     yield _single("vpnha_journal_failing", "1 while it cannot be written.", float(status["journal"]["failing"]))
     yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
+    yield _single("vpnha_monitor_able", "1 if the monitor can act, and could for some seconds.", float(status["able"]))
     yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _traffic(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """The question that everybody asks first."""
+    traffic = GaugeMetricFamily(
+        "vpnha_traffic", "1 for whether a zone's packets get to a site.", labels=["zone", "site", "state"]
+    )
+    for each in status["traffic"]:
+        for flows, state in _TRAFFIC.items():
+            traffic.add_metric([each["zone"], each["site"], state], float(each["flows"] is flows))
+    down = GaugeMetricFamily("vpnha_site_down", "1 while a site answers through no gateway.", labels=["site"])
+    for each in status["sites"]:
+        down.add_metric([each["name"]], float(bool(each["down"])))
+    yield from (traffic, down)
+
+
+def _repairs(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of every gateway, where the monitor repairs at all."""
+    under_way = GaugeMetricFamily("vpnha_repair_under_way", "1 while a gateway is being repaired.", labels=["gateway"])
+    steps = GaugeMetricFamily("vpnha_repair_steps", "Steps of its repair within 24 hours.", labels=["gateway"])
+    allowed = GaugeMetricFamily("vpnha_repair_steps_allowed", "Steps that it may have.", labels=["gateway"])
+    person = GaugeMetricFamily("vpnha_repair_needs_person", "1 when repair ends and it is down.", labels=["gateway"])
+    if status["repair"] != "none":
+        known = {each["gateway"]: each for each in status["repairs"]}
+        for gateway in status["gateways"]:
+            name = gateway["name"]
+            one = known.get(name, {"under_way": False, "steps": 0, "needs_person": False})
+            under_way.add_metric([name], float(one["under_way"]))
+            steps.add_metric([name], one["steps"])
+            allowed.add_metric([name], status["repair_steps_allowed"])
+            person.add_metric([name], float(one["needs_person"]))
+    yield from (under_way, steps, allowed, person)
 
 
 def _agreement(status: Mapping[str, Any]) -> Iterator[Metric]:

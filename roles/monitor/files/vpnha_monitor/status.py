@@ -68,6 +68,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "started_wall": daemon.started_wall,
         "sentence": sentence(deployment, traffic, away, view, reasons),
         "healthy": not reasons,
+        "able": not reasons and owners.word(state, evidence, "", now).able,  # and has been for some seconds
         "reasons": reasons,
         "traffic": traffic,
         "gateways": [_gateway(deployment, gateway.name, verdicts, evidence, daemon) for gateway in deployment.gateways],
@@ -95,6 +96,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "lease": _lease(state, evidence, daemon, now),
         "monitors": _monitors(state, evidence),
         "repair": deployment.repair,
+        "repair_steps_allowed": deployment.timing.repairs_per_day,
         "repairs": _repairs(state, view, evidence.wall, now),
         "ec2": {"age": _rounded(evidence.ec2_age), "error": daemon.ec2_error},
         "loop_lag": round(daemon.loop_lag, 4),

@@ -99,6 +99,30 @@ def test_row_14_a_monitor_cut_off_from_one_gateway_that_the_other_hears_moves_no
     assert len(world.told("monitor-cut-off-from-gateway", "gw-a")) == 1
 
 
+def test_row_7_windows_that_are_empty_by_chance_do_not_start_the_delay_of_a_lossy_gateway_anew() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.loss = gateway.icmp.loss = 0.64  # 40 % each way
+    for _ in range(3):
+        world.run(7)
+        gateway.heartbeat.works = gateway.icmp.works = False
+        world.run(0.7)
+        gateway.heartbeat.works = gateway.icmp.works = True
+    assert world.swaps == []
+    assert world.run_until_moved(10) < 8.0
+    assert {swap.reason for _at, swap in world.swaps} == {"gateway-grey"}
+    assert world.told("monitor-cut-off-from-gateway") == []
+
+
+def test_row_7_a_lossy_gateway_that_dies_is_left_after_two_windows() -> None:
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.loss = gateway.icmp.loss = 0.64
+    world.run(12)
+    gateway.power_off()
+    assert 0.9 < world.run_until_moved(3) < 1.3
+
+
 def test_row_14_the_veto_ends_when_the_witness_loses_the_gateway_too() -> None:
     world = play()
     world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].icmp.works = False

@@ -157,9 +157,21 @@ docs: venv ## write the pages that are made from the code
 	@$(PY) -m tests.tools.diagnoses_page > docs/diagnoses.md
 	@$(PY) -m benchmarks.false_positives
 
+.PHONY: docs-site
+docs-site: venv ## the reference of modules, filters, roles and playbooks as a site in artifacts/docs
+	@$(PY) -m tests.tools.docs_site
+
 .PHONY: build
 build: venv ## build the collection's tarball
 	@ansible-galaxy collection build --force --output-path artifacts
+
+.PHONY: release
+release: venv ## a release: check version and changelog, build the tarball, use it as a stranger would (some minutes, needs PyPI)
+	@$(PY) -m tests.tools.release
+
+.PHONY: release-trial
+release-trial: venv ## the same of what is checked out, released or not
+	@$(PY) -m tests.tools.release --trial
 
 .PHONY: clean
 clean: lab-down ## remove what the targets made, the lab's images too

@@ -4,7 +4,8 @@
 """The demo: from nothing to a measured failover on this machine, by the same playbooks as on AWS.
 
 ``python -m lab.demo`` starts the lab, runs ``vpnha.aws.deploy``, then ``vpnha.aws.failover_drill`` with the EC2 API
-delayed, prints what was measured, and stops the lab, also when something failed or was interrupted.
+delayed, lets all tunnels of all gateways fail so that an AWS-managed VPN has to take over, prints what was measured and
+who was told, and stops the lab, also when something failed or was interrupted.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
+from lab import demo_fallback
 from lab.names import REPOSITORY, Names
 from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
 
@@ -46,8 +50,22 @@ def show(report: Path) -> bool:
     return all(one["passed"] for one in scenarios)
 
 
+def show_fallback(found: Mapping[str, Any]) -> bool:
+    """Prints what became of the last part; true if all was as it should be."""
+    if not found["passed"]:
+        console.print(f"managed fallback: {found['problem']}", style="red")
+        return False
+    console.print(
+        f"all tunnels of all gateways blocked: {found['routes']} routes led to the AWS-managed VPN, "
+        f"outage {found['outage_ms']:.0f} ms"
+    )
+    for target, title in found["told"].items():
+        console.print(f"told by {target}: {title}", markup=False)
+    return True
+
+
 def main() -> int:
-    """Runs the demo; the exit code says whether every scenario stayed below its limit."""
+    """Runs the demo; the exit code says whether every scenario stayed below its limit, and the last part went well."""
     signal.signal(signal.SIGTERM, stop_on_signal)
     names = Names.from_env()
     lab = [sys.executable, "-m", "lab"]
@@ -55,9 +73,13 @@ def main() -> int:
     OUTPUT.mkdir(parents=True)
     report = OUTPUT / "report.json"
     try:
-        run("Lab up", [*lab, "up"], os.environ)
+        run("Lab up", [*lab, "up", "--deployment", str(demo_fallback.DEPLOYMENT)], os.environ)
         env = lab_environment(names)
-        deploy_seconds = run("Deploy", playbook("deploy"), env)
+        fallback = demo_fallback.Fallback(names)
+        given = [*(f"@{path}" for path in demo_fallback.FILES), json.dumps(fallback.variables())]
+        described = [word for each in given for word in ("--extra-vars", each)]
+        deploy_seconds = run("Deploy", [*playbook("deploy"), *described], env)
+        fallback.listen()
         run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS)], env)
         drill = playbook(
             "failover_drill",
@@ -67,8 +89,12 @@ def main() -> int:
             vpnha_drill_steady_seconds=1,
             vpnha_drill_hold_seconds=1,
         )
-        run("Drill", drill, env)
-        return 0 if show(report) else 1
+        run("Drill", [*drill, *described], env)
+        console.rule("[bold]Managed fallback")
+        found = fallback.carried_out()
+        report.write_text(json.dumps({**json.loads(report.read_text()), "managed_fallback": found}, indent=2) + "\n")
+        passed = show(report)
+        return 0 if show_fallback(found) and passed else 1
     except StepFailed as failure:
         console.print(str(failure), style="red")
         if report.exists():

@@ -31,6 +31,22 @@ def controller_url(names: Names) -> str:
     return f"http://127.0.0.1:{names.endpoint_port}"
 
 
+def client(names: Names, service: str) -> Any:
+    """A client of one of its services, past the proxies: no fault of the API is in force there."""
+    import boto3
+    from botocore.config import Config
+
+    make: Any = boto3.client  # its overloads know literal service names only
+    return make(
+        service,
+        endpoint_url=f"http://127.0.0.1:{names.api_port}",
+        region_name=REGION,
+        aws_access_key_id="lab",
+        aws_secret_access_key="lab",
+        config=Config(proxies={}),  # none of the environment's
+    )
+
+
 def ready(names: Names) -> bool:
     """Whether the API server is there and warm."""
     try:

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from lab import managed_site, registry, siteboot, vpn_end
 from lab.hosts import Hosts
-from lab.managed_site import Customer, Leg
+from lab.managed_site import Customer
 from lab.names import Names
 from lab.net import netns, vgws
+from lab.net.desired import Leg
 from lab.vpn_end import End
 
 _LOG = logging.getLogger(__name__)
@@ -39,12 +40,8 @@ class Telemetry(Protocol):
 class Tunnel:
     """One tunnel as the backend wants it."""
 
-    outside: str
-    network: str
-    amazon: str
-    inside: str
-    key: str
-    replaced: int
+    leg: Leg
+    replaced: int  # how often AWS's end of it has been
     telemetry: Telemetry
 
 
@@ -86,11 +83,15 @@ class ManagedVpn:
         while True:
             self._wake.wait(_EVERY)
             self._wake.clear()
-            for work in (self._reconcile, self._observe):
-                try:
-                    work(self._wanted)
-                except Exception:
-                    _LOG.exception("managed VPN")
+            self._round()
+
+    def _round(self) -> None:
+        wanted = self._wanted  # the same for all of it: starting an end takes seconds, in which it may change
+        for work in (self._reconcile, self._observe):
+            try:
+                work(wanted)
+            except Exception:
+                _LOG.exception("managed VPN")
 
     # --- What is there -------------------------------------------------------------------------------------
 
@@ -108,7 +109,7 @@ class ManagedVpn:
             if end.id not in self._ends:
                 vpn_end.start(self._names, end)
                 self._ends[end.id] = end
-        legs = {connection.customer: _legs(connection) for connection in wanted}
+        legs = {connection.customer: tuple(each.leg for each in connection.tunnels) for connection in wanted}
         for address in [each for each in self._sites if legs.get(each) != self._sites[each]]:
             self._remove_customer(self._customers[address])
             del self._sites[address]
@@ -120,20 +121,7 @@ class ManagedVpn:
     def _described(self, connection: Connection) -> list[End]:
         customer = self._customers[connection.customer]
         return [
-            End(
-                vgw=connection.vgw,
-                connection=connection.id,
-                number=number,
-                site=customer.site,
-                outside=tunnel.outside,
-                inside=tunnel.amazon,
-                network=tunnel.network,
-                key=tunnel.key,
-                replaced=tunnel.replaced,
-                customer=customer.address,
-                vpc=customer.vpc,
-                prefixes=customer.prefixes,
-            )
+            End(connection.vgw, connection.id, number, tunnel.leg, tunnel.replaced, customer)
             for number, tunnel in enumerate(connection.tunnels, 1)
         ]
 
@@ -173,6 +161,11 @@ class ManagedVpn:
                 up.add(end.id)
         for connection in wanted:
             self._lead(connection, up)
+        led = {(connection.vgw, cidr) for connection in wanted for cidr in connection.routes}
+        gateways = {connection.vgw for connection in wanted}
+        for vgw, cidr in [key for key in self._ways if key[0] in gateways and key not in led]:
+            vgws.lead(self._names, vgw, cidr, None)
+            del self._ways[vgw, cidr]
 
     def _lead(self, connection: Connection, up: set[str]) -> None:
         """Into the tunnel that is in use while it is up, else into the first that is."""
@@ -184,13 +177,6 @@ class ManagedVpn:
             if way != now or (connection.vgw, cidr) not in self._ways:
                 vgws.lead(self._names, connection.vgw, cidr, way)
                 self._ways[connection.vgw, cidr] = way
-        stale = [key for key in self._ways if key[0] == connection.vgw and key[1] not in self._routes(connection.vgw)]
-        for vgw, cidr in stale:
-            vgws.lead(self._names, vgw, cidr, None)
-            del self._ways[vgw, cidr]
-
-    def _routes(self, vgw: str) -> set[str]:
-        return {cidr for connection in self._wanted if connection.vgw == vgw for cidr in connection.routes}
 
     @staticmethod
     def _telemetry(wanted: tuple[Connection, ...]) -> dict[str, Telemetry]:
@@ -199,7 +185,3 @@ class ManagedVpn:
             for connection in wanted
             for number, tunnel in enumerate(connection.tunnels, 1)
         }
-
-
-def _legs(connection: Connection) -> tuple[Leg, ...]:
-    return tuple(Leg(each.outside, each.amazon, each.inside, each.network, each.key) for each in connection.tunnels)

@@ -10,7 +10,6 @@ that is attached to it, and a customer gateway and a VPN connection with static 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ def ensure(names: Names, variables: Mapping[str, Any], wanted: Sequence[str]) ->
         raise LabError(f"{VARIABLE} has the site {unknown[0]}, but vpnha_sites has {', '.join(known)}.")
     if len(deployment.vpc_cidrs) != 1:
         raise LabError(f"{VARIABLE} needs one range in vpnha_vpc.cidr, for the VPC that the lab makes.")
-    ec2 = _client(names)
+    ec2 = endpoint.client(names, "ec2")
     vpc = _vpc(ec2, deployment.vpc_cidrs[0])
     gateway = _gateway(ec2, vpc)
     for site in wanted:
@@ -39,20 +38,6 @@ def ensure(names: Names, variables: Mapping[str, Any], wanted: Sequence[str]) ->
         number = list(known).index(site)
         asn = sites.shared(deployment, deployment.site(site))["asn"]
         _connection(ec2, gateway, customer, asn, number)
-
-
-def _client(names: Names) -> Any:
-    import boto3
-
-    make: Any = boto3.client  # its overloads know literal service names only
-    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
-    return make(
-        "ec2",
-        endpoint_url=endpoint.controller_url(names),
-        region_name=endpoint.REGION,
-        aws_access_key_id="lab",
-        aws_secret_access_key="lab",
-    )
 
 
 def _tagged(kind: str, **more: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from lab import sites
 from lab.errors import LabError
+from lab.net.desired import Leg
 from lab.sites import File, SiteHost, SiteInterface
 
 _PRIORITY = 1000  # of the first tunnel's packets; libipsec takes the lowest that it has
@@ -35,17 +36,6 @@ class Customer:
     def name(self) -> str:
         """Of its host."""
         return f"cgw-{self.site}-m"
-
-
-@dataclass(frozen=True)
-class Leg:
-    """One of its tunnels."""
-
-    outside: str  # AWS's public address
-    amazon: str  # AWS's address inside
-    inside: str  # the customer's
-    network: str  # the /30
-    key: str
 
 
 def customers(variables: Mapping[str, Any]) -> dict[str, Customer]:
@@ -84,9 +74,9 @@ def files(variables: Mapping[str, Any], customer: Customer, legs: tuple[Leg, ...
     found |= {
         "/etc/frr/frr.conf": (0o644, sites.render("managed.frr.conf", values)),
         "/etc/strongswan.d/site.conf": (0o644, sites.render("strongswan.conf", {"timeout": 1.0, "tries": 3})),
-        "/etc/systemd/system/vpnha-track.service": (0o644, sites.render("track.service", values)),
-        "/usr/local/lib/vpnha/track": (0o755, sites.render("managed.track.sh", values)),
     }
+    ways = [(leg.customer, leg.amazon) for leg in legs]
+    found |= sites.track_files(customer.vpc, ways, "-c 2 -i 0.2 -W 0.5", 1)
     for position, leg in enumerate(legs, 1):
         name = f"aws-{position}"
         text = tunnel_config.swanctl_text(

@@ -120,8 +120,3 @@ class Names:
     def api_port(self) -> int:
         """Where the API server itself listens, behind microburst."""
         return self.port + 1
-
-    @property
-    def admin_port(self) -> int:
-        """Where microburst takes its rules."""
-        return self.port + 2

@@ -10,7 +10,7 @@ network engineer would set it up. Nothing here starts anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
@@ -108,10 +108,9 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
                 ),
             }
             if site.routing == "static":
-                found[_cgw_name(site, position)] |= {
-                    "/etc/systemd/system/vpnha-track.service": (0o644, render("track.service", values)),
-                    "/usr/local/lib/vpnha/track": (0o755, render("track.sh", values)),
-                }
+                routes = [*deployment.vpc_cidrs, *view.home_prefixes, *view.other_prefixes]
+                ways = [(tunnel.peer_inside_address, tunnel.inside_address)]
+                found[_cgw_name(site, position)] |= track_files(routes, ways, "-c 3 -i 0.1 -W 0.3", 0.1)
         cgws = [(_cgw_name(site, position), _cgw_address(number, position)) for position in range(len(tunnels))]
         services = [f"vpnha-{kind}@{target}.service" for target in site.probe_targets for kind in ("responder", "web")]
         values = {**same, "address": core_address(number), "cgws": cgws, "managed": managed_address(number)}
@@ -164,6 +163,15 @@ def common_files(units: str, values: Mapping[str, Any], role: str) -> dict[str, 
         "/usr/local/lib/vpnha/site": (0o755, render(f"{role}.sh", values)),
         "/etc/sysctl.d/90-vpnha-site.conf": (0o644, render("sysctl.conf", values)),
         "/etc/frr/daemons": (0o644, render("daemons", values)),
+    }
+
+
+def track_files(routes: Sequence[str], ways: Sequence[tuple[str, str]], echoes: str, pause: float) -> dict[str, File]:
+    """The service that has those routes while one of the ways, from an address to an address, answers ``echoes``."""
+    values = {"routes": routes, "ways": ways, "echoes": echoes, "pause": pause}
+    return {
+        "/etc/systemd/system/vpnha-track.service": (0o644, render("track.service", values)),
+        "/usr/local/lib/vpnha/track": (0o755, render("track.sh", values)),
     }
 
 

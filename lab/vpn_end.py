@@ -26,8 +26,10 @@ from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_config import (
 from lab import faults, procs, registry
 from lab.errors import LabError
 from lab.image import Images
+from lab.managed_site import Customer
 from lab.names import Names
 from lab.net import netns, underlay, vgws
+from lab.net.desired import Leg
 from lab.sites import render
 
 _CHILD = "tunnel"
@@ -52,20 +54,19 @@ class End:
     vgw: str
     connection: str
     number: int  # 1 or 2
-    site: str
-    outside: str
-    inside: str  # AWS's address in the tunnel
-    network: str  # the tunnel's /30
-    key: str
+    leg: Leg
     replaced: int
-    customer: str  # the customer gateway's public address
-    vpc: tuple[str, ...]
-    prefixes: tuple[str, ...]  # of the site
+    customer: Customer
 
     @property
     def id(self) -> str:
         """Of its namespace and files."""
         return f"{self.connection}-{self.number}"
+
+    @property
+    def called(self) -> str:
+        """As people know it."""
+        return f"vgw-{self.customer.site}-{self.number}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def start(names: Names, end: End) -> None:
     netns.add(here, router=True)
     netns.nft(here, _FILTER)
     vgws.plug(names, end.vgw, here)
-    netns.ip(here, *(f"route add {cidr} via {vgws.HERE} dev vgw0 onlink" for cidr in end.vpc))
+    netns.ip(here, *(f"route add {cidr} via {vgws.HERE} dev vgw0 onlink" for cidr in end.customer.vpc))
     for part in ("upper/etc/strongswan.d", "work", "root"):
         (directory / part).mkdir(parents=True)
     conf = directory / "upper/etc/strongswan.d/lab.conf"
@@ -97,18 +98,18 @@ def start(names: Names, end: End) -> None:
     procs.detach(
         names,
         ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _START, "end", lowers, str(directory)],
-        log=names.logs / f"vgw-{end.site}-{end.number}.log",
+        log=names.logs / f"{end.called}.log",
         pid_file=_pid(names, end),
         netns=here,
     )
     _load(names, end)
     netns.ip(
         here,
-        f"address replace {end.inside}/30 dev {LIBIPSEC_DEVICE}",
-        *(f"route replace {prefix} dev {LIBIPSEC_DEVICE}" for prefix in end.prefixes),
+        f"address replace {end.leg.amazon}/30 dev {LIBIPSEC_DEVICE}",
+        *(f"route replace {prefix} dev {LIBIPSEC_DEVICE}" for prefix in end.customer.prefixes),
     )
-    underlay.plug(names, here, "wan0", end.outside, gateway=underlay.BACKBONE)  # from now on it can be reached
-    registry.write(names, end.id, name=f"vgw-{end.site}-{end.number}", netns=here, kind="vpn", address=end.outside)
+    underlay.plug(names, here, "wan0", end.leg.outside, gateway=underlay.BACKBONE)  # from now on it can be reached
+    registry.write(names, end.id, name=end.called, netns=here, kind="vpn", address=end.leg.outside)
     faults.reapply(names, here)
 
 
@@ -144,8 +145,8 @@ def look(names: Names, end: End) -> Seen:
 def connection(end: End) -> dict[str, Any]:
     """The tunnel as strongSwan is told; narrower selectors than AWS's, which libipsec could not route around."""
     child = {
-        "local_ts": [*end.vpc, end.network],
-        "remote_ts": [*end.prefixes, end.network],
+        "local_ts": [*end.customer.vpc, end.leg.network],
+        "remote_ts": [*end.customer.prefixes, end.leg.network],
         "esp_proposals": list(ESP_PROPOSALS),
         "start_action": "none",
         "dpd_action": "clear",
@@ -153,15 +154,15 @@ def connection(end: End) -> dict[str, Any]:
     }
     return {
         "version": "2",
-        "local_addrs": [end.outside],
-        "remote_addrs": [end.customer],
+        "local_addrs": [end.leg.outside],
+        "remote_addrs": [end.customer.address],
         "proposals": list(IKE_PROPOSALS),
         "mobike": "no",
         "unique": "replace",
         "reauth_time": "0",
         "dpd_delay": "10s",
-        "local": {"auth": "psk", "id": end.outside},
-        "remote": {"auth": "psk", "id": end.customer},
+        "local": {"auth": "psk", "id": end.leg.outside},
+        "remote": {"auth": "psk", "id": end.customer.address},
         "children": {_CHILD: child},
     }
 
@@ -171,13 +172,13 @@ def _load(names: Names, end: End) -> None:
     while True:
         try:
             with _session(names, end) as session:
-                secret = {"id": "key", "type": "IKE", "data": end.key, "owners": [end.outside, end.customer]}
-                session.load_shared(secret)
+                owners = [end.leg.outside, end.customer.address]
+                session.load_shared({"id": "key", "type": "IKE", "data": end.leg.key, "owners": owners})
                 session.load_conn({_CHILD: connection(end)})
                 return
         except (OSError, LabError) as error:
             if procs.running(_pid(names, end)) is None or time.monotonic() > limit:
-                log = names.logs / f"vgw-{end.site}-{end.number}.log"
+                log = names.logs / f"{end.called}.log"
                 raise LabError(f"The end of the managed tunnel {end.id} does not start ({log}): {error}") from None
             time.sleep(0.05)
 

@@ -14,18 +14,20 @@ import json
 import logging
 import operator
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab.api.rules import parse
+from lab.errors import LabError
 
 _LOG = logging.getLogger(__name__)
 
 OK, ALARM, INSUFFICIENT = "OK", "ALARM", "INSUFFICIENT_DATA"
 EVERY = 1.0  # seconds between two evaluations of all alarms
 _FURTHER = 2
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
+COMPARE: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
     "GreaterThanOrEqualToThreshold": operator.ge,
     "LessThanThreshold": operator.lt,
@@ -68,7 +70,7 @@ def judge(alarm: Any, values: list[float | None]) -> tuple[str, str]:
     evaluated = int(alarm.evaluation_periods)
     needed = int(alarm.datapoints_to_alarm or evaluated)
     present = [value for value in values if value is not None][:evaluated]
-    compare = _COMPARE[alarm.comparison_operator]
+    compare = COMPARE[alarm.comparison_operator]
     breaching = sum(compare(value, float(alarm.threshold)) for value in present)
     missing = evaluated - len(present)
     treatment = alarm.treat_missing_data or "missing"
@@ -109,8 +111,6 @@ class Alarms:
         threading.Thread(target=self._run, name="alarms", daemon=True).start()
 
     def _run(self) -> None:
-        import time
-
         while True:
             time.sleep(EVERY)
             try:
@@ -164,40 +164,25 @@ class Alarms:
                 self._tell(alarm, arn, old)
 
     def _tell(self, alarm: Any, arn: str, old: str) -> None:
-        from moto.sns.models import sns_backends
-
-        subject = f'{alarm.state_value}: "{alarm.name}" in EU (Frankfurt)'[:99]
+        """Carry out one action, or remember why not: no action may keep the others, or other alarms, from theirs."""
         try:
-            if not arn.startswith("arn:aws:sns:"):
-                raise NotImplementedError("the lab's alarms speak to SNS topics only")
-            topic = sns_backends[self._account][self._region]
-            topic.publish(json.dumps(self._message(alarm, old)), arn=arn, subject=subject)
+            self._publish(alarm, arn, old)
             done = f"Successfully executed action {arn}"
         except Exception as error:
             _LOG.warning("the alarm %s could not do %s: %s", alarm.name, arn, error)
             done = f"Failed to execute action {arn}: {error}"
         self._remember(alarm, "Action", done, {"actionState": done.split()[0], "notificationResource": arn})
 
+    def _publish(self, alarm: Any, arn: str, old: str) -> None:
+        from moto.sns.models import sns_backends
+
+        if not arn.startswith("arn:aws:sns:"):
+            raise LabError("the lab's alarms tell SNS topics, and do nothing else, such as recovering an instance")
+        subject = f'{alarm.state_value}: "{alarm.name}" in EU (Frankfurt)'[:99]
+        topics = sns_backends[self._account][self._region]
+        topics.publish(json.dumps(self._message(alarm, old)), arn=arn, subject=subject)
+
     def _message(self, alarm: Any, old: str) -> dict[str, Any]:
-        more: dict[str, Any] = {"AlarmRule": alarm.rule}
-        if alarm.rule is None:
-            dimensions = [{"value": each.value, "name": each.name} for each in alarm.dimensions]
-            more["Trigger"] = {
-                "MetricName": alarm.metric_name,
-                "Namespace": alarm.namespace,
-                "StatisticType": "Statistic",
-                "Statistic": (alarm.statistic or "").upper(),
-                "Unit": alarm.unit,
-                "Dimensions": dimensions,
-                "Period": alarm.period,
-                "EvaluationPeriods": alarm.evaluation_periods,
-                "DatapointsToAlarm": alarm.datapoints_to_alarm,
-                "ComparisonOperator": alarm.comparison_operator,
-                "Threshold": alarm.threshold,
-                "TreatMissingData": alarm.treat_missing_data or "",
-                "EvaluateLowSampleCountPercentile": "",
-            }
-            del more["AlarmRule"]
         return {
             "AlarmName": alarm.name,
             "AlarmDescription": alarm.description,
@@ -212,7 +197,7 @@ class Alarms:
             "OKActions": alarm.ok_actions,
             "AlarmActions": alarm.alarm_actions,
             "InsufficientDataActions": alarm.insufficient_data_actions,
-            **more,
+            **({"AlarmRule": alarm.rule} if alarm.rule is not None else {"Trigger": _trigger(alarm)}),
         }
 
     # --- History -------------------------------------------------------------------------------------------
@@ -240,6 +225,24 @@ class Alarms:
         """What is remembered, the oldest first."""
         with self._lock:
             return [item for item in self._history if wanted(item)]
+
+
+def _trigger(alarm: Any) -> dict[str, Any]:
+    return {
+        "MetricName": alarm.metric_name,
+        "Namespace": alarm.namespace,
+        "StatisticType": "Statistic",
+        "Statistic": (alarm.statistic or "").upper(),
+        "Unit": alarm.unit,
+        "Dimensions": [{"value": each.value, "name": each.name} for each in alarm.dimensions],
+        "Period": alarm.period,
+        "EvaluationPeriods": alarm.evaluation_periods,
+        "DatapointsToAlarm": alarm.datapoints_to_alarm,
+        "ComparisonOperator": alarm.comparison_operator,
+        "Threshold": alarm.threshold,
+        "TreatMissingData": alarm.treat_missing_data or "",
+        "EvaluateLowSampleCountPercentile": "",
+    }
 
 
 def _stamp(at: datetime) -> str:

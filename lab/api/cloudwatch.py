@@ -12,7 +12,7 @@ from moto.cloudwatch.exceptions import ResourceNotFound, ValidationError
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from lab.api.alarms import Alarms, utc
+from lab.api.alarms import COMPARE, Alarms, utc
 from lab.api.rules import parse
 
 
@@ -22,6 +22,11 @@ class LabCloudWatch(CloudWatchResponse):  # type: ignore[misc]
     alarms: ClassVar[Alarms]
 
     def put_metric_alarm(self) -> ActionResult:
+        if self._get_param("MetricName"):  # moto takes what could never be evaluated
+            if missing := [each for each in ("Period", "Threshold") if self._get_param(each) is None]:
+                raise ValidationError(f"An alarm by a metric needs {' and '.join(missing)}.")
+            if (operator := self._get_param("ComparisonOperator")) not in COMPARE:
+                raise ValidationError(f"An alarm by a metric has no ComparisonOperator {operator}.")
         name = self._get_param("AlarmName")
         before = self.cloudwatch_backend.alarms.get(name)
         answer = super().put_metric_alarm()

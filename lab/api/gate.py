@@ -4,7 +4,8 @@
 """What stands before every service of the endpoint: the sender's clock, the sender's credentials, the right to call.
 
 EC2's own permissions are decided later, where the parameters are known; DynamoDB's by action and table, Secrets
-Manager's by action and secret, CloudWatch's by action and namespace, those of other services by action only.
+Manager's by action and secret, SNS's by action and topic, CloudWatch's by action and namespace, those of other services
+by action only.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Gate:
             who = iam.caller(ACCOUNT, scope.group(1), token, ec2=service == "ec2")
             environ["lab.caller"] = who
             if service != "ec2" and who.policies is not None:
-                named = {"dynamodb": _tables, "secretsmanager": _secret}.get(service, lambda _environ: [Resource()])
+                named = _NAMED.get(service, lambda _environ: [Resource()])
                 action = f"{_IAM_NAMES.get(service, service)}:{_action(environ)}"
                 iam.check(who, action, named(environ), _context(service, environ), ec2=False)
         except Refused as error:
@@ -98,6 +99,15 @@ def _secret(environ: dict[str, Any]) -> list[Resource]:
     named = str(json.loads(_body(environ) or b"{}").get("SecretId", ""))
     arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{named}-AbCdEf"
     return [Resource(named if named.startswith("arn:") else arn)]
+
+
+def _topic(environ: dict[str, Any]) -> list[Resource]:
+    """The topic that a call of SNS names; one that names none works on everything."""
+    arn = parse_qs(_body(environ).decode("utf-8", "replace")).get("TopicArn")
+    return [Resource(arn[0]) if arn else Resource()]
+
+
+_NAMED = {"dynamodb": _tables, "secretsmanager": _secret, "sns": _topic}
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ import inspect
 import ipaddress
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from lab.net.desired import is_vgw, leads_out, normal, route_eni
 from lab.net.underlay import ELASTIC
@@ -62,7 +62,7 @@ def arguments(function: Callable[..., Any], *args: Any, **kw: Any) -> dict[str, 
     return {**{key: value for key, value in given.items() if key != "kwargs"}, **given.get("kwargs", {})}
 
 
-def refuse(code: str, message: str) -> Any:
+def refuse(code: str, message: str) -> NoReturn:
     """Answer a call with an EC2 error."""
     from moto.ec2.exceptions import EC2ClientError
 

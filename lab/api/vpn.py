@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from lab.api.mends import refuse
+from lab.net.desired import Leg
 from lab.net.underlay import VPN_ENDPOINTS
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Tunnel:
     """One of a connection's two tunnels; ``status`` is what the data plane says."""
 
     outside: str
-    inside: str  # a /30: its first address is AWS's, its second the customer's
+    inside: str  # a /30
     key: str
     options: dict[str, Any] = field(default_factory=dict)  # the others, as they were given
     replaced: int = 0  # how often its endpoint has been replaced
@@ -47,14 +48,9 @@ class Tunnel:
     bytes_out: int = 0
 
     @property
-    def amazon_address(self) -> str:
-        """AWS's address inside the tunnel."""
-        return str(ipaddress.IPv4Network(self.inside)[1])
-
-    @property
-    def customer_address(self) -> str:
-        """The customer gateway's address inside the tunnel."""
-        return str(ipaddress.IPv4Network(self.inside)[2])
+    def leg(self) -> Leg:
+        """What its ends need of it now."""
+        return Leg(self.outside, self.inside, self.key)
 
     def count(self, received: int, sent: int) -> None:
         """Add what has passed since the last time."""
@@ -80,13 +76,17 @@ class Managed:
         found = next((each for each in self.tunnels if each.outside == outside), None)
         if found is None:
             refuse("InvalidParameterValue", f"The VPN tunnel outside IP address '{outside}' is not of this connection.")
-        assert found is not None
         return found
 
 
 def managed(backend: Any) -> list[Any]:
     """The connections that exist."""
-    return [each for each in backend.vpn_connections.values() if each.state != "deleted"]
+    return [each for each in list(backend.vpn_connections.values()) if made(each) and each.state != "deleted"]
+
+
+def made(connection: Any) -> bool:
+    """Whether it is whole: reads take no lock, and see one that moto has and that is still being made."""
+    return hasattr(connection, "managed")
 
 
 def wanted(backend: Any) -> tuple[Connection, ...]:
@@ -100,18 +100,7 @@ def wanted(backend: Any) -> tuple[Connection, ...]:
             vgw=each.vpn_gateway_id,
             customer=backend.customer_gateways[each.customer_gateway_id].ip_address,
             routes=tuple(each.managed.routes),
-            tunnels=tuple(
-                Wanted(
-                    outside=tunnel.outside,
-                    network=tunnel.inside,
-                    amazon=tunnel.amazon_address,
-                    inside=tunnel.customer_address,
-                    key=tunnel.key,
-                    replaced=tunnel.replaced,
-                    telemetry=tunnel,
-                )
-                for tunnel in each.managed.tunnels
-            ),
+            tunnels=tuple(Wanted(tunnel.leg, tunnel.replaced, tunnel) for tunnel in each.managed.tunnels),
         )
         for each in managed(backend)
         if each.vpn_gateway_id and each.managed.static  # the lab's ends speak no BGP: such a connection stays down
@@ -233,8 +222,8 @@ def customer_configuration(connection: Any) -> str:
     amazon_asn = str(getattr(gateway, "amazon_side_asn", None) or AMAZON_ASN)
     tunnels = "".join(
         "<ipsec_tunnel>"
-        + _end("customer_gateway", customer.ip_address, tunnel.customer_address, str(customer.bgp_asn))
-        + _end("vpn_gateway", tunnel.outside, tunnel.amazon_address, amazon_asn)
+        + _end("customer_gateway", customer.ip_address, tunnel.leg.customer, str(customer.bgp_asn))
+        + _end("vpn_gateway", tunnel.outside, tunnel.leg.amazon, amazon_asn)
         + f"<ike><mode>main</mode><pre_shared_key>{escape(tunnel.key)}</pre_shared_key></ike>"
         + "<ipsec><protocol>esp</protocol><mode>tunnel</mode><tcp_mss_adjustment>1379</tcp_mss_adjustment>"
         + "<dead_peer_detection><interval>10</interval><retries>3</retries></dead_peer_detection></ipsec>"

@@ -85,7 +85,8 @@ class VpnActions(EC2Response):  # type: ignore[misc]
 
     def describe_vpn_connections(self) -> ActionResult:
         answer = super().describe_vpn_connections()
-        return ActionResult({"VpnConnections": [vpn.shown(each) for each in answer.result["VpnConnections"]]})
+        found = [vpn.shown(each) for each in answer.result["VpnConnections"] if vpn.made(each)]
+        return ActionResult({"VpnConnections": found})
 
     def delete_vpn_connection(self) -> ActionResult:
         self._connection()

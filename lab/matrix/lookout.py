@@ -11,8 +11,6 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import boto3
-
 from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan
 from lab import endpoint, registry, setns
 from lab.errors import LabError
@@ -37,20 +35,8 @@ class Lookout:
         self.names = names
         self.machines = Hosts(names)
         self.prefixes = prefixes
-        url = f"http://127.0.0.1:{names.api_port}"  # the endpoint itself: no fault of the API is in force there
-        self.ec2 = self._client("ec2", url)
-        self.iam = self._client("iam", url)
-
-    @staticmethod
-    def _client(service: str, url: str) -> Any:
-        make: Any = boto3.client  # its overloads know literal service names only
-        return make(
-            service,
-            endpoint_url=url,
-            region_name=endpoint.REGION,
-            aws_access_key_id="lab",
-            aws_secret_access_key="lab",
-        )
+        self.ec2 = endpoint.client(names, "ec2")
+        self.iam = endpoint.client(names, "iam")
 
     def host_id(self, name: str) -> str:
         """The id of a host of that name."""

@@ -54,6 +54,25 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Leg:
+    """One tunnel of a managed VPN, as both its ends need it."""
+
+    outside: str  # AWS's public address
+    network: str  # a /30 inside: its first address is AWS's, its second the customer's
+    key: str
+
+    @property
+    def amazon(self) -> str:
+        """AWS's address inside."""
+        return str(ipaddress.IPv4Network(self.network)[1])
+
+    @property
+    def customer(self) -> str:
+        """The customer gateway's address inside."""
+        return str(ipaddress.IPv4Network(self.network)[2])
+
+
+@dataclass(frozen=True)
 class Desired:
     """The whole data plane."""
 

@@ -4,8 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who watches the monitors: a CloudWatch metric that each publishes, an alarm on it, and one on its instance.
 
-Alarms are found by their names, which begin with ``vpnha/DEPLOYMENT/monitor/``, and deleted only if they carry the
-tag ``vpnha:made``.
+Alarms are found by their names, which begin with ``vpnha/DEPLOYMENT/monitor/``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import ec2, tags
+from . import alarm_set, ec2, tags
+from .alarm_set import Alarm, Plan, own_tags
 from .errors import VpnhaError
 
 NAMESPACE = "vpnha"
@@ -65,7 +65,9 @@ def prefix(deployment: str) -> str:
     return f"vpnha/{deployment}/monitor/"
 
 
-def see_to(cloudwatch: Any, client: Any, wanted: Wanted, *, check: bool) -> Outcome:
+def see_to(
+    cloudwatch: Any, client: Any, wanted: Wanted, *, check: bool, bucket: ec2.TokenBucket | None = None
+) -> Outcome:
     """Make the alarms what they should be. ``check``: change nothing. Raises VpnhaError.
 
     Alarms of monitors that there are no more, or that are not wanted any more, are deleted.
@@ -76,82 +78,84 @@ def see_to(cloudwatch: Any, client: Any, wanted: Wanted, *, check: bool) -> Outc
             f"arn:{wanted.partition}:sns:{wanted.region}:123456789012:vpnha."
         )
     instances = _instances(client, wanted, check) if wanted.recovery else {}
-    there = _there(cloudwatch, wanted.deployment)
-    names, made, changed = [], [], []
-    for alarm in _alarms(wanted, instances):
-        name = alarm["AlarmName"]
-        names.append(name)
-        found = there.pop(name, None)
-        if found is None:
-            made.append(name)
-            more = {"Tags": tags.to_list({tags.DEPLOYMENT: wanted.deployment, tags.MADE: wanted.deployment})}
-        elif _same(alarm, found):
-            continue
-        else:
-            _require_ours(cloudwatch, found, wanted.deployment)
-            changed.append(name)
-            more = {"ActionsEnabled": found.get("ActionsEnabled", True)}  # somebody may have switched them off
-        if not check:
-            ec2.call(f"making the alarm {name}", partial(cloudwatch.put_metric_alarm, **alarm, **more))
-    switched = []
-    for monitor, instance in instances.items():
-        if instance.get("MaintenanceOptions", {}).get("AutoRecovery", "default") != "default":
-            switched.append(monitor)
-            if not check:
-                _switch_on(client, monitor, instance["InstanceId"])
-    removed = _delete(cloudwatch, wanted.deployment, there.values(), check)
-    return Outcome(tuple(names), tuple(made), tuple(changed), removed, tuple(switched))
+    alarms = list(_alarms(wanted, instances))
+    existing = alarm_set.read(cloudwatch, prefix(wanted.deployment))
+    todo = alarm_set.plan_ours(cloudwatch, wanted.deployment, alarms, existing)
+    off = {
+        monitor: instance["InstanceId"]
+        for monitor, instance in instances.items()
+        if instance.get("MaintenanceOptions", {}).get("AutoRecovery", "default") != "default"
+    }
+    if not check:
+        alarm_set.carry_out(cloudwatch, todo, existing, bucket)
+        for monitor, instance in off.items():
+            _switch_on(client, monitor, instance)
+    return _outcome(todo, tuple(alarm.name for alarm in alarms), tuple(off))
 
 
 def remove(cloudwatch: Any, deployment: str, *, check: bool) -> Outcome:
     """Delete the alarms that we have made. Raises VpnhaError."""
-    return Outcome(removed=_delete(cloudwatch, deployment, _there(cloudwatch, deployment).values(), check))
+    existing = alarm_set.read(cloudwatch, prefix(deployment))
+    todo = alarm_set.plan_ours(cloudwatch, deployment, (), existing)
+    if not check:
+        alarm_set.carry_out(cloudwatch, todo, existing)
+    return _outcome(todo)
 
 
-def _alarms(wanted: Wanted, instances: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The alarms in CloudWatch's words."""
+def _outcome(todo: Plan, names: tuple[str, ...] = (), switched_on: tuple[str, ...] = ()) -> Outcome:
+    put = [alarm.name for alarm in todo.put]
+    return Outcome(
+        alarms=names,
+        made=tuple(name for name in put if name in todo.new),
+        changed=tuple(name for name in put if name not in todo.new),
+        removed=tuple(name for name, _kind in todo.remove),
+        recovery_switched_on=switched_on,
+    )
+
+
+def _alarms(wanted: Wanted, instances: Mapping[str, Mapping[str, Any]]) -> Iterator[Alarm]:
     tell = [wanted.topic] if wanted.topic else []
     for monitor in wanted.monitors:
-        name = prefix(wanted.deployment) + monitor
         of = f"The monitor {monitor} of the VPN deployment {wanted.deployment}"
-        common = {"OKActions": tell, "InsufficientDataActions": [], "Period": _MINUTE, "Threshold": 1.0}
         if wanted.silence:
-            yield {
-                "AlarmName": f"{name}/silent",
-                "AlarmDescription": f"{of} does not say that it can act: it is down, blind or cut off from CloudWatch.",
-                "Namespace": NAMESPACE,
-                "MetricName": METRIC,
-                "Dimensions": dimensions(wanted.deployment, monitor),
-                "Statistic": "Maximum",
-                "ComparisonOperator": "LessThanThreshold",
-                "EvaluationPeriods": SILENT_MINUTES,
-                "TreatMissingData": "breaching",
-                "AlarmActions": tell,
-                **common,
-            }
+            said = f"{of} does not say that it can act: it is down, blind or cut off from CloudWatch."
+            yield _alarm(
+                wanted, monitor, "silent", said, tell,
+                Namespace=NAMESPACE,
+                MetricName=METRIC,
+                Dimensions=dimensions(wanted.deployment, monitor),
+                ComparisonOperator="LessThanThreshold",
+                EvaluationPeriods=SILENT_MINUTES,
+                TreatMissingData="breaching",
+            )  # fmt: skip
         if wanted.recovery:
-            yield {
-                "AlarmName": f"{name}/recover",
-                "AlarmDescription": f"{of} is on hardware that fails: EC2 moves its instance to other hardware.",
-                "Namespace": "AWS/EC2",
-                "MetricName": "StatusCheckFailed_System",
-                "Dimensions": [{"Name": "InstanceId", "Value": instances.get(monitor, {}).get("InstanceId", "")}],
-                "Statistic": "Maximum",
-                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-                "EvaluationPeriods": RECOVER_MINUTES,
-                "TreatMissingData": "missing",
-                "AlarmActions": [f"arn:{wanted.partition}:automate:{wanted.region}:ec2:recover", *tell],
-                **common,
-            }
+            recover = f"arn:{wanted.partition}:automate:{wanted.region}:ec2:recover"
+            said = f"{of} is on hardware that fails: EC2 moves its instance to other hardware."
+            yield _alarm(
+                wanted, monitor, "recover", said, [recover, *tell],
+                Namespace="AWS/EC2",
+                MetricName="StatusCheckFailed_System",
+                Dimensions=[{"Name": "InstanceId", "Value": instances.get(monitor, {}).get("InstanceId", "")}],
+                ComparisonOperator="GreaterThanOrEqualToThreshold",
+                EvaluationPeriods=RECOVER_MINUTES,
+                TreatMissingData="missing",
+            )  # fmt: skip
 
 
-def _same(alarm: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    return all(_plain(found.get(key)) == _plain(value) for key, value in alarm.items())
-
-
-def _plain(value: Any) -> Any:
-    """Lists of dimensions and actions have no order."""
-    return sorted(value, key=str) if isinstance(value, list) else value
+def _alarm(wanted: Wanted, monitor: str, name: str, said: str, actions: list[str], **arguments: Any) -> Alarm:
+    """One in CloudWatch's words; when it is over, the topic is told."""
+    common = {
+        "AlarmName": f"{prefix(wanted.deployment)}{monitor}/{name}",
+        "AlarmDescription": said,
+        "AlarmActions": actions,
+        "OKActions": [wanted.topic] if wanted.topic else [],
+        "InsufficientDataActions": [],
+        "Statistic": "Maximum",
+        "Period": _MINUTE,
+        "Threshold": 1.0,
+        "Tags": own_tags(wanted.deployment),
+    }
+    return Alarm(monitor, alarm_set.METRIC, common | arguments)
 
 
 def _instances(client: Any, wanted: Wanted, check: bool) -> dict[str, dict[str, Any]]:
@@ -177,30 +181,3 @@ def _instances(client: Any, wanted: Wanted, check: bool) -> dict[str, dict[str, 
 def _switch_on(client: Any, monitor: str, instance: str) -> None:
     call = partial(client.modify_instance_maintenance_options, InstanceId=instance, AutoRecovery="default")
     ec2.call(f"switching on the recovery of {monitor}'s instance", call)
-
-
-def _there(cloudwatch: Any, deployment: str) -> dict[str, dict[str, Any]]:
-    arguments = {"AlarmNamePrefix": prefix(deployment), "AlarmTypes": ["MetricAlarm"]}
-    found = ec2.pages(cloudwatch, "describe_alarms", "MetricAlarms", "looking for the monitors' alarms", **arguments)
-    return {str(alarm["AlarmName"]): alarm for alarm in found}
-
-
-def _delete(cloudwatch: Any, deployment: str, alarms: Any, check: bool) -> tuple[str, ...]:
-    ours = tuple(sorted(alarm["AlarmName"] for alarm in alarms if _maker(cloudwatch, alarm) == deployment))
-    if ours and not check:
-        ec2.call(f"deleting the alarms {', '.join(ours)}", partial(cloudwatch.delete_alarms, AlarmNames=list(ours)))
-    return ours
-
-
-def _require_ours(cloudwatch: Any, alarm: Mapping[str, Any], deployment: str) -> None:
-    if _maker(cloudwatch, alarm) != deployment:
-        raise VpnhaError(
-            f"The alarm {alarm['AlarmName']} does not carry the tag {tags.MADE}={deployment}: somebody else has made "
-            "it. Rename or delete it."
-        )
-
-
-def _maker(cloudwatch: Any, alarm: Mapping[str, Any]) -> str:
-    doing = f"reading the tags of the alarm {alarm['AlarmName']}"
-    answer = ec2.call(doing, partial(cloudwatch.list_tags_for_resource, ResourceARN=alarm["AlarmArn"]))
-    return tags.to_dict(answer.get("Tags")).get(tags.MADE, "")

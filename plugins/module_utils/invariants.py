@@ -103,7 +103,7 @@ def _check_veto(state: State, evidence: Evidence, swap: Swap, source: str) -> No
 
 def _check_target(state: State, evidence: Evidence, view: Ec2View, swap: Swap, source: str, *, now: float) -> None:
     instance, managed = view.instances.get(swap.gateway), view.managed.get(swap.gateway)
-    has = instance.eni_id if instance is not None else managed
+    has = view.target(swap.gateway)
     if has is None or state.routes.target_of(swap.gateway) != swap.target:
         raise InvariantViolation(1, f"{swap.target} is not what leads to {swap.gateway} now.")
     if instance is not None and instance.source_dest_check:

@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CloudWatch alarms for AWS-managed VPN connections: which there shall be, and what leads there. All of it is pure.
+"""CloudWatch alarms for AWS-managed VPN connections: which there shall be. All of it is pure.
 
 A connection has an alarm for each tunnel, one for all of them down, one for silence, and a composite of the last two,
 which is the one that notifies: a single tunnel under maintenance wakes nobody.
@@ -10,18 +10,16 @@ which is the one that notifies: a single tunnel under maintenance wakes nobody.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from . import managed_vpn, tags
+from .alarm_set import COMPOSITE, METRIC, Alarm, own_tags
 from .errors import VpnhaError
 from .managed_vpn import NAMESPACE
 
-METRIC, COMPOSITE = "metric", "composite"
 _DAY = 86400  # CloudWatch looks back no further
-
-Existing = Mapping[str, Mapping[str, Any]]  # CloudWatch's alarms by name
 
 
 @dataclass(frozen=True)
@@ -42,47 +40,6 @@ class Rules:
             if count < 1 or count * self.period > _DAY:
                 most = _DAY // self.period
                 raise VpnhaError(f"{name} is {count}; with periods of {self.period} seconds it may be 1 to {most}.")
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """An alarm as it shall be; ``arguments`` are those of PutMetricAlarm or PutCompositeAlarm."""
-
-    connection: str
-    kind: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Its name, by which CloudWatch knows it."""
-        return str(self.arguments["AlarmName"])
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a run does, or would do, with one alarm."""
-
-    name: str
-    kind: str
-    action: str  # make, change, remove, or none
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that has to be done, in the order in which it has to be done."""
-
-    put: tuple[Alarm, ...]  # alarms before the composites that name them
-    remove: tuple[tuple[str, str], ...]  # name and kind, composites before the alarms that they name
-    new: frozenset[str]  # names in ``put`` that do not exist yet
-    kept: tuple[Alarm, ...]  # as they should be
-
-    @property
-    def changes(self) -> list[Change]:
-        """Every alarm of ours, by name."""
-        found = [Change(each.name, each.kind, "make" if each.name in self.new else "change") for each in self.put]
-        found += [Change(name, kind, "remove") for name, kind in self.remove]
-        found += [Change(each.name, each.kind, "none") for each in self.kept]
-        return sorted(found, key=lambda change: change.name)
 
 
 def prefix(deployment: str) -> str:
@@ -156,7 +113,7 @@ def _base(deployment: str, name: str, said: str, told: bool, rules: Rules) -> di
         "AlarmDescription": said,
         "AlarmActions": actions,
         "OKActions": actions,
-        "Tags": tags.to_list({tags.DEPLOYMENT: deployment, tags.MADE: deployment}),
+        "Tags": own_tags(deployment),
     }
 
 
@@ -201,40 +158,3 @@ def _silence(dimensions: list[dict[str, str]], rules: Rules) -> dict[str, Any]:
         "Threshold": 1.0,
         "TreatMissingData": "notBreaching",
     }
-
-
-def plan(alarms: Sequence[Alarm], existing: Existing) -> Plan:
-    """What makes the existing alarms the wanted ones; ``existing`` are all with the prefix, ours or not."""
-    names = {alarm.name for alarm in alarms}
-    kept = [alarm for alarm in alarms if alarm.name in existing and _holds(alarm, existing[alarm.name])]
-    put = [alarm for alarm in alarms if alarm not in kept]
-    gone = [(name, _kind(found)) for name, found in existing.items() if name not in names]
-    return Plan(
-        put=tuple(put),
-        remove=tuple(sorted(gone, key=lambda each: (each[1] != COMPOSITE, each[0]))),
-        new=frozenset(alarm.name for alarm in put if alarm.name not in existing),
-        kept=tuple(kept),
-    )
-
-
-def _kind(found: Mapping[str, Any]) -> str:
-    return COMPOSITE if "AlarmRule" in found else METRIC
-
-
-def _holds(alarm: Alarm, found: Mapping[str, Any]) -> bool:
-    # Tags are given once, when an alarm is made: CloudWatch ignores them later, and does not list them either.
-    return _same({key: value for key, value in alarm.arguments.items() if key != "Tags"}, found)
-
-
-def _same(want: Any, found: Any) -> bool:
-    """Whether CloudWatch has what is wanted; it may have more, and lists in another order."""
-    if isinstance(want, Mapping):
-        return isinstance(found, Mapping) and all(_same(value, found.get(key)) for key, value in want.items())
-    if isinstance(want, list):
-        left, right = sorted(want, key=_order), sorted(found or (), key=_order)
-        return len(left) == len(right) and all(_same(*pair) for pair in zip(left, right, strict=True))
-    return bool(want == found)
-
-
-def _order(item: Any) -> str:
-    return str(item.get("Id") or item.get("Name")) if isinstance(item, Mapping) else str(item)

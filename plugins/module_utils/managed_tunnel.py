@@ -20,7 +20,6 @@ from . import ec2, managed_vpn, tags
 from .errors import VpnhaError
 from .managed_vpn import ManagedConnection, ManagedTunnel
 
-REPLACED = "vpnha:tunnel-replaced"  # tag of a connection: "tunnel=203.0.113.10 at=2026-01-01T00:00:00Z"
 POLL_SECONDS = 5.0
 UP = "UP"
 
@@ -99,21 +98,21 @@ def refuse(
         again = tags.format_time(last + wish.hours_between * 3600)
         raise VpnhaError(
             f"A tunnel of {wish.connection} was replaced at {tags.format_time(last)}, and the next may be at {again}: "
-            f"what one replacement did not mend is for a person (to insist, remove the tag {REPLACED})."
+            f"what one replacement did not mend is for a person (to insist, remove the tag {tags.TUNNEL_REPLACED})."
         )
 
 
 def last_replacement(connection: ManagedConnection) -> float | None:
     """When a tunnel of the connection was replaced last. VpnhaError when its tag cannot be read."""
-    value = dict(connection.tags).get(REPLACED)
+    value = dict(connection.tags).get(tags.TUNNEL_REPLACED)
     if value is None:
         return None
     try:
         return tags.parse_time(tags.parse_mark(value)["at"])
     except (KeyError, ValueError):
         raise VpnhaError(
-            f'{connection.id}: {REPLACED} should read like "tunnel=203.0.113.10 at=2026-01-01T00:00:00Z", not '
-            f'"{value}"; no tunnel is replaced until it is mended or removed.'
+            f'{connection.id}: {tags.TUNNEL_REPLACED} should read like "tunnel=203.0.113.10 at=2026-01-01T00:00:00Z", '
+            f'not "{value}"; no tunnel is replaced until it is mended or removed.'
         ) from None
 
 
@@ -149,7 +148,7 @@ def replace(client: Any, wish: Wish, *, check: bool = False, clock: Clock = Cloc
         text = f"{name} would be replaced."
         return Replacement(wish.connection, tunnel.address, True, before, UP, shown, text=text)
     now = tags.format_time(clock.wall())
-    mark = tags.to_list({REPLACED: tags.format_mark(tunnel=tunnel.address, at=now)})
+    mark = tags.to_list({tags.TUNNEL_REPLACED: tags.format_mark(tunnel=tunnel.address, at=now)})
     ec2.call(f"tagging {wish.connection}", partial(client.create_tags, Resources=[wish.connection], Tags=mark))
     called = clock.now()
     with ec2.telling(f"replacing the tunnel {name}"):

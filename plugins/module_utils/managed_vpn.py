@@ -86,7 +86,7 @@ class Metrics:
 
     @property
     def unanswered(self) -> bool:
-        """Bytes went out, and for `SILENT_SPAN` at least none came in."""
+        """Bytes went out, and none came in by all data points, which span `SILENT_SPAN` at least."""
         if not self.data_in or not self.bytes_out:
             return False
         return self.bytes_in == 0 and self.data_in[-1].at_wall - self.data_in[0].at_wall >= SILENT_SPAN
@@ -264,14 +264,6 @@ def read_connections(
     return [judge(each, metrics, now) for each in found]
 
 
-def filters_of(given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """EC2's filters from a dict of names with a value or a list of values, as people write them."""
-    return [
-        {"Name": name, "Values": [str(each) for each in (value if isinstance(value, list) else [value])]}
-        for name, value in given.items()
-    ]
-
-
 def describe(
     ec2: Any, *, connection_ids: Sequence[str] = (), filters: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
@@ -327,9 +319,10 @@ def _query(name: str, connection: str, address: str, form: Sequence[str], metric
 
 
 def _get(cloudwatch: Any, queries: list[dict[str, Any]], now: float) -> list[dict[str, Any]]:
-    begin = now - LOOKBACK - now % PERIOD  # whole periods: a part of one would count fewer bytes
+    # whole periods: a part of one would count fewer bytes, and an end cut to seconds on the wire may miss the newest
+    end = (int(now) // PERIOD + 1) * PERIOD
     return pages(
         cloudwatch, "get_metric_data", "MetricDataResults", "reading the tunnels' metrics",
-        MetricDataQueries=queries, StartTime=datetime.fromtimestamp(begin, UTC),
-        EndTime=datetime.fromtimestamp(now, UTC), ScanBy="TimestampDescending",
+        MetricDataQueries=queries, StartTime=datetime.fromtimestamp(end - PERIOD - LOOKBACK, UTC),
+        EndTime=datetime.fromtimestamp(end, UTC), ScanBy="TimestampDescending",
     )  # fmt: skip

@@ -64,18 +64,6 @@ def pause_place(view: Ec2View, deployment: str, scope: str) -> tuple[str, str]:
     return instance.eni_id, tags.PAUSE
 
 
-def start_drill(client: Any, view: Ec2View, deployment: str, mark: tags.Drill) -> str:
-    """Says that a drill is running; returns the VPC's id. Raises VpnhaError."""
-    set_tag(client, [vpc_of(view)], tags.drill_of(deployment), tags.format_drill(mark))
-    return vpc_of(view)
-
-
-def end_drill(client: Any, view: Ec2View, deployment: str) -> str:
-    """Says that no drill is running any more; returns the VPC's id. Raises VpnhaError."""
-    clear_tag(client, [vpc_of(view)], tags.drill_of(deployment))
-    return vpc_of(view)
-
-
 def vpc_of(view: Ec2View) -> str:
     """The deployment's VPC. Raises VpnhaError where EC2 shows none, or more than one."""
     if view.vpc_id is None:

@@ -31,6 +31,7 @@ PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
 REPAIR = "vpnha:repair"
 PROBES = "vpnha:probes"
+TUNNEL_REPLACED = "vpnha:tunnel-replaced"  # of a VPN connection: when, and which of its tunnels
 
 NO_EXPIRY = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 _TIME = "%Y-%m-%dT%H:%M:%SZ"

@@ -25,8 +25,6 @@ LIBIPSEC_DEVICE = "ipsec0"
 
 MESH_DEVICE = "vpnhavx"  # the VXLAN between the gateways, by which one hands packets over to another
 MESH_NETWORK = ipaddress.IPv4Network("169.254.255.0/24")
-MESH_ID = 7784
-MESH_PORT = 4789
 
 TABLE_BASE = 7000  # of the policy routing tables, one for each tunnel: TABLE_BASE + if_id
 STATIC_TAG = 7784  # marks a static route to a site, so that FRR passes on these and not the blackholes

@@ -26,7 +26,6 @@ from .tunnel_probe import BurstResult, Path, burst
 from .verdicts import one_way_loss
 from .vici_health import IkeSa, SaTracker, TunnelSas, diagnose
 
-AGENT_CONFIG = "/etc/vpnha/agent.json"
 AGAIN_SECONDS = 0.6  # until an SA that was left out is asked for again
 ROUND_SECONDS = 1.0
 GREY_LOSS = Timing().grey_loss

@@ -156,12 +156,12 @@ summary:
 from collections import Counter
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.alarm_topic import Subscription, Wanted
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_alarms import Rules
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_alarms_build import Clients, Outcome, Wish, see_to
-from ansible_collections.vpnha.aws.plugins.module_utils.managed_vpn import filters_of
 
 
 def wish_of(given: dict[str, object]) -> Wish:
@@ -171,7 +171,7 @@ def wish_of(given: dict[str, object]) -> Wish:
         deployment=given["deployment"],
         present=given["state"] == "present",
         connection_ids=tuple(given["connection_ids"]),
-        filters=tuple(filters_of(given["filters"])),
+        filters=tuple(ansible_dict_to_boto3_filter_list(given["filters"])),
         topic=Wanted(given["topic"], given["topic_arn"], subscriptions),
         rules=Rules(
             notify_tunnels=given["notify_tunnels"],
@@ -186,7 +186,7 @@ def result(done: Outcome, check: bool) -> dict[str, object]:
     """What was or would be done, for people and for playbooks."""
     changes = done.plan.changes
     count = Counter(change.action for change in changes)
-    has = Counter(alarm.connection for alarm in (*done.plan.put, *done.plan.kept))
+    has = Counter(alarm.watched for alarm in (*done.plan.put, *done.plan.kept))
     verb = "would be" if check else "were"
     summary = [f"{connection} has {has[connection]} alarms." for connection in done.connections]
     summary.append(f"{count['make']} alarms {verb} made, {count['change']} changed and {count['remove']} removed.")

@@ -178,12 +178,12 @@ summary:
 import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_vpn import (
     ManagedConnection,
     ManagedTunnel,
-    filters_of,
     read_connections,
 )
 
@@ -242,7 +242,7 @@ def main() -> None:
             ec2.of_module(module, patient=True),
             ec2.of_module(module, patient=True, service="cloudwatch"),
             connection_ids=module.params["connection_ids"],
-            filters=filters_of(module.params["filters"]),
+            filters=ansible_dict_to_boto3_filter_list(module.params["filters"]),
             now=time.time(),
         )
     except VpnhaError as error:

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.integration
 _FILE = ROOT / "lab" / "deployments" / "two-monitors.yml"
 PAIR = Variant(up=("--deployment", str(_FILE)), play=("-e", f"@{_FILE}"))
 SERVICE = "vpnha-monitor"
-Routes = dict[tuple[str, str], str]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ansible_collections.vpnha.aws.plugins.module_utils import description
 from tests.tools.diagnoses_page import page
+from tests.tools.docs_site import head, playbooks_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("roles/*/README.md"))]
@@ -25,6 +28,31 @@ def test_the_page_of_diagnoses_is_the_engine_s_list() -> None:
 def test_links_lead_to_files(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
         assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def anchors(path: Path) -> set[str]:
+    """What links may name after ``#``: GitHub makes it of the headings."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.S | re.M)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_headings(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text()):
+        assert anchor in anchors(path.parent / target if target else path), f"{path.name}: {target}#{anchor}"
+
+
+def test_the_index_has_every_page() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
+def test_the_example_of_the_first_steps_is_a_deployment() -> None:
+    text = (ROOT / "docs" / "first-steps-aws.md").read_text().split("`inventory/group_vars/all.yml`", 1)[1]
+    given = yaml.safe_load(re.sub(r"{{ \w+ }}", "0123456789" * 4, text.split("```yaml\n")[1].split("```")[0]))
+    parsed = description.parse({name: value for name, value in given.items() if name.startswith("vpnha_")})
+    assert [gateway.name for gateway in parsed.gateways] == ["gw-a", "gw-b"]
 
 
 def test_the_readme_is_short() -> None:
@@ -54,3 +82,11 @@ def test_the_readme_s_figures_are_those_that_were_measured() -> None:
         figures = f"{one['runs']} | {one['median_ms']:.0f} ms | {one['worst_ms']:.0f} ms"
         row = f"| {one['route_propagation_s']} s | {figures} | {one['failback_lost']} | {one['plaintext_packets']} |"
         assert re.search(rf"^\| `{one['scenario']}`.* {re.escape(row)}$", readme, flags=re.M), (one["scenario"], row)
+
+
+def test_the_reference_has_every_playbook_s_head() -> None:
+    text = playbooks_page(ROOT / "playbooks")
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        assert f"\nvpnha.aws.{path.stem}\n---" in text
+        usage = next(line for line in head(path.read_text()) if line.lstrip().startswith("ansible-playbook"))
+        assert f"vpnha.aws.{path.stem} " in usage

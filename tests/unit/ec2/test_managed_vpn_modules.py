@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
 import pytest
+
+from tests.unit.module_process import run_module
 
 from .conftest import REGION, _until
 
@@ -25,30 +24,7 @@ SECRET = "sEcret_of_the_tunnels"
 
 def play(url: str, name: str, **options: Any) -> dict[str, Any]:
     """What a module answers."""
-    code = (
-        "import sys, json\n"
-        "from ansible.module_utils.testing import patch_module_args\n"
-        f"from ansible_collections.vpnha.aws.plugins.modules import {name}\n"
-        "with patch_module_args(json.load(sys.stdin)):\n"
-        f"    {name}.main()\n"
-    )
-    given = {"region": REGION, "endpoint_url": url, "_ansible_remote_tmp": "/tmp", **options}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "AWS_ACCESS_KEY_ID": "lab",
-            "AWS_SECRET_ACCESS_KEY": "not-needed-here",
-        },
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return run_module(name, region=REGION, endpoint_url=url, **options).result
 
 
 @dataclass
@@ -138,6 +114,12 @@ def test_connections_are_shown_with_tunnels_and_without_secrets(office: Office) 
     assert "EC2 says that it is down since 20" in shown["reason"] and "IPSEC IS DOWN" in shown["reason"]
     assert told["summary"] == [f"{office.id} ({office.name}) is down. {shown['reason']}"]
     assert told["changed"] is False
+
+
+def test_a_filter_may_be_true_or_false_as_yaml_has_it(office: Office, client: Any) -> None:
+    client.create_tags(Resources=[office.id], Tags=[{"Key": "watched", "Value": "true"}])
+    found = {asked: office.info(filters={"tag:watched": asked})["connections"] for asked in (True, False)}
+    assert {asked: [each["id"] for each in shown] for asked, shown in found.items()} == {True: [office.id], False: []}
 
 
 def test_a_connection_that_ec2_does_not_know_is_told(office: Office) -> None:

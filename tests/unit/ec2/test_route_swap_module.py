@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
+from tests.unit.module_process import run_module
 
 from .conftest import REGION, A, World
 
@@ -25,30 +23,8 @@ Counts = Callable[[bool], dict[str, int]]  # packets of zone A by gateway, befor
 
 def play(world: World, url: str, **options: Any) -> dict[str, Any]:
     """What the module answers for zone A to gw-b."""
-    code = (
-        "import sys, json\n"
-        "from ansible.module_utils.testing import patch_module_args\n"
-        "from ansible_collections.vpnha.aws.plugins.modules import route_swap\n"
-        "with patch_module_args(json.load(sys.stdin)):\n"
-        "    route_swap.main()\n"
-    )
     given = {"deployment": to_dict(world.deployment), "region": REGION, "endpoint_url": url, "zones": [A]}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps({"gateway": "gw-b", "_ansible_remote_tmp": "/tmp", **given, **options}),
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "AWS_ACCESS_KEY_ID": "lab",
-            "AWS_SECRET_ACCESS_KEY": "not-needed-here",
-        },
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return run_module("route_swap", **given, gateway="gw-b", **options).result
 
 
 @pytest.fixture

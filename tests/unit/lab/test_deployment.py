@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
-from lab import siteboot, sites
+from lab import demo_fallback, siteboot, sites
 from lab.errors import LabError
 from lab.names import REPOSITORY, Names
 
@@ -61,3 +61,15 @@ def test_the_static_deployment_differs_from_the_shipped_one_in_one_sites_routing
     assert sites.site_hosts(siteboot.deployment_variables(names))
     peers = [[(t.name, t.peer_address, t.inside_cidr) for t in one.tunnels] for one in (shipped, static)]
     assert peers[0] == peers[1]
+
+
+def test_the_managed_vpn_of_the_demo_is_the_last_resort_for_every_site(names: Names, tmp_path: Path) -> None:
+    gateway = tmp_path / "gateway.yml"
+    text = demo_fallback.GATEWAY.read_text(encoding="utf-8")
+    gateway.write_text(text.replace("{{ lab_vpn_gateway }}", "vgw-0123456789abcdef0"), encoding="utf-8")
+    described = siteboot.read_variables(demo_fallback.DEPLOYMENT) | siteboot.read_variables(gateway)
+    siteboot.choose(names, described, fresh=True)
+    deployment = parse(siteboot.deployment_variables(names))
+    [managed] = deployment.managed_gateways
+    assert (managed.vpn_gateway, managed.use) == ("vgw-0123456789abcdef0", "last_resort")
+    assert {probe.site for probe in managed.probes} == {site.name for site in deployment.sites}

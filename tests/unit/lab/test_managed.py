@@ -17,9 +17,9 @@ import yaml
 from lab import faults, managed_aws, managed_site, registry, sites, vpn_end
 from lab.errors import LabError
 from lab.managed import Connection, ManagedVpn, Tunnel
-from lab.managed_site import Leg
 from lab.names import Names
 from lab.net import netns, vgws
+from lab.net.desired import Leg
 from lab.siteboot import SHIPPED
 from lab.vpn_end import End, Seen
 
@@ -50,16 +50,15 @@ def test_a_peer_at_that_address_is_refused(variables: dict[str, Any]) -> None:
 
 def legs() -> tuple[Leg, Leg]:
     return (
-        Leg("192.0.2.129", "169.254.200.1", "169.254.200.2", "169.254.200.0/30", KEY),
-        Leg("192.0.2.130", "169.254.200.5", "169.254.200.6", "169.254.200.4/30", KEY),
+        Leg("192.0.2.129", "169.254.200.0/30", KEY),
+        Leg("192.0.2.130", "169.254.200.4/30", KEY),
     )
 
 
 def test_both_ends_of_a_tunnel_fit_together(variables: dict[str, Any]) -> None:
     customer = managed_site.customers(variables)["198.51.100.201"]
     leg = legs()[0]
-    end = End("vgw-1", "vpn-1", 1, "hq", leg.outside, leg.amazon, leg.network, KEY, 0, customer.address,
-              customer.vpc, customer.prefixes)  # fmt: skip
+    end = End("vgw-1", "vpn-1", 1, leg, 0, customer)
     ours, theirs = vpn_end.connection(end), managed_site.connection(customer, leg, 1)
     assert (ours["local"], ours["remote"]) == (theirs["remote"], theirs["local"])
     assert (ours["local_addrs"], ours["remote_addrs"]) == (theirs["remote_addrs"], theirs["local_addrs"])
@@ -149,10 +148,7 @@ class World:
         self.plane, self.telemetry = plane, (Telemetry(), Telemetry())
         self.managed = ManagedVpn(names, Hosts(plane))  # type: ignore[arg-type]
         self.managed._variables, self.managed._customers = variables, managed_site.customers(variables)
-        tunnels = tuple(
-            Tunnel(leg.outside, leg.network, leg.amazon, leg.inside, leg.key, 0, telemetry)
-            for leg, telemetry in zip(legs(), self.telemetry, strict=True)
-        )
+        tunnels = tuple(Tunnel(leg, 0, telemetry) for leg, telemetry in zip(legs(), self.telemetry, strict=True))
         self.connection = Connection("vpn-1", "vgw-1", "198.51.100.201", ("192.168.10.0/24",), tunnels)
 
     def work(self, *connections: Connection) -> list[str]:
@@ -204,7 +200,8 @@ def test_a_replaced_endpoint_is_made_anew_and_is_down_meanwhile(world: World) ->
 def test_another_key_is_told_to_both_ends(world: World) -> None:
     world.work(world.connection)
     first, second = world.connection.tunnels
-    changed = dataclasses.replace(world.connection, tunnels=(first, dataclasses.replace(second, key="another.key")))
+    other = dataclasses.replace(second.leg, key="another.key")
+    changed = dataclasses.replace(world.connection, tunnels=(first, dataclasses.replace(second, leg=other)))
     assert world.work(changed) == ["stop vpn-1-2", "start vpn-1-2", "destroy site-cgw-hq-m", "boot site-cgw-hq-m"]
 
 
@@ -223,6 +220,23 @@ def test_packets_go_into_the_first_tunnel_that_is_up_and_stay_there(world: World
     assert ways == {"192.168.10.0/24": "t1-vpn-1-1"}
     world.work(dataclasses.replace(world.connection, routes=()))
     assert ways == {"192.168.10.0/24": None}
+
+
+def test_what_changes_during_a_round_waits_for_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(names: Names, end: End) -> None:
+        world.plane.start(names, end)
+        world.managed.apply(())  # the connection is deleted meanwhile
+
+    monkeypatch.setattr(vpn_end, "start", start)
+    world.up(1)
+    world.managed.apply((world.connection,))
+    world.managed._round()
+    assert world.plane.ways == {"192.168.10.0/24": "t1-vpn-1-1"}
+    world.managed._round()
+    assert world.plane.ends == {}
+    assert caplog.records == []
 
 
 def test_bytes_are_counted_over_rekeys(world: World) -> None:

@@ -196,10 +196,35 @@ def test_an_alarm_whose_actions_are_off_tells_nobody(watched: Watched) -> None:
     assert not watched.sqs.receive_message(QueueUrl=watched.queue).get("Messages")
 
 
+@pytest.mark.parametrize("wrong", [{"Period": None}, {"Threshold": None}, {"ComparisonOperator": "Like"}])
+def test_an_alarm_that_could_not_be_evaluated_is_refused(watched: Watched, refused: Any, wrong: dict[str, Any]) -> None:
+    values = {"AlarmName": f"{watched.name}-odd", "Namespace": "AWS/VPN", "MetricName": "TunnelState"}
+    values |= {"Statistic": "Minimum", "ComparisonOperator": "LessThanThreshold", "Threshold": 1, "Period": 60}
+    given = {key: value for key, value in {**values, **wrong}.items() if value is not None}
+    assert refused(watched.cloudwatch.put_metric_alarm, EvaluationPeriods=1, **given) == "ValidationError"
+
+
 def test_a_state_that_is_set_is_told_at_once(watched: Watched) -> None:
     watched.cloudwatch.set_alarm_state(AlarmName=watched.name, StateValue=ALARM, StateReason="a test")
     message = watched.told()
     assert (message["NewStateValue"], message["NewStateReason"]) == (ALARM, "a test")
+
+
+def test_an_action_that_the_lab_cannot_do_is_remembered_and_keeps_nobody_from_being_told(watched: Watched) -> None:
+    recover = "arn:aws:automate:eu-central-1:ec2:recover"
+    watched.put(AlarmActions=[recover, watched.topic])
+    watched.cloudwatch.set_alarm_state(AlarmName=watched.name, StateValue=ALARM, StateReason="a test")
+    assert watched.told()["NewStateValue"] == ALARM
+    watched.cloudwatch.set_alarm_state(AlarmName=watched.name, StateValue=OK, StateReason="a test")
+    watched.told()
+    watched.report(0)  # and found by the evaluation
+    assert watched.told()["NewStateValue"] == ALARM
+    found = watched.cloudwatch.describe_alarm_history(
+        AlarmName=watched.name, HistoryItemType="Action", ScanBy="TimestampAscending"
+    )
+    done = [item["HistorySummary"] for item in found["AlarmHistoryItems"]]
+    failed = f"Failed to execute action {recover}: the lab's alarms tell SNS topics, and do nothing else"
+    assert [summary.startswith(failed) for summary in done] == [True, False, False, True, False]
 
 
 def test_a_composite_alarm_follows_its_children(watched: Watched, refused: Any) -> None:

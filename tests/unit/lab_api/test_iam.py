@@ -129,6 +129,16 @@ def test_a_role_reaches_the_tables_of_dynamodb_that_it_may(client: Any, role: An
     assert refused(dynamodb.list_tables) == "AccessDenied"
 
 
+def test_a_role_publishes_to_the_topic_that_it_may(client: Any, role: Any, vpc: Any, refused: Any) -> None:
+    owner = client("sns")
+    mine, other = (owner.create_topic(Name=name)["TopicArn"] for name in ("mine", "other"))
+    statement = allow("sns:Publish", mine)
+    client("iam").put_role_policy(RoleName=f"role-{vpc.id}", PolicyName="topic", PolicyDocument=policy(statement))
+    sns = client("sns", role)
+    sns.publish(TopicArn=mine, Message="x")
+    assert refused(sns.publish, TopicArn=other, Message="x") == "AccessDenied"
+
+
 @pytest.fixture
 def may_put(client: Any, role: Any, vpc: Any) -> dict[str, Any]:
     """Credentials of a role that may write metrics of the namespace ``lab``, too."""

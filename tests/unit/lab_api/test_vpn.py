@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lab import managed_aws, siteboot
+from lab.names import Names
 
 ROUTE = "192.168.10.0/24"
 
@@ -224,3 +228,26 @@ def test_a_role_needs_permission_for_the_new_calls(vpn: Vpn, client: Any, refuse
     vpn.ec2.delete_tags(Resources=[vpn.id], Tags=[{"Key": "Name"}])
     assert refused(ec2.replace_vpn_tunnel, **named) == "UnauthorizedOperation"
     assert refused(ec2.delete_vpn_connection, VpnConnectionId=vpn.id) == "UnauthorizedOperation"
+
+
+def test_the_managed_vpn_that_lab_up_makes_is_made_once(
+    url: str, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names("t1", tmp_path, int(url.rpartition(":")[2]) - 1)
+    variables = siteboot.read_variables(siteboot.SHIPPED)
+    with monkeypatch.context() as environment:
+        environment.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # where nobody listens
+        managed_aws.ensure(names, variables, ["hq"])
+        managed_aws.ensure(names, variables, ["hq", "plant"])
+    ours = {"Filters": [{"Name": "tag:Name", "Values": [managed_aws.NAME]}]}
+    ec2 = client("ec2")
+    [gateway] = ec2.describe_vpn_gateways(**ours)["VpnGateways"]
+    [network] = ec2.describe_vpcs(**ours)["Vpcs"]
+    assert [each["VpcId"] for each in gateway["VpcAttachments"]] == [network["VpcId"]]
+    connections = ec2.describe_vpn_connections(**ours)["VpnConnections"]
+    assert [[route["DestinationCidrBlock"] for route in each["Routes"]] for each in connections] == [
+        ["192.168.10.0/24"],
+        ["192.168.20.0/24"],
+    ]
+    assert {each["VpnGatewayId"] for each in connections} == {gateway["VpnGatewayId"]}
+    assert len(ec2.describe_customer_gateways(**ours)["CustomerGateways"]) == 2

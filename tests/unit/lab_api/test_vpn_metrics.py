@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ class World:
         self.tunnels = [Tunnel(f"192.0.2.{number}", f"169.254.20.{number * 4}/30", "a.secret_key") for number in (1, 2)]
         self.managed = Managed(True, self.tunnels, {})
         self.id = "vpn-1"
-        self.vpn_connections = {"vpn-1": self}
+        self.vpn_connections: dict[str, Any] = {"vpn-1": self}
         self.cloudwatch = CloudWatchBackend("eu-central-1", "123456789012")
         self.metrics = Metrics(self.settings, lambda: self, lambda: self.cloudwatch)
 
@@ -96,6 +97,13 @@ def test_a_deleted_connection_has_none_and_old_ones_go(world: World) -> None:
     world.state = "available"
     world.step(3700)
     assert {each.timestamp for each in world.cloudwatch.metric_data} == {NOW + timedelta(seconds=3700)}
+
+
+def test_a_connection_that_is_being_made_has_none_yet(world: World) -> None:
+    world.vpn_connections["vpn-2"] = SimpleNamespace(id="vpn-2", state="available")
+    world.step(0)
+    assert world.seen("TunnelState", "vpn-1") == [0]
+    assert world.seen("TunnelState", "vpn-2") == []
 
 
 @pytest.mark.parametrize("value", [0, 0.1, "often", True])

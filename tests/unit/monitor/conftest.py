@@ -14,7 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
 
-from monitor_world import World, own_network
+from gateway_agents import own_network
+from monitor_world import World
 
 
 @pytest.fixture

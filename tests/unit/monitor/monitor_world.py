@@ -1,25 +1,20 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What surrounds a real monitor process: a network namespace, agents that speak the real protocol, moto as EC2."""
+"""What surrounds a real monitor process: moto as EC2 with its gateways and routes, and the agents of these."""
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
-import select
-import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,52 +22,27 @@ from typing import Any
 import boto3
 import yaml
 from ec2_proxy import Ec2Proxy
+from gateway_agents import KEY, Agent, ip
 from moto.server import ThreadedMotoServer
 
 from ansible_collections.vpnha.aws.plugins.module_utils import lease_table
 from ansible_collections.vpnha.aws.plugins.module_utils.description import to_dict
-from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
-    AgentReport,
     Deployment,
     Gateway,
-    LossStats,
     ManagedGateway,
     ManagedProbe,
     Monitor,
     Site,
     Timing,
     Tunnel,
-    TunnelReport,
     Zone,
 )
 from vpnha_monitor import journal
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 REGION = "eu-central-1"
-KEY = "k" * 40
 PREFIX = "192.168.10.0/24"
-CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_WELL = LossStats(sent=10, lost=0, window_full=True, last_answer_age=0.02, slow_full=True)
-
-
-@contextmanager
-def own_network() -> Iterator[None]:
-    """Move this thread into a fresh network namespace; threads and processes begun meanwhile live in it as well."""
-    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _LIBC.unshare(CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "unshare")
-        ip("link", "set", "lo", "up")
-        yield
-    finally:
-        _LIBC.setns(before, CLONE_NEWNET)
-        os.close(before)
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
 def deployment(**timing: float) -> Deployment:
@@ -112,90 +82,6 @@ def deployment(**timing: float) -> Deployment:
     )
 
 
-class Agent:
-    """A gateway's agent and network stack: its address answers ICMP while it is alive."""
-
-    def __init__(self, gateway: Gateway, of: Deployment) -> None:
-        self.gateway = gateway
-        self.deployment = of
-        self.counters = dict.fromkeys((zone.name for zone in of.zones), 1000)
-        self.carries: dict[str, str] = {}  # zone -> gateway, shared with the world
-        self.asker: Any = None  # the monitor's address
-        self._socket: socket.socket | None = None
-        self._stopped = threading.Event()
-        self.start()
-
-    def start(self) -> None:
-        ip("address", "add", f"{self.gateway.address}/32", "dev", "lo")
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((self.gateway.address, 7784))
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(self._socket, self._stopped), daemon=True)
-        self._thread.start()
-
-    def die(self) -> tuple[float, float]:
-        """The power is cut; returns the monotonic times that this was between."""
-        before = time.monotonic()
-        ip("address", "del", f"{self.gateway.address}/32", "dev", "lo")
-        self._stopped.set()
-        after = time.monotonic()
-        self._thread.join()
-        return before, after
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def forge(self, packets: list[bytes]) -> None:
-        """Somebody sends the monitor packets from the gateway's address."""
-        assert self._socket is not None
-        for packet in packets:
-            self._socket.sendto(packet, self.asker)
-
-    def _report(self) -> AgentReport:
-        others = [gateway.name for gateway in self.deployment.gateways if gateway != self.gateway]
-        return AgentReport(
-            boot_id="boot",
-            agent_id="agent",
-            charon="alive",
-            tunnels={
-                tunnel.name: TunnelReport(
-                    tunnel.name, "established", "installed", _WELL, _WELL, bgp="static", rtt_ms=12.5
-                )
-                for tunnel in self.deployment.tunnels
-                if tunnel.gateway == self.gateway.name
-            },
-            paths={site.name: "tunnel" for site in self.deployment.sites},
-            peers=dict.fromkeys(others),  # the gateways do not hear each other in this world
-            counters=self._count(),
-        )
-
-    def _count(self) -> dict[str, int]:
-        """Each zone sends a packet all the time, through the gateway that its route leads to."""
-        for zone, gateway in self.carries.items():
-            if gateway == self.gateway.name:
-                self.counters[zone] += 1
-        return dict(self.counters)
-
-    def _serve(self, sock: socket.socket, stopped: threading.Event) -> None:
-        answerer = HeartbeatAnswerer(KeyRing([KEY]), self.gateway.name)
-        published = 0.0
-        with sock:
-            while not stopped.is_set():
-                if not select.select([sock], [], [], 0.02)[0]:
-                    continue
-                packet, address = sock.recvfrom(65535)
-                now = time.monotonic()
-                if now - published > 0.05:
-                    answerer.publish(self._report(), now)
-                    published = now
-                answer = answerer.on_packet(packet, now)
-                if answer is not None and not stopped.is_set():
-                    with suppress(OSError):  # its address may just have gone
-                        sock.sendto(answer, address)
-                    self.asker = address
-
-
 class World:
     """All around the monitor, and the monitor's process."""
 
@@ -204,13 +90,7 @@ class World:
         self.deployment = deployment(**timing)
         self.server = ThreadedMotoServer("127.0.0.1", 4566, verbose=False)
         self.server.start()
-        self.ec2 = boto3.client(
-            "ec2",
-            region_name=REGION,
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        self.ec2 = _client("ec2")
         self.proxy = Ec2Proxy(4567, 4566)
         urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:4566/moto-api/reset", method="POST")).close()
         self.enis: dict[str, str] = {}
@@ -330,12 +210,7 @@ class World:
 
     def start(self, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
         """Start it, and wait until it knows the routes and hears everybody."""
-        env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"} | environment
-        env["PYTHONPATH"] = os.pathsep.join(sys.path)
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "vpnha_monitor", "--config", str(self.config)], env=env, stdout=out, stderr=out
-            )
+        self.process = self._run(self.config, environment)
         if wait:
             self.until(
                 lambda: (
@@ -352,13 +227,13 @@ class World:
         value = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         value |= {"monitor": "mon-b", "listen": "127.0.0.1:9785", "journal": str(self.directory / "mon-b.sqlite")}
         config.write_text(yaml.safe_dump(value), encoding="utf-8")
-        env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        env["PYTHONPATH"] = os.pathsep.join(sys.path)
-        with self.log.open("ab") as out:
-            self.second = subprocess.Popen(
-                [sys.executable, "-m", "vpnha_monitor", "--config", str(config)], env=env, stdout=out, stderr=out
-            )
+        self.second = self._run(config, {})
         return self.second
+
+    def _run(self, config: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "vpnha_monitor", "--config", str(config)]
+        with self.log.open("ab") as out:
+            return subprocess.Popen(command, env=_environment() | environment, stdout=out, stderr=out)
 
     def several(self) -> None:
         """From now on there are two monitors, one in each zone, and their lease store."""
@@ -366,14 +241,7 @@ class World:
         monitors = (Monitor("mon-a", zones[0], "10.20.0.20"), Monitor("mon-b", zones[1], "10.20.1.20"))
         self.deployment = replace(self.deployment, monitors=monitors)
         self.configure()
-        dynamodb = boto3.client(
-            "dynamodb",
-            region_name=REGION,
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        lease_table.make(dynamodb, self.deployment.name, check=False)
+        lease_table.make(_client("dynamodb"), self.deployment.name, check=False)
 
     def take_managed_gateway(self) -> None:
         """From now on there is a last resort, vgw, without a VPN connection; `site` says whether its probe answers."""
@@ -404,12 +272,12 @@ class World:
 
     def vpnha(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command ``vpnha``."""
-        env = os.environ | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        env["PYTHONPATH"] = os.pathsep.join(sys.path)
         command = [sys.executable, "-m", "vpnha_monitor.cli", *arguments]
         if arguments[0] != "check-config":
             command += ["--config", str(self.config)]
-        return subprocess.run(command, env=env, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, env=_environment(), input=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def status(self, port: int = 9784) -> dict[str, Any] | None:
         """/status; None while it does not answer."""
@@ -443,3 +311,13 @@ class World:
 
 def _tags(**values: str) -> list[dict[str, str]]:
     return [{"Key": f"vpnha:{name}", "Value": value} for name, value in values.items()]
+
+
+def _client(service: Any) -> Any:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client(service, region_name=REGION, endpoint_url="http://127.0.0.1:4566", **keys)
+
+
+def _environment() -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return os.environ | keys | {"PYTHONPATH": os.pathsep.join(sys.path)}

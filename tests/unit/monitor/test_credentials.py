@@ -162,6 +162,25 @@ def test_a_failed_try_is_not_repeated_at_once(metadata: Metadata, monkeypatch: p
     assert metadata.asked == asked
 
 
+def test_a_thread_that_cannot_be_made_costs_no_call_and_is_tried_again(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewal = Renewal()
+    client = client_of(renewal)
+    metadata.key = "second"
+    monkeypatch.setattr(credentials, "_EARLY", DUE)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert [signed_with(client) for _ in range(3)] == ["first"] * 3
+    assert renewal.trouble() == "can't start new thread"
+    until(lambda: signed_with(client) == "second")
+    assert not renewal.trouble()
+
+
 def test_without_any_credentials_no_client_is_made_and_with_them_the_next_one_is(metadata: Metadata) -> None:
     metadata.broken = True
     with pytest.raises(Ec2Error, match="no usable AWS credentials") as caught:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gateway_agents import KEY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from monitor_world import KEY, deployment
+from monitor_world import deployment
 
 from ansible_collections.vpnha.aws.plugins.module_utils import icmp
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, KeyRing, encode_request

@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from monitor_world import deployment
@@ -340,6 +341,20 @@ def test_targets_that_are_gone_lose_their_messages_and_those_that_stay_keep_them
     assert desk.post.titles(A) == ["hq: Site is down"] and rows(path, "notify_queue") == 0
     desk.tell("site-down", "plant")
     assert desk.post.titles(A)[-1] == "mine: plant: Site is down"
+
+
+def test_a_note_that_comes_amid_a_reload_is_not_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on while the notification's thread takes the new targets."""
+    desk, real = Desk(path), room.addresses
+
+    def slowly(*given: Any) -> list[Address]:
+        desk.note("site-down", "hq")
+        return real(*given)
+
+    monkeypatch.setattr(room, "addresses", slowly)
+    desk.room.reload(desk.settings)
+    desk.go(2 * SETTLE, steps=4)
+    assert desk.post.titles(A) == ["hq: Site is down"]
 
 
 def test_nobody_to_tell_keeps_nothing(path: Path) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 import boto3
 import pytest
-from monitor_world import KEY, REGION, World, deployment
+from gateway_agents import KEY
+from monitor_world import REGION, World, deployment
 from prometheus_client import CollectorRegistry
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
@@ -23,6 +24,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.description import to_di
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 from vpnha_monitor import config
+from vpnha_monitor.credentials import Renewal
 from vpnha_monitor.metrics import Counters
 from vpnha_monitor.pulse import Pulse, Speaker
 
@@ -103,6 +105,7 @@ class Monitor:
         )
         self.answer = status
         self.counters = Counters(CollectorRegistry())
+        self.renewal = Renewal()
         self.notes: list[Note] = []
 
     def status_document(self) -> Mapping[str, Any] | None:
@@ -135,7 +138,8 @@ def test_it_says_whether_the_monitor_can_act(
     dimensions = [{"Name": "deployment", "Value": "test"}, {"Name": "monitor", "Value": "mon-a"}]
     datum = {"MetricName": "monitor_able", "Dimensions": dimensions, "Value": value}
     assert calls == [{"Namespace": "vpnha", "MetricData": [datum]}] * 2
-    assert made == [("cloudwatch", {"region": REGION, "endpoint_url": "http://192.0.2.1", "pool": 1})]
+    credentials = {"prepare": monitor.renewal.prepare}  # good to their end, as those of the swaps
+    assert made == [("cloudwatch", {"region": REGION, "endpoint_url": "http://192.0.2.1", "pool": 1, **credentials})]
     monitor.config.endpoint_url = "http://192.0.2.2"
     pulse._say()
     assert [given["endpoint_url"] for _service, given in made] == ["http://192.0.2.1", "http://192.0.2.2"]
@@ -184,7 +188,7 @@ def test_a_new_configuration_begins_and_ends_it() -> None:
 def test_the_configuration_says_whether(given: dict[str, Any], expected: bool | None) -> None:
     value = {"monitor": "mon-a", "deployment": to_dict(deployment()), "keys": [KEY], **given}
     if expected is None:
-        with pytest.raises(DescriptionError, match="cloudwatch: 'no' is neither true nor false; write one of them"):
+        with pytest.raises(DescriptionError, match="cloudwatch: 'no' is no truth value; write true or false"):
             config.parse(value, "monitor.yml")
     else:
         assert config.parse(value, "monitor.yml").cloudwatch is expected

@@ -15,14 +15,24 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from prometheus_client import CollectorRegistry
 
-from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, RouteKey, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    AgentReport,
+    Repair,
+    RepairResult,
+    RouteKey,
+    Swap,
+    SwapResult,
+)
 from vpnha_monitor import journal
 from vpnha_monitor.actuator import Actuator
 from vpnha_monitor.carrying import PATIENCE, Carrying
 from vpnha_monitor.clock import Lateness
 from vpnha_monitor.journal import Event, Journal, Trouble
+from vpnha_monitor.metrics import Counters
 from vpnha_monitor.reader import Reader, Reading
+from vpnha_monitor.record import Recorder
 from vpnha_monitor.sd_notify import Notifier
 
 ROUTE = RouteKey("rtb-1", "192.168.10.0/24")
@@ -37,6 +47,27 @@ def until(condition: Callable[[], object]) -> None:
 
 def event(number: int) -> Event:
     return Event(1000.0 + number, float(number), "failover", "gw-a", f"text {number}", {"number": number})
+
+
+# --- record ---------------------------------------------------------------------------------------------------
+
+
+def test_what_became_of_swaps_and_repairs_is_counted_and_remembered(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    recorder = Recorder(Journal(tmp_path / "journal.sqlite", lambda trouble: None), Counters(registry))
+    recorder.swapped(accepted("gw-b"))
+    recorder.swapped(SwapResult(Swap(ROUTE, "gw-b", "eni-b", "gateway-silent"), None, "timeout", milliseconds=3000.04))
+    repair = Repair("gw-a", "reboot", "gateway-silent", "i-1", "eni-a")
+    recorder.repaired(RepairResult(repair, marked=True, accepted=False, error="UnauthorizedOperation"))
+    first, second, third = recorder.actions
+    assert (first["outcome"], second["outcome"], third["outcome"]) == ("accepted", "unknown", "refused")
+    assert first["table"] == "rtb-1" and first["destination"] == "192.168.10.0/24" and first["gateway"] == "gw-b"
+    assert (second["error"], second["milliseconds"]) == ("timeout", 3000.0)
+    assert (third["gateway"], third["repair"], third["error"]) == ("gw-a", "reboot", "UnauthorizedOperation")
+    unknown = {"result": "unknown", "reason": "gateway-silent"}
+    assert registry.get_sample_value("vpnha_swaps_total", unknown) == 1.0
+    assert registry.get_sample_value("vpnha_swap_seconds_count") == 1.0, "of those that were accepted"
+    assert registry.get_sample_value("vpnha_repairs_total", {"result": "refused", "rung": "reboot"}) == 1.0
 
 
 # --- journal --------------------------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import yaml
+
+from tests.tools.release import BYTES, content_problems
 
 from .conftest import ROOT, Person
 
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
-BYTES = 2_000_000
 
 
 def galaxy(*arguments: object, cwd: Path) -> None:
@@ -29,6 +31,14 @@ def galaxy(*arguments: object, cwd: Path) -> None:
     command = [str(Path(sys.executable).with_name("ansible-galaxy")), "collection", *map(str, arguments)]
     done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def builder(*arguments: object) -> str:
+    """What ``ansible-builder`` prints; there is no container runtime to be used."""
+    command = [str(Path(sys.executable).with_name("ansible-builder")), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +68,7 @@ def test_the_tarball_has_what_git_has_and_nothing_else(tarball: Path) -> None:
     assert not [
         name for name in files if PurePosixPath(name).parts[0] in (".ci", ".venv", ".lab", ".build", "artifacts")
     ]
+    assert content_problems(tarball) == []
     parts = ("plugins/", "roles/", "playbooks/", "meta/")
     existing = {name for name in known if name.startswith(parts) and (ROOT / name).exists()}
     assert existing <= files
@@ -99,3 +110,29 @@ def test_the_roles_bring_the_daemons_from_there(person: Person, installed: Path,
         said = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert said.returncode == 78, said.stderr
         assert said.stderr.startswith(f"{tmp_path / 'none'}: the file cannot be read (No such file or directory)")
+
+
+def test_the_execution_environment_s_definition_is_accepted(tmp_path: Path) -> None:
+    builder(
+        "create",
+        "--file",
+        ROOT / "execution-environment.yml",
+        "--context",
+        tmp_path,
+        "--output-filename",
+        "Containerfile",
+    )
+    (collection,) = yaml.safe_load((tmp_path / "_build" / "requirements.yml").read_text())["collections"]
+    galaxy_yml = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    assert collection["name"] == f"{galaxy_yml['repository']}.git"
+    image = (tmp_path / "Containerfile").read_text()
+    assert "ansible-core>=2.17" in image
+    assert image.index("RUN dnf install -y git") < image.index("ansible-galaxy collection install")
+
+
+def test_an_execution_environment_gets_what_the_collection_needs(installed: Path) -> None:
+    needed = yaml.safe_load(builder("introspect", installed))
+    python = {line.split("#")[0].strip() for line in needed["python"]}
+    system = {line.split("#")[0].split("[")[0].strip() for line in needed["system"]}
+    assert python == set((ROOT / "requirements.txt").read_text().split("\n")[1:-1])
+    assert {"openssh-client", "openssh-clients"} <= system

@@ -97,9 +97,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     agent_port = value.get("agent_port", PORT)
     if isinstance(agent_port, bool) or not isinstance(agent_port, int) or not 0 < agent_port < 65536:
         section.problem("agent_port", f"'{agent_port}' is no UDP port; write a number from 1 to 65535.")
-    cloudwatch = value.get("cloudwatch", False)
-    if not isinstance(cloudwatch, bool):
-        section.problem("cloudwatch", f"'{cloudwatch}' is neither true nor false; write one of them.")
+    cloudwatch = section.truth("cloudwatch", False)
     deployment = _deployment(section)
     if deployment is not None and name and name not in {monitor.name for monitor in deployment.monitors}:
         section.problem("monitor", f"'{name}' is no monitor of the deployment; name one of its monitors.")

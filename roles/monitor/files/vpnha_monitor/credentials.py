@@ -71,18 +71,22 @@ class _Lasting(Credentials):
         super().__init__(found.access_key, found.secret_key, found.token, method=_INSTANCE)
         self._found, self._frozen = found, found.get_frozen_credentials()
         self._source, self._renewal = source, renewal
-        self._lock = threading.Lock()
-        self._renewing = False
+        self._renewing = threading.Lock()  # held until a try has ended, also by the thread that makes it
         self._next = 0.0
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        if self._found.refresh_needed(_EARLY):
-            with self._lock:
-                begin = not self._renewing and monotonic() >= self._next
-                self._renewing = self._renewing or begin
-            if begin:
-                threading.Thread(target=self._renew, name="credentials", daemon=True).start()
+        if self._found.refresh_needed(_EARLY) and self._renewing.acquire(blocking=False):
+            self._begin()
         return self._frozen
+
+    def _begin(self) -> None:
+        if monotonic() < self._next:
+            self._renewing.release()
+            return
+        try:
+            threading.Thread(target=self._renew, name="credentials", daemon=True).start()
+        except RuntimeError as error:  # no thread can be made now; the call has its credentials all the same
+            self._ended(str(error))
 
     def _renew(self) -> None:
         trouble = "the instance metadata service gives none"
@@ -93,9 +97,12 @@ class _Lasting(Credentials):
                 trouble = ""
         except Exception as error:  # whatever it is, it is tried again and must not end unsaid
             trouble = " ".join(str(error).split()) or type(error).__name__
+        self._ended(trouble)
+
+    def _ended(self, trouble: str) -> None:
         self._renewal.tried(trouble)
-        with self._lock:
-            self._renewing, self._next = False, monotonic() + _PAUSE
+        self._next = monotonic() + _PAUSE
+        self._renewing.release()
 
 
 class _Complaints(logging.Handler):

@@ -11,9 +11,7 @@ import gc
 import logging
 import signal
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, repair, routes
+from ansible_collections.vpnha.aws.plugins.module_utils import repair, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.decision import reload_problems
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, InvariantViolation
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
@@ -40,6 +38,7 @@ from . import config, log, status
 from .actuator import Actuator
 from .agreement import Agreement
 from .carrying import Carrying
+from .clients import Client
 from .clock import Lateness, boottime, monotonic
 from .credentials import Renewal
 from .house import House
@@ -59,7 +58,6 @@ from .web import Server
 TICK = 0.025  # s; with a heartbeat every 50 ms, silence is seen at most this late
 _STOP_SECONDS = 20.0  # for calls in flight when told to stop: two tries of each, and two reads
 _ANSWER_SECONDS = 1.0  # for the loop to answer an HTTP request
-_ACTIONS_KEPT = 20
 
 
 class StartError(Exception):
@@ -103,19 +101,17 @@ class Monitor:
         self.agreement = Agreement(self)
         self.witnesses = Witnesses(self, lambda reading: self._from_thread(self.witnesses.took, reading))
         self.renewal = Renewal()
+        self.client = Client(self, "ec2", pool=64)  # of reads and swaps alike
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
-        self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_KEPT)
         self.swaps_in_flight = 0
         self.ec2_error = ""
         self.config_checksum = config.checksum(path)
         self.config_error = ""
-        self._client: Any = None
-        self._client_lock = threading.Lock()
         self._reads = ThreadPoolExecutor(4, thread_name_prefix="ec2-read")
         self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
         self.actuator = Actuator(
-            self.client,
+            self.client.get,
             lambda results: self._from_thread(self._swapped, results),
             lambda result: self._from_thread(self._repaired, result),
         )
@@ -257,17 +253,8 @@ class Monitor:
 
     # --- EC2 ----------------------------------------------------------------------------------------------
 
-    def client(self) -> Any:
-        """The client of reads and swaps alike. For threads; raises Ec2Error."""
-        with self._client_lock:
-            if self._client is None:
-                region = self.config.deployment.region
-                url, prepare = self.config.endpoint_url, self.renewal.prepare
-                self._client = ec2.make_client(region=region, endpoint_url=url, pool=64, prepare=prepare)
-            return self._client
-
     def _read(self) -> Ec2View:
-        return routes.read_view(self.client(), self.config.deployment, self._reads)
+        return routes.read_view(self.client.get(), self.config.deployment, self._reads)
 
     def _deliver_reading(self, reading: Reading[Ec2View]) -> None:
         self._from_thread(self._took_reading, reading)
@@ -297,22 +284,7 @@ class Monitor:
         counted = [one for one in results if one.accepted and self.config.deployment.managed(one.swap.gateway) is None]
         self.carrying.accepted(counted, zones, now)
         for result in results:
-            outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
-            self.counters.swaps.labels(outcome, result.swap.reason).inc()
-            if result.accepted:
-                self.counters.swap_seconds.observe(result.milliseconds / 1000)
-            self.actions.append(
-                {
-                    "wall": time.time(),
-                    "table": result.swap.key.table_id,
-                    "destination": result.swap.key.destination,
-                    "gateway": result.swap.gateway,
-                    "reason": result.swap.reason,
-                    "outcome": outcome,
-                    "error": result.error,
-                    "milliseconds": round(result.milliseconds, 1),
-                }
-            )
+            self.recorder.swapped(result)
         if self._stopping:  # no step will come to tell of them
             for note in result_notes(results):
                 self.note(note)
@@ -320,21 +292,7 @@ class Monitor:
         self._step_now()
 
     def _repaired(self, result: RepairResult) -> None:
-        outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
-        self.counters.repairs.labels(outcome, result.repair.rung).inc()
-        self.actions.append(
-            {
-                "wall": time.time(),
-                "gateway": result.repair.gateway,
-                "repair": result.repair.rung,
-                "reason": result.repair.reason,
-                "outcome": outcome,
-                "error": result.error,
-                "milliseconds": round(result.milliseconds, 1),
-            }
-        )
-        if result.error:
-            log.line(f"Repair of {result.repair.gateway}: {result.detail}", logging.WARNING, code="repair-failed")
+        self.recorder.repaired(result)
         if self._stopping:
             for note in repair.result_notes([result]):
                 self.note(note)
@@ -413,8 +371,6 @@ class Monitor:
             return
         resolved, self.config_error = bool(self.config_error), ""
         self.observer = Observer(fresh, self.observer)
-        if fresh.endpoint_url != self.config.endpoint_url:
-            self._client = None
         self.config = fresh
         self.mind.reload(fresh.deployment)
         self.agreement.suit()

@@ -90,7 +90,7 @@ class House:
             refused=monitor.observer.refused,
             send_errors=monitor.observer.errors,
             swaps_in_flight=monitor.swaps_in_flight,
-            actions=tuple(monitor.actions),
+            actions=tuple(monitor.recorder.actions),
             events=tuple(event.to_dict() for event in monitor.recorder.recent),
             ec2_error=monitor.ec2_error,
             clock_skew=ec2.CLOCK.skew,

@@ -15,7 +15,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,7 @@ class Journal:
     def _write(self, batch: list[Event]) -> None:
         database = self._connect()
         with database:
-            database.executemany(
-                "INSERT INTO events (wall, mono, code, subject, text, evidence, resolved) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (e.wall, e.mono, e.code, e.subject, e.text, json.dumps(e.evidence, default=str), int(e.resolved))
-                    for e in batch
-                ],
-            )
+            insert(database, batch)
             if self._written // _TRIM_EVERY != (self._written + len(batch)) // _TRIM_EVERY:
                 database.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (KEEP,))
         self._written += len(batch)
@@ -190,6 +184,17 @@ class Journal:
         for suffix in ("-wal", "-shm"):  # they belong to the broken file, and would break the new one
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._tell(Trouble("corrupt", f"The journal was corrupt ({error}) and is now {aside}; a new one was begun."))
+
+
+def insert(database: sqlite3.Connection, events: Sequence[Event]) -> None:
+    """Add events, within a transaction of the caller's."""
+    database.executemany(
+        "INSERT INTO events (wall, mono, code, subject, text, evidence, resolved) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (e.wall, e.mono, e.code, e.subject, e.text, json.dumps(e.evidence, default=str), int(e.resolved))
+            for e in events
+        ],
+    )
 
 
 def is_corrupt(error: sqlite3.DatabaseError) -> bool:

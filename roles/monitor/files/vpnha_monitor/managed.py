@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.icmp import EchoReply, IcmpSocket
@@ -21,7 +21,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.managed_witness import W
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     WITNESSED_DOWN,
     ManagedEvidence,
-    ManagedGateway,
     ManagedProbe,
     ManagedProbeEvidence,
     Timing,
@@ -29,6 +28,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import EchoStream
 
 from . import log
+from .clients import Client
 from .config import MonitorConfig
 from .reader import Reader, Reading
 
@@ -121,13 +121,12 @@ class Witnesses:
         self._said: Mapping[str, Witness] = {}
         self._began: float | None = None
         self._asked = float("-inf")
-        self._cloudwatch: Any = None
+        self._cloudwatch = Client(monitor, "cloudwatch", pool=1)
         self.error = ""
 
     def suit(self) -> None:
         """Read, or stop reading, as the description in force has it; at the start and after a reload."""
         deployment = self._monitor.config.deployment
-        self._cloudwatch = None  # its endpoint may be another now
         if not deployment.managed_gateways:
             self.stop()
             self._said, self._began, self.error = {}, None, ""
@@ -164,14 +163,10 @@ class Witnesses:
 
     def _read(self) -> dict[str, Witness]:
         """In the reader's thread; raises Ec2Error."""
-        config = self._monitor.config
-        gateways: tuple[ManagedGateway, ...] = config.deployment.managed_gateways
-        cloudwatch = self._cloudwatch
-        if cloudwatch is None:
-            region, url, prepare = config.deployment.region, config.endpoint_url, self._monitor.renewal.prepare
-            cloudwatch = ec2.make_client("cloudwatch", region=region, endpoint_url=url, pool=1, prepare=prepare)
-            self._cloudwatch = cloudwatch
-        return read_witnesses(self._monitor.client(), cloudwatch, gateways, time.time() + ec2.CLOCK.skew)
+        gateways = self._monitor.config.deployment.managed_gateways
+        return read_witnesses(
+            self._monitor.client.get(), self._cloudwatch.get(), gateways, time.time() + ec2.CLOCK.skew
+        )
 
     def took(self, reading: Reading[dict[str, Witness]]) -> None:
         """Take what was read."""

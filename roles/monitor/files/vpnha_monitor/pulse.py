@@ -11,10 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.vpnha.aws.plugins.module_utils import alarms, ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+
+from .clients import Client
 
 if TYPE_CHECKING:
     from .daemon import Monitor
@@ -69,7 +71,7 @@ class Pulse:
     def __init__(self, monitor: Monitor, said: Callable[[str], None]) -> None:
         self._monitor, self._hand_over = monitor, said
         self._speaker: Speaker | None = None
-        self._client: tuple[str, Any] | None = None  # with the endpoint that it was made for; the speaker's thread's
+        self._client = Client(monitor, "cloudwatch", pool=1)
         self._failed = 0
         self._told = False
 
@@ -107,9 +109,6 @@ class Pulse:
             "Dimensions": alarms.dimensions(config.deployment.name, config.monitor),
             "Value": 1.0 if status is not None and status["able"] else 0.0,
         }
-        if self._client is None or self._client[0] != config.endpoint_url:
-            region = config.deployment.region
-            made = ec2.make_client("cloudwatch", region=region, endpoint_url=config.endpoint_url, pool=1)
-            self._client = (config.endpoint_url, made)
+        client = self._client.get()
         with ec2.telling("saying in CloudWatch whether the monitor can act"):
-            self._client[1].put_metric_data(Namespace=alarms.NAMESPACE, MetricData=[datum])
+            client.put_metric_data(Namespace=alarms.NAMESPACE, MetricData=[datum])

@@ -9,9 +9,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note, RepairResult, SwapResult
 
 from . import log
 from .clock import monotonic
@@ -19,6 +20,7 @@ from .journal import Event, Journal
 from .metrics import Counters
 
 _REMEMBERED = 50
+_ACTIONS_REMEMBERED = 20
 
 
 class Recorder:
@@ -26,6 +28,7 @@ class Recorder:
 
     def __init__(self, journal: Journal, counters: Counters) -> None:
         self.recent: deque[Event] = deque(maxlen=_REMEMBERED)
+        self.actions: deque[dict[str, Any]] = deque(maxlen=_ACTIONS_REMEMBERED)
         self._journal = journal
         self._counters = counters
 
@@ -44,6 +47,33 @@ class Recorder:
         if state is not None:
             fields["state"] = dict(state)
         log.line(note.text, _level(note), **fields)
+
+    def swapped(self, result: SwapResult) -> None:
+        """What became of a swap."""
+        swap = result.swap
+        outcome = self._acted(
+            result, table=swap.key.table_id, destination=swap.key.destination, gateway=swap.gateway, reason=swap.reason
+        )
+        self._counters.swaps.labels(outcome, swap.reason).inc()
+        if result.accepted:
+            self._counters.swap_seconds.observe(result.milliseconds / 1000)
+
+    def repaired(self, result: RepairResult) -> None:
+        """What became of a repair."""
+        repair = result.repair
+        outcome = self._acted(result, gateway=repair.gateway, repair=repair.rung, reason=repair.reason)
+        self._counters.repairs.labels(outcome, repair.rung).inc()
+        if result.error:
+            log.line(f"Repair of {repair.gateway}: {result.detail}", logging.WARNING, code="repair-failed")
+
+    def _acted(self, result: SwapResult | RepairResult, **what: str) -> str:
+        """Remember it; how it ended, in a word."""
+        outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
+        milliseconds = round(result.milliseconds, 1)
+        self.actions.append(
+            {"wall": time.time(), **what, "outcome": outcome, "error": result.error, "milliseconds": milliseconds}
+        )
+        return outcome
 
     def error(self, room: str, error: BaseException) -> None:
         """An error that must not end the monitor: counted, and logged with its traceback."""

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from ansible_collections.vpnha.aws.plugins.module_utils import managed_tunnel
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_tunnel import Clock, Replacement, Wish
-from ansible_collections.vpnha.aws.plugins.module_utils.tags import format_time
+from ansible_collections.vpnha.aws.plugins.module_utils.tags import TUNNEL_REPLACED, format_time
 
 VPN, ONE, TWO = "vpn-1", "203.0.113.10", "203.0.113.20"
 NOW = 1_800_000_000.0
@@ -98,7 +98,7 @@ def test_the_tunnel_that_is_down_is_replaced_and_waited_for() -> None:
     assert done == Replacement(
         VPN, ONE, True, "DOWN", "UP", format_time(NOW), 60.0, f"{ONE} of {VPN} was replaced, and is up after 60 s."
     )
-    assert ec2.tags[managed_tunnel.REPLACED] == f"tunnel={ONE} at={format_time(NOW)}"
+    assert ec2.tags[TUNNEL_REPLACED] == f"tunnel={ONE} at={format_time(NOW)}"
 
 
 def test_nothing_is_replaced_while_all_are_up() -> None:
@@ -129,19 +129,19 @@ def test_two_replacements_of_a_connection_lie_apart_whichever_tunnel_it_was(refu
     said = refused(ec2, wall=NOW + 24 * HOUR - 1)
     assert f"was replaced at {format_time(NOW)}, and the next may be at {format_time(NOW + 24 * HOUR)}" in said
     assert replace(ec2, wall=NOW + 24 * HOUR).tunnel == TWO
-    assert ec2.tags[managed_tunnel.REPLACED] == f"tunnel={TWO} at={format_time(NOW + 24 * HOUR)}"
+    assert ec2.tags[TUNNEL_REPLACED] == f"tunnel={TWO} at={format_time(NOW + 24 * HOUR)}"
 
 
 def test_a_clock_that_went_back_only_delays_the_next_one(refused: Callable[..., str]) -> None:
     ec2 = Ec2()
-    ec2.tags[managed_tunnel.REPLACED] = f"tunnel={ONE} at={format_time(NOW + HOUR)}"
+    ec2.tags[TUNNEL_REPLACED] = f"tunnel={ONE} at={format_time(NOW + HOUR)}"
     assert "the next may be at" in refused(ec2)
 
 
 @pytest.mark.parametrize("value", ["", "yesterday", "tunnel=203.0.113.10", "tunnel=203.0.113.10 at=soon"])
 def test_a_tag_that_cannot_be_read_is_no_leave(value: str, refused: Callable[..., str]) -> None:
     ec2 = Ec2()
-    ec2.tags[managed_tunnel.REPLACED] = value
+    ec2.tags[TUNNEL_REPLACED] = value
     assert f'not "{value}"; no tunnel is replaced until it is mended or removed' in refused(ec2)
 
 
@@ -154,7 +154,7 @@ def test_what_does_not_come_back_is_told_and_counts_all_the_same() -> None:
         "gateway initiates it anew."
     )
     assert 600 <= ec2.now <= 610
-    assert managed_tunnel.REPLACED in ec2.tags
+    assert TUNNEL_REPLACED in ec2.tags
 
 
 def test_a_refusal_of_ec2_is_told_and_counts_all_the_same() -> None:
@@ -165,7 +165,7 @@ def test_a_refusal_of_ec2_is_told_and_counts_all_the_same() -> None:
     ec2 = Busy()
     with pytest.raises(VpnhaError, match=f"replacing the tunnel {ONE} of {VPN}: IncorrectState: it is busy"):
         replace(ec2)
-    assert managed_tunnel.REPLACED in ec2.tags
+    assert TUNNEL_REPLACED in ec2.tags
 
 
 def test_a_tunnel_that_was_up_is_up_again_only_after_its_status_changed() -> None:

@@ -6,39 +6,20 @@
 from __future__ import annotations
 
 import grp
-import json
 import os
 import pwd
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.module_process import run_module
+
 OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 
 
 def run(files: list[dict[str, Any]], **internal: Any) -> dict[str, Any]:
-    code = (
-        "import sys, json\n"
-        "from ansible.module_utils.testing import patch_module_args\n"
-        "from ansible_collections.vpnha.aws.plugins.modules import config_files\n"
-        "with patch_module_args(json.load(sys.stdin)):\n"
-        "    config_files.main()\n"
-    )
-    arguments = {"files": [{**OWNER, **file} for file in files], "_ansible_remote_tmp": "/tmp", **internal}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps(arguments),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return run_module("config_files", files=[{**OWNER, **file} for file in files], **internal).result
 
 
 @pytest.fixture

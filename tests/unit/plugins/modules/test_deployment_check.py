@@ -5,36 +5,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.modules import deployment_check
+from tests.unit.module_process import run_module
 from tests.unit.plugins.module_utils.test_description import KEY, PSK, good
 
 
 def run(variables: dict[str, Any], check_mode: bool = False) -> tuple[int, dict[str, Any], str]:
-    arguments = {"ANSIBLE_MODULE_ARGS": {"description": variables, "_ansible_check_mode": check_mode}}
-    arguments["ANSIBLE_MODULE_ARGS"]["_ansible_remote_tmp"] = os.environ.get("TMPDIR", "/tmp")
-    code = (
-        "import runpy, sys, json\n"
-        "from ansible.module_utils import basic\n"
-        "from ansible.module_utils.testing import patch_module_args\n"
-        "args = json.load(sys.stdin)['ANSIBLE_MODULE_ARGS']\n"
-        "from ansible_collections.vpnha.aws.plugins.modules import deployment_check\n"
-        "with patch_module_args(args):\n"
-        "    deployment_check.main()\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(arguments), capture_output=True, text=True, env=environment,
-        check=False,
-    )  # fmt: skip
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout), done.stdout + done.stderr
+    answer = run_module("deployment_check", description=variables, _ansible_check_mode=check_mode)
+    return answer.code, answer.result, answer.output
 
 
 def test_a_good_description_is_returned_normalised_and_without_secrets() -> None:

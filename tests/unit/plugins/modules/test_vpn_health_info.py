@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +12,12 @@ import pytest
 import yaml
 
 from ansible_collections.vpnha.aws.plugins.modules import vpn_health_info
-
-_CODE = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.vpnha.aws.plugins.modules import vpn_health_info
-with patch_module_args(json.load(sys.stdin)):
-    vpn_health_info.main()
-"""
+from tests.unit.module_process import run_module
 
 
 def run(directory: Path, **arguments: Any) -> dict[str, Any]:
-    arguments |= {"_ansible_remote_tmp": str(directory), "_ansible_check_mode": True}
-    done = subprocess.run(
-        [sys.executable, "-c", _CODE],
-        input=json.dumps(arguments),
-        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    told = run_module("vpn_health_info", _ansible_remote_tmp=str(directory), _ansible_check_mode=True, **arguments)
+    return told.result
 
 
 @pytest.mark.parametrize(

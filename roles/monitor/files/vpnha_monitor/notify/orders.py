@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import time
@@ -14,8 +13,10 @@ from dataclasses import dataclass
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 from ..config import MonitorConfig
+from ..journal import Event, insert
 from .child import MISSING, UNKNOWN
 from .facts import Fact
+from .outbox import KEEP_FACT
 from .sending import SECONDS, Try, addresses
 from .wording import Wording
 
@@ -75,18 +76,14 @@ def drill_result(loaded: MonitorConfig, drill: str, text: str, *, passed: bool) 
     """
     evidence = {"passed": passed}
     fact = Fact(f"drill-result {drill}", time.time(), "drill-result", drill, text, evidence)
-    event = (fact.wall, time.monotonic(), fact.code, drill, text, json.dumps(evidence))
+    event = Event(fact.wall, time.monotonic(), fact.code, drill, text, evidence)
     try:
         database = sqlite3.connect(f"{loaded.journal.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             with database:
-                database.execute(
-                    "INSERT INTO events (wall, mono, code, subject, text, evidence, resolved) "
-                    "VALUES (?, ?, ?, ?, ?, ?, 0)",
-                    event,
-                )
+                insert(database, [event])
                 if loaded.announcing.wanted:
-                    database.execute("INSERT OR REPLACE INTO notify_facts VALUES (?, ?)", (fact.id, fact.to_json()))
+                    database.execute(KEEP_FACT, (fact.id, fact.to_json()))
         finally:
             database.close()
     except sqlite3.Error as error:

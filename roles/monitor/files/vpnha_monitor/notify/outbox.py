@@ -22,6 +22,7 @@ from .facts import Fact, Message, fact_from, message_from
 from .telling import Key, Opened
 
 _MOST = 20_000  # changes that wait for the disk; the oldest are given up, and with them what a restart would find
+KEEP_FACT = "INSERT OR REPLACE INTO notify_facts (id, fact) VALUES (?, ?)"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Outbox:
         """Everything in the file; None while it cannot be read. What is no fact or message of ours is passed over."""
         try:
             with self._connection() as database:
-                facts = [row[0] for row in database.execute("SELECT fact FROM notify_facts ORDER BY rowid")]
+                facts = _facts(database)
                 known = database.execute("SELECT code, subject, wall, text FROM notify_open").fetchall()
                 rows = database.execute("SELECT target, message, tries FROM notify_queue ORDER BY rowid").fetchall()
         except (sqlite3.Error, OSError) as error:
@@ -54,23 +55,22 @@ class Outbox:
             return None
         queue = [(target, message, tries) for target, text, tries in rows for message in _parsed(message_from, text)]
         opened = {(code, subject): Opened(wall, text) for code, subject, wall, text in known}
-        return Kept([fact for text in facts for fact in _parsed(fact_from, text)], opened, queue)
+        return Kept(facts, opened, queue)
 
     def orders(self) -> list[Fact]:
-        """The facts in the file, also those that another process has put there. None while changes wait."""
+        """The facts in the file, also those that another process has put there; nothing while changes wait."""
         if self._changes:
             return []
         try:
             with self._connection() as database:
-                rows = [row[0] for row in database.execute("SELECT fact FROM notify_facts ORDER BY rowid")]
+                return _facts(database)
         except (sqlite3.Error, OSError) as error:
             self.error = str(error)
             return []
-        return [fact for text in rows for fact in _parsed(fact_from, text)]
 
     def fact(self, fact: Fact) -> None:
         """Keep a fact until it is told."""
-        self._note("INSERT OR REPLACE INTO notify_facts (id, fact) VALUES (?, ?)", fact.id, fact.to_json())
+        self._note(KEEP_FACT, fact.id, fact.to_json())
 
     def forget(self, fact: Fact) -> None:
         """It was told, or is not to be."""
@@ -102,9 +102,10 @@ class Outbox:
         if not self._changes:
             return True
         try:
-            with self._connection() as database, database:
+            with self._connection() as database:
                 for statement, values in self._changes:
                     database.execute(statement, values)
+                database.commit()
         except (sqlite3.Error, OSError) as error:
             self.error = str(error)
             return False
@@ -125,6 +126,11 @@ class Outbox:
             yield database
         finally:
             database.close()
+
+
+def _facts(database: sqlite3.Connection) -> list[Fact]:
+    rows = database.execute("SELECT fact FROM notify_facts ORDER BY rowid")
+    return [fact for (text,) in rows for fact in _parsed(fact_from, text)]
 
 
 def _parsed(parse: Callable[[str], Any], text: str) -> list[Any]:

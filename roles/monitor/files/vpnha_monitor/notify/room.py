@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Joins the rooms of the notification in one thread. The loop only ever puts notes into a queue that cannot be full."""
+"""Joins the rooms of the notification in one thread. The loop only puts notes into a queue, and never waits for it."""
 
 from __future__ import annotations
 
@@ -225,11 +225,12 @@ class Notifications:
         self._telling.deployment = settings.deployment
         announcing = settings.announcing
         self._wording = Wording(settings.deployment.name, settings.monitor, announcing.templates)
-        before, self._posts = self._posts, {}
+        before, posts = dict(self._posts), {}
         for address in addresses(announcing, settings.deployment.region, settings.endpoint_url):
             post = before.pop(address.name, None) or _Post(address, Target(address.name, announcing.rate))
             post.address, post.target.rate = address, announcing.rate
-            self._posts[address.name] = post
+            posts[address.name] = post
+        self._posts = posts  # at once: the loop puts no notes where there are none
         for name, post in before.items():
             if post.attempt is not None:
                 post.attempt.kill()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,6 @@ def test_the_first_run_makes_everything_and_the_second_changes_nothing(
     told = person.play("awx", wish)
     assert (told.code, told.changed) == (0, 0)
     assert not controller.writes
-    _the_drill_is_launched_with_answers(person, wish, controller)
 
 
 LAUNCH = """\
@@ -104,8 +103,12 @@ LAUNCH = """\
 """
 
 
-def _the_drill_is_launched_with_answers(person: Person, wish: Description, controller: Controller) -> None:
+def test_the_drill_is_launched_with_a_survey_s_answers(
+    person: Person, wish: Description, controller: Controller, account: Callable[..., Any]
+) -> None:
     """As a person does it, who first wants to see the plan; then what the job would run is run."""
+    account()
+    _there_by_the_export(person, wish, controller)
     book = person.directory / "launch.yml"
     book.write_text(LAUNCH)
     answers = {
@@ -127,6 +130,23 @@ def _the_drill_is_launched_with_answers(person: Person, wish: Description, contr
     assert planned.code == 0
     assert "block all packets between gw-b and its peers" in planned.readable
     assert "move the routes of gw-b to gw-a" in planned.readable
+
+
+def _there_by_the_export(person: Person, wish: Description, controller: Controller) -> None:
+    """The drill's template and its survey."""
+    file = person.directory / "awx.json"
+    assert person.play("awx", wish | {"vpnha_awx_export": str(file)}).code == 0
+    [found] = [one for one in json.loads(file.read_text())["job_templates"] if one["name"] == "vpnha failover drill"]
+    project = controller.add("projects", name="vpnha", organization=1, status="successful")
+    template = {key: found[key] for key in ("name", "playbook", "description")}
+    template |= {
+        "project": project["id"],
+        "extra_vars": json.dumps(found["extra_vars"]),
+        "ask_job_type_on_launch": True,
+    }
+    _status, made = controller.answer("POST", "/api/v2/job_templates/", template | {"survey_enabled": True})
+    survey = {"name": "", "description": "", "spec": found["survey"]}
+    controller.answer("POST", f"/api/v2/job_templates/{made['id']}/survey_spec/", survey)
 
 
 def _everything_is_there(controller: Controller) -> None:

@@ -104,16 +104,21 @@ LAUNCH = """\
 
 
 def test_the_drill_is_launched_with_a_survey_s_answers(
-    person: Person, wish: Description, controller: Controller, account: Callable[..., Any]
+    person: Person,
+    wish: Description,
+    controller: Controller,
+    account: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """As a person does it, who first wants to see the plan; then what the job would run is run."""
     account()
-    _there_by_the_export(person, wish, controller)
-    book = person.directory / "launch.yml"
+    beside = tmp_path_factory.mktemp("beside")  # the inventory, which is read whole
+    _there_by_the_export(person, wish, controller, beside / "awx.json")
+    book = beside / "launch.yml"
     book.write_text(LAUNCH)
     answers = {
         "vpnha_drill_scenarios": ["tunnel_block", "planned"],
-        "vpnha_drill_gateway": "gw-b",
+        "vpnha_drill_gateway": "gw-a",
         "vpnha_drill_site": "hq",
     }
     wrong = person.play(str(book), wish, "-e", json.dumps({"answers": answers | {"vpnha_drill_gateway": "gw-z"}}))
@@ -128,13 +133,12 @@ def test_the_drill_is_launched_with_a_survey_s_answers(
     of_awx = {"awx_job_id": 4711, "awx_user_name": "anna", "vpnha_drill_app_hosts": ["app-a"]}
     planned = person.play("failover_drill", wish, "--check", "-e", json.dumps(given | of_awx))
     assert planned.code == 0
-    assert "block all packets between gw-b and its peers" in planned.readable
-    assert "move the routes of gw-b to gw-a" in planned.readable
+    assert "block all packets between gw-a and its peers" in planned.readable
+    assert "move the routes of gw-a to gw-b" in planned.readable
 
 
-def _there_by_the_export(person: Person, wish: Description, controller: Controller) -> None:
+def _there_by_the_export(person: Person, wish: Description, controller: Controller, file: Path) -> None:
     """The drill's template and its survey."""
-    file = person.directory / "awx.json"
     assert person.play("awx", wish | {"vpnha_awx_export": str(file)}).code == 0
     [found] = [one for one in json.loads(file.read_text())["job_templates"] if one["name"] == "vpnha failover drill"]
     project = controller.add("projects", name="vpnha", organization=1, status="successful")

@@ -145,7 +145,7 @@ class Rolling:
         part.said = stopped(played.output)
         words = " ".join(part.said)
         part.fact("the rollout stops at gw-a, in a sentence", played.code != 0 and "gw-a was changed" in words)
-        part.fact("the sentence says that gw-b is as before", "gw-b still as before" in words)
+        part.fact("the sentence says that gw-b is as before", "gw-b is still as before" in words)
         part.fact("gw-a has no tunnel", not self.sas("gw-a"))
         part.fact("gw-b's tunnels are the same as before", self.sas("gw-b") == before)
 

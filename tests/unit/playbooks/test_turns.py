@@ -45,6 +45,12 @@ BRING = """\
 PLAY = """\
 - hosts: gateways
   gather_facts: false
+  strategy: ansible.builtin.free
+  tasks:
+    - ansible.builtin.fail: {msg: It was beside itself.}
+      when: inventory_hostname == broken | default('')
+- hosts: gateways
+  gather_facts: false
   serial: 1
   environment: {STUBS: "{{ stubs }}", STUB_HOST: "{{ inventory_hostname }}"}
   tasks:
@@ -156,6 +162,18 @@ def test_one_that_does_not_come_back_stops_it_and_the_others_are_not_touched(
     assert rollout.calls() == whole("gw-a")[:done]
     text = " ".join(told.output.split())
     assert f"{words} gw-b is still as before, and carries the traffic. Mend what is said of gw-a" in text
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_after_a_failure_beside_the_turns_no_gateway_is_touched(rollout: Rollout, force: bool) -> None:
+    told = rollout.run(broken="gw-a", vpnha_force=force)
+    assert told.code != 0
+    if force:
+        assert rollout.calls() == whole("gw-b")
+    else:
+        assert rollout.calls() == []
+        words = "gw-b could not be taken out of the traffic, and was not touched: gw-a failed before it"
+        assert words in " ".join(told.output.split())
 
 
 def test_the_last_one_that_does_not_come_back_has_nobody_waiting(rollout: Rollout) -> None:

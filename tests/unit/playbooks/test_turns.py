@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gateways take turns: the role's own tasks, with modules that write down what they are asked and answer as they are told."""
+"""Gateways take turns: the role's own tasks, with modules that note what they are asked and answer as they are told."""
 
 from __future__ import annotations
 

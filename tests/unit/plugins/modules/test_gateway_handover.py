@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Handing over on a gateway whose agent, neighbours and sites do as they are told, or do not; on a clock of the test's."""
+"""Handing over where agent, neighbours and sites do as they are told, or do not; on a clock of the test's own."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class Charon(Protocol):
     """What is used of ``vici.Session``. A refusal is an exception that is no OSError."""
 
     def get_conns(self) -> Mapping[str, Any]: ...
+    def list_sas(self) -> Iterator[Mapping[str, Any]]: ...
     def load_conn(self, connection: Mapping[str, Any]) -> object: ...
     def unload_conn(self, request: Mapping[str, Any]) -> object: ...
     def load_shared(self, secret: Mapping[str, Any]) -> object: ...
@@ -59,6 +60,8 @@ class Outcome:
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # name -> sentence
+    up: list[str] = field(default_factory=list)  # established before anything was done, of ours or not
+    resets: list[str] = field(default_factory=list)  # of those that are up, the ones that this closes
     before: str = ""  # the changed files without their keys, for a diff
     after: str = ""
 
@@ -72,6 +75,7 @@ def apply(charon: Charon | None, directory: Path, wanted: Sequence[Wanted], chec
     outcome = Outcome()
     try:
         loaded = _names(charon) if charon else {tunnel.name for tunnel in wanted}
+        outcome.up = _established(charon) if charon else []
         acting = None if check else charon
         for tunnel in wanted:
             path = directory / f"{PREFIX}{tunnel.name}.conf"
@@ -84,6 +88,8 @@ def apply(charon: Charon | None, directory: Path, wanted: Sequence[Wanted], chec
             name = path.name[len(PREFIX) : -len(".conf")]
             if name not in names:
                 outcome.removed.append(name)
+                if name in outcome.up:
+                    outcome.resets.append(name)
                 outcome.before += shown(path.read_text(encoding="utf-8"))
                 if acting:
                     _remove(acting, name)
@@ -104,6 +110,16 @@ def _names(charon: Charon) -> set[str]:
     return {name.decode() if isinstance(name, bytes) else str(name) for name in names}
 
 
+def _established(charon: Charon) -> list[str]:
+    found = {
+        name: True
+        for message in charon.list_sas()
+        for name, sa in message.items()
+        if sa.get("state") in (b"ESTABLISHED", "ESTABLISHED")
+    }
+    return sorted(found)
+
+
 def _change(charon: Charon | None, path: Path, old: str, tunnel: Wanted, outcome: Outcome) -> None:
     if charon:
         reason = _load(charon, tunnel, old)
@@ -113,6 +129,8 @@ def _change(charon: Charon | None, path: Path, old: str, tunnel: Wanted, outcome
             return
         _write(path, tunnel.text)
     outcome.changed.append(tunnel.name)
+    if tunnel.name in outcome.up and shown(old) != shown(tunnel.text):
+        outcome.resets.append(tunnel.name)  # another key alone counts from the next authentication on
     outcome.before += shown(old)
     outcome.after += shown(tunnel.text)
     if shown(old) == shown(tunnel.text) and old != tunnel.text:

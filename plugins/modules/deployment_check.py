@@ -138,6 +138,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
+_SECRETS = ("psk", "psk_next", "vpnha_heartbeat_key", "vpnha_notify_apprise")
+
 
 def main() -> None:
     """Check the description, and return it normalised."""
@@ -166,7 +168,7 @@ def _secrets(value: Any, secret: bool = False) -> list[str]:
         return [
             found
             for key, member in value.items()
-            for found in _secrets(member, secret or key in ("psk", "vpnha_heartbeat_key", "vpnha_notify_apprise"))
+            for found in _secrets(member, secret or key in _SECRETS)
         ]
     if isinstance(value, list):
         return [found for member in value for found in _secrets(member, secret)]

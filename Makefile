@@ -64,6 +64,10 @@ faults: REPEAT = 1
 faults: deps ## the fault matrix, each row REPEAT times (an hour or more for once; can be stopped and resumed): make faults ONLY=3,8
 	@$(AS_ROOT) $(PY) -m lab.matrix --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY))
 
+.PHONY: rolling
+rolling: deps ## deploy over a running deployment, with other ciphers, code and settings, and count lost packets (half an hour)
+	@$(AS_ROOT) $(PY) -m lab.rolling
+
 .PHONY: lab-up
 lab-up: deps ## start EC2 on this machine, with its sites
 	@$(AS_ROOT) $(PY) -m lab up

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vpnha.aws.plugins.module_utils import gateway_turn as turns
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
@@ -53,9 +54,17 @@ def gateway_tunnels(
     ]
 
 
+def gateway_turn(checked: Mapping[str, Any], name: str, **found: Any) -> dict[str, Any]:
+    """``gateway_turn.Turn`` as a dictionary."""
+    others = len(_deployment(checked).gateways) - 1
+    plain = json.loads(json.dumps(found))
+    result: dict[str, Any] = json.loads(json.dumps(asdict(turns.turn(name, others, turns.Differences(**plain)))))
+    return result
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"gateway_view": gateway_view, "gateway_tunnels": gateway_tunnels}
+        return {"gateway_view": gateway_view, "gateway_tunnels": gateway_tunnels, "gateway_turn": gateway_turn}

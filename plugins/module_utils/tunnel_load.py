@@ -32,6 +32,7 @@ class Charon(Protocol):
     """What is used of ``vici.Session``. A refusal is an exception that is no OSError."""
 
     def get_conns(self) -> Mapping[str, Any]: ...
+    def list_sas(self) -> Iterator[Mapping[str, Any]]: ...
     def load_conn(self, connection: Mapping[str, Any]) -> object: ...
     def unload_conn(self, request: Mapping[str, Any]) -> object: ...
     def get_shared(self) -> Mapping[str, Any]: ...
@@ -74,6 +75,8 @@ class Outcome:
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)  # name -> sentence
+    up: list[str] = field(default_factory=list)  # established before anything was done, of ours or not
+    resets: list[str] = field(default_factory=list)  # of those that are up, the ones that this closes
     before: str = ""  # the changed files without their keys, for a diff
     after: str = ""
 
@@ -88,6 +91,7 @@ def apply(charon: Charon | None, directory: Path, wanted: Sequence[Wanted], chec
     try:
         loaded = _names(charon.get_conns(), "conns") if charon else {tunnel.name for tunnel in wanted}
         keys = _names(charon.get_shared(), "keys") if charon else set()
+        outcome.up = _established(charon) if charon else []
         acting = None if check else charon
         for each in wanted:
             path = file_of(directory, each.name)
@@ -103,6 +107,8 @@ def apply(charon: Charon | None, directory: Path, wanted: Sequence[Wanted], chec
             name = path.name[len(PREFIX) : -len(".conf")]
             if name not in names:
                 outcome.removed.append(name)
+                if name in outcome.up:
+                    outcome.resets.append(name)
                 outcome.before += shown(path.read_text(encoding="utf-8"))
                 if acting:
                     _remove(acting, name)
@@ -159,6 +165,21 @@ def _names(answer: Mapping[str, Any], key: str) -> set[str]:
     return {name.decode() if isinstance(name, bytes) else str(name) for name in answer.get(key, [])}
 
 
+def _established(charon: Charon) -> list[str]:
+    found = {
+        name: True
+        for message in charon.list_sas()
+        for name, sa in message.items()
+        if sa.get("state") in (b"ESTABLISHED", "ESTABLISHED")
+    }
+    return sorted(found)
+
+
+def _connection(text: str) -> str:
+    """A swanctl file without its section of keys."""
+    return text.partition("\nsecrets {")[0]
+
+
 def _change(charon: Charon | None, path: Path, old: str, tunnel: Wanted, outcome: Outcome) -> None:
     if charon:
         reason = _load(charon, tunnel, old)
@@ -168,6 +189,8 @@ def _change(charon: Charon | None, path: Path, old: str, tunnel: Wanted, outcome
             return
         write(path, tunnel.text)
     outcome.changed.append(tunnel.name)
+    if tunnel.name in outcome.up and _connection(old) != _connection(tunnel.text):
+        outcome.resets.append(tunnel.name)  # other keys alone count from the next authentication on
     outcome.before += shown(old)
     outcome.after += shown(tunnel.text)
     if shown(old) == shown(tunnel.text) and old != tunnel.text:

@@ -137,12 +137,24 @@ def examine(what: Examination) -> dict[str, Any]:
     }
 
 
-def examine_until_healthy(what: Examination, seconds: float) -> dict[str, Any]:
-    """Examine again and again until all is healthy or the time is over; the last result. Raises like ``examine``."""
+def ailing(result: Mapping[str, Any], names: Sequence[str] = ()) -> list[Mapping[str, Any]]:
+    """The tunnels that are not up, of these names or of all."""
+    return [
+        tunnel
+        for tunnel in result["tunnels"]
+        if tunnel["verdict"] != Verdict.UP.value and (not names or tunnel["name"] in names)
+    ]
+
+
+def examine_until_healthy(what: Examination, seconds: float, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Examine again and again until all tunnels, or those of these names, are up or the time is over.
+
+    Returns the last result. Raises like ``examine``.
+    """
     until = time.monotonic() + seconds
     while True:
         result = examine(what)
-        if result["healthy"] or time.monotonic() >= until:
+        if not ailing(result, names) or time.monotonic() >= until:
             return result
         time.sleep(min(ROUND_SECONDS, max(until - time.monotonic(), 0.0)))
 

@@ -116,6 +116,22 @@ removed:
   type: list
   elements: str
   sample: []
+up:
+  description:
+    - Names of all connections that were established before anything was done; empty where strongSwan was not asked, as
+      in check mode without the Python package C(vici).
+  returned: success
+  type: list
+  elements: str
+  sample: [hq-gw-a]
+resets:
+  description:
+    - The ones of RV(up) that were closed, or in check mode would be, because their connection changes or is removed.
+      Those that are still wanted are opened again at once. A change of the key alone closes nothing.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 failed_tunnels:
   description: For each tunnel that strongSwan refused, one sentence that says why.
   returned: when strongSwan refused a tunnel
@@ -171,6 +187,8 @@ def main() -> None:
         "changed": bool(outcome.changed or outcome.removed),
         "loaded": outcome.changed,
         "removed": outcome.removed,
+        "up": outcome.up,
+        "resets": outcome.resets,
         "diff": {"before": outcome.before, "after": outcome.after},
     }
     if outcome.failed:

@@ -29,6 +29,7 @@ class FakeCharon:
         self.conns: dict[str, Mapping[str, Any]] = {}
         self.keys: dict[str, bytes] = {}
         self.terminated: list[str] = []
+        self.established: list[str] = []
         self.calls = 0
         self.gone = False
 
@@ -36,6 +37,11 @@ class FakeCharon:
         if self.gone:
             raise ConnectionRefusedError(111, "Connection refused")
         return {"conns": [name.encode() for name in self.conns]}
+
+    def list_sas(self) -> Iterator[Mapping[str, Any]]:
+        yield {"coming": {"state": b"CONNECTING"}}
+        for name in self.established:
+            yield {name: {"state": b"ESTABLISHED"}}
 
     def load_conn(self, connection: Mapping[str, Any]) -> None:
         self.calls += 1
@@ -221,6 +227,28 @@ def test_check_mode_says_the_same_and_changes_nothing(charon: FakeCharon, tmp_pa
     outcome = apply(charon if reachable else None, tmp_path, [wanted("two", "better"), wanted("new")], check=True)
     assert (outcome.changed, outcome.removed) == (["two", "new"], ["one"])
     assert (content(tmp_path), charon.conns, charon.keys) == (files, conns, keys)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_closed_is_named(charon: FakeCharon, tmp_path: Path, check: bool) -> None:
+    apply(charon, tmp_path, [wanted(name) for name in ("same", "cipher", "key", "gone", "dead")])
+    charon.established = ["same", "cipher", "key", "gone", "not-ours"]
+    outcome = apply(
+        charon,
+        tmp_path,
+        [wanted("same"), wanted("cipher", "better"), wanted("key", psk="another"), wanted("dead", "better")],
+        check=check,
+    )
+    assert outcome.changed == ["cipher", "key", "dead"]
+    assert outcome.up == ["cipher", "gone", "key", "not-ours", "same"]
+    assert outcome.resets == ["cipher", "gone"]
+
+
+def test_what_is_refused_is_not_closed(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    charon.established = ["one", "two"]
+    outcome = apply(charon, tmp_path, [wanted("one", "bad"), wanted("two")])
+    assert outcome.up == ["one", "two"] and outcome.resets == []
 
 
 def test_a_strongswan_that_does_not_answer_is_one_sentence(charon: FakeCharon, tmp_path: Path) -> None:

@@ -70,10 +70,10 @@ class RotatingFake(FakeCharon):
         self.sas.pop(request.get("ike-id", ""), None)
         yield {}
 
-    def list_sas(self, filters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        assert "noblock" not in filters
+    def list_sas(self, filters: Mapping[str, Any] | None = None) -> Iterator[Mapping[str, Any]]:
+        assert "noblock" not in (filters or {}), "a busy one that is left out looks gone"
         for number, (name, state, _key) in self.sas.items():
-            if name == filters["ike"]:
+            if not filters or name == filters["ike"]:
                 child = {"name": name, "uniqueid": number, "state": "INSTALLED"}
                 yield {name: {"uniqueid": number, "state": state, "child-sas": {f"{name}-{number}": child}}}
 

@@ -1,0 +1,223 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A deploy over a running deployment, shown: other ciphers, other code, other settings, and one that the peers refuse.
+
+``python -m lab.rolling`` starts the lab, deploys, and deploys again and again while packets are counted. It stops the
+lab, also when something failed or was interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lab import siteboot
+from lab.changes import Changes, Part, Played
+from lab.errors import LabError
+from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
+from lab.names import REPOSITORY, Names
+from lab.steps import StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
+
+OUTPUT = REPOSITORY / "artifacts" / "rolling"
+HOSTS = ("app-a", "app-b")
+WELL_SECONDS = 180.0
+CIPHER = {"vpnha_gateway_ike_proposals": ["aes256-sha256-modp2048"], "vpnha_gateway_esp_proposals": ["aes256-sha256"]}
+CIPHER_SHOWN = "AES_CBC-256/HMAC_SHA2_256_128"
+SETTINGS = {"vpnha_gateway_mss": 1350, "vpnha_gateway_bfd_mesh": {"interval_ms": 250, "multiplier": 5}}
+DAEMON = {"vpnha_gateway_retransmit": {"timeout": 2.5, "base": 1.5, "tries": 5}}
+REFUSED = {**CIPHER, "vpnha_gateway_ike_proposals": ["aes128gcm16-prfsha256-ecp256"], "vpnha_healthy_seconds": 20}
+COPIED = ("plugins", "roles", "playbooks", "meta", "galaxy.yml")
+TOUCHED = ("roles/gateway/files/vpnha_agent/__init__.py", "roles/monitor/files/vpnha_monitor/__init__.py")
+
+_TUNNEL = re.compile(r"^(\S+): #(\d+), ESTABLISHED", flags=re.MULTILINE)
+_IKE_SUITE = re.compile(r"^ {2}([A-Z0-9_]+-\d+/\S+)$", flags=re.MULTILINE)
+_ESP_SUITE = re.compile(r"INSTALLED, \S+, ESP:(\S+)")
+
+
+@dataclass(frozen=True)
+class Sa:
+    """An established tunnel, as swanctl shows it."""
+
+    number: str  # of its IKE SA; another one is another negotiation
+    ike: str
+    esp: str
+
+
+def established(said: str) -> dict[str, Sa]:
+    """The tunnels that are up, by name, in the output of ``swanctl --list-sas``."""
+    found = {}
+    for one in _TUNNEL.finditer(said):
+        text = said[one.start() :]
+        end = re.search(r"\n\S", text)
+        text = text[: end.start()] if end else text
+        ike, esp = _IKE_SUITE.search(text), _ESP_SUITE.search(text)
+        found[one[1]] = Sa(one[2], ike[1] if ike else "", esp[1] if esp else "")
+    return found
+
+
+class Rolling:
+    """The parts of the report."""
+
+    def __init__(self, names: Names, env: Mapping[str, str], output: Path = OUTPUT) -> None:
+        self._env = dict(env)
+        sites = siteboot.deployment_variables(names)["vpnha_sites"]
+        self._lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
+        targets = [site["probe_targets"][0] for site in sites]
+        title = "A deploy over a running deployment"
+        self.changes = Changes(title, output, self._lookout, env=env, hosts=HOSTS, targets=targets)
+        self._output = output
+        self._variables: dict[str, Any] = {}
+
+    def all(self) -> None:
+        """Carry all parts out."""
+        self.well()
+        self.changes.carry_out("cipher", "other ciphers for IKE and ESP", self._cipher)
+        self.changes.carry_out("again", "the same once more", self._again)
+        self.changes.carry_out("code", "other code, FRR's and the filter's settings", self._code)
+        self.changes.carry_out("daemon", "settings that restart strongSwan", self._daemon)
+        self.changes.carry_out("refused", "ciphers that the peers refuse", self._refused)
+        self.changes.carry_out("mended", "the former ciphers again", self._mended)
+
+    def well(self) -> None:
+        """Wait until the monitor calls everything well. Raises NotSeen."""
+        until(lambda: not self._lookout.objections(), WELL_SECONDS, f"all is well: {shown(self._lookout.objections())}")
+
+    def sas(self, gateway: str) -> dict[str, Sa]:
+        """A gateway's tunnels that are up."""
+        return established(self._lookout.run(gateway, "swanctl", "--list-sas"))
+
+    def _deploy(self, part: Part, env: Mapping[str, str] | None = None, **variables: Any) -> Played:
+        return self.changes.play("deploy", part, env=env, **variables)
+
+    def _cipher(self, part: Part) -> None:
+        before = {gateway: self.sas(gateway) for gateway in GATEWAYS}
+        self._variables = dict(CIPHER)
+        played = self._deploy(part, **self._variables)
+        part.fact("the deploy succeeds", played.code == 0)
+        for gateway in GATEWAYS:
+            now = self.sas(gateway)
+            for tunnel in before[gateway]:
+                sa = now.get(tunnel, Sa("", "", ""))
+                part.fact(f"{tunnel} uses {sa.ike} and {sa.esp}", sa.esp == CIPHER_SHOWN and "MODP_2048" in sa.ike)
+
+    def _again(self, part: Part) -> None:
+        before = {gateway: self.sas(gateway) for gateway in GATEWAYS}
+        played = self._deploy(part, **self._variables)
+        part.fact("the deploy succeeds and changes nothing", played.code == 0 and not any(played.changed.values()))
+        part.fact("no tunnel was opened anew", self._same(before))
+
+    def _code(self, part: Part) -> None:
+        before = {gateway: self.sas(gateway) for gateway in GATEWAYS}
+        releases, starts = self._releases(), self._starts()
+        copy = another_version(self._output / "collections")
+        self._variables |= SETTINGS
+        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **self._variables)
+        part.fact("the deploy succeeds", played.code == 0)
+        for host, release in self._releases().items():
+            part.fact(f"{host} runs another release", release != releases[host])
+        for host, start in self._starts().items():
+            part.fact(f"{host}'s daemon was started anew", start != starts[host])
+        part.fact("no tunnel was opened anew", self._same(before))
+        self.well()
+
+    def _daemon(self, part: Part) -> None:
+        copy = self._output / "collections"
+        self._variables |= DAEMON
+        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **self._variables)
+        part.fact("the deploy succeeds", played.code == 0)
+        part.fact("every tunnel is up", all(len(self.sas(gateway)) == 2 for gateway in GATEWAYS))
+        self.well()
+
+    def _refused(self, part: Part) -> None:
+        before = self.sas("gw-b")
+        copy = self._output / "collections"
+        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **{**self._variables, **REFUSED})
+        part.said = stopped(played.output)
+        words = " ".join(part.said)
+        part.fact("the rollout stops at gw-a, in a sentence", played.code != 0 and "gw-a was changed" in words)
+        part.fact("the sentence says that gw-b is as before", "gw-b still as before" in words)
+        part.fact("gw-a has no tunnel", not self.sas("gw-a"))
+        part.fact("gw-b's tunnels are the same as before", self.sas("gw-b") == before)
+
+    def _mended(self, part: Part) -> None:
+        copy = self._output / "collections"
+        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **self._variables)
+        part.fact("the deploy succeeds", played.code == 0)
+        part.fact("every tunnel is up", all(len(self.sas(gateway)) == 2 for gateway in GATEWAYS))
+        self.well()
+
+    def _same(self, before: Mapping[str, Mapping[str, Sa]]) -> bool:
+        return all(self.sas(gateway) == before[gateway] for gateway in GATEWAYS)
+
+    def _releases(self) -> dict[str, str]:
+        return {host: self._lookout.run(host, "readlink", "/opt/vpnha/lib").strip() for host in (*GATEWAYS, MONITOR)}
+
+    def _starts(self) -> dict[str, str]:
+        units = {**dict.fromkeys(GATEWAYS, "vpnha-agent"), MONITOR: "vpnha-monitor"}
+        asked = ("systemctl", "show", "-p", "ExecMainPID")
+        return {host: self._lookout.run(host, *asked, unit).strip() for host, unit in units.items()}
+
+
+def stopped(output: str) -> list[str]:
+    """The sentence with which a rollout stops, in a playbook's output."""
+    found = re.findall(r'"msg": "((?:[^"\\]|\\.)* Mend what is said of (?:[^"\\]|\\.)*)"', output)
+    return [sentence.replace('\\"', '"') for sentence in dict.fromkeys(found)]
+
+
+def another_version(directory: Path) -> Path:
+    """A copy of the collection whose agent and monitor are other code; returns the path of collections."""
+    shutil.rmtree(directory, ignore_errors=True)
+    here = directory / "ansible_collections" / "vpnha" / "aws"
+    here.mkdir(parents=True)
+    for name in COPIED:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, here / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, here / name)
+    for name in TOUCHED:
+        with (here / name).open("a", encoding="utf-8") as file:
+            file.write("# another version\n")
+    return directory
+
+
+def main(
+    keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
+) -> None:
+    """Deploy over a running deployment in the lab; exit code 0: no packet was lost and all is as it must be."""
+    signal.signal(signal.SIGTERM, stop_on_signal)
+    names = Names.from_env()
+    lab = [sys.executable, "-m", "lab"]
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    OUTPUT.mkdir(parents=True)
+    try:
+        run("Lab up", [*lab, "up"], os.environ)
+        env = lab_environment(names)
+        run("Deploy", playbook("deploy"), env)
+        rolling = Rolling(names, env)
+        rolling.all()
+        raise typer.Exit(0 if rolling.changes.show() else 1)
+    except (StepFailed, LabError, NotSeen) as failure:
+        console.print(str(failure), style="red", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("interrupted; what was measured so far stays", style="red")
+        raise typer.Exit(130) from None
+    finally:
+        shutil.rmtree(OUTPUT / "collections", ignore_errors=True)
+        if not keep:
+            take_down()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -4,9 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Change a tunnel over to its next key, or find that its peer does not use it yet and leave all as it was.
 
-Both ends authenticate anew while strongSwan has the next key only: that proves that the peer both takes and uses it. The
-file is written when that is proved. Whatever is cut off in the middle is put right by the next loading of the tunnels, which
-compares the keys that strongSwan has with the file.
+Both ends authenticate anew while strongSwan has the next key only: that proves that the peer both takes and uses it.
+The file is written when that is proved. Whatever is cut off in the middle is put right by the next run, and by the next
+loading of the tunnels, which compares the keys that strongSwan has with the file.
 """
 
 from __future__ import annotations

@@ -165,11 +165,7 @@ def main() -> None:
 def _secrets(value: Any, secret: bool = False) -> list[str]:
     """Every string and number under a key that names a secret."""
     if isinstance(value, dict):
-        return [
-            found
-            for key, member in value.items()
-            for found in _secrets(member, secret or key in _SECRETS)
-        ]
+        return [found for key, member in value.items() for found in _secrets(member, secret or key in _SECRETS)]
     if isinstance(value, list):
         return [found for member in value for found in _secrets(member, secret)]
     return [str(value)] if secret and value not in (None, "") and not isinstance(value, bool) else []

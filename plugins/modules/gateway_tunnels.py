@@ -52,8 +52,8 @@ options:
         description:
           - Another one that the peer may use as well, while the key is being changed. strongSwan goes on signing with
             O(tunnels[].psk).
-          - A tunnel that M(vpnha.aws.tunnel_rotate) has changed over to this key has it in the place of O(tunnels[].psk)
-            from then on, and accepts no other.
+          - A tunnel that M(vpnha.aws.tunnel_rotate) has changed over to this key has it in the place of
+            O(tunnels[].psk) from then on, and accepts no other.
         type: str
         default: ""
       owners:

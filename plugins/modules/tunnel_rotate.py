@@ -12,15 +12,14 @@ short_description: Change IPsec tunnels over to their next pre-shared keys
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
-  - Runs on a gateway. Changes one tunnel after the other over to O(tunnels[].psk_next), which M(vpnha.aws.gateway_tunnels)
-    has loaded beside the key in use.
-  - Both ends authenticate anew with the next key alone, which builds a new IKE SA in the place of the old one. Where packets
-    must not be lost, whatever strongSwan and the peer do meanwhile, hand the gateway's traffic over before it with
-    M(vpnha.aws.gateway_handover).
-  - A tunnel whose peer does not use the next key yet keeps its key and goes on as before. It is named in RV(waiting), which is
-    no failure of the module.
-  - A tunnel that has been changed over, or has no next key, is left alone. Who is interrupted runs M(vpnha.aws.gateway_tunnels)
-    and this again.
+  - Runs on a gateway. Changes one tunnel after the other over to O(tunnels[].psk_next), which
+    M(vpnha.aws.gateway_tunnels) has loaded beside the key in use.
+  - Both ends authenticate anew with the next key alone, which builds a new IKE SA in the place of the old one. Where
+    packets must not be lost, whatever strongSwan and the peer do meanwhile, hand the gateway's traffic over before it
+    with M(vpnha.aws.gateway_handover).
+  - A tunnel whose peer does not use the next key yet keeps its key and goes on as before. It is named in RV(waiting),
+    which is no failure of the module.
+  - A tunnel that has been changed over, or has no next key, is left alone. Who is interrupted runs it again.
 requirements:
   - strongSwan 5.9.6 or newer with C(charon-systemd) and C(swanctl)
   - the Python package C(vici) for the interpreter that runs the module

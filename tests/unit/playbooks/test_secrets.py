@@ -30,6 +30,7 @@ MARKER = "mArKeR"  # in every secret of these tests, and nowhere else
 VAULT = f"{MARKER}-of-the-vault-0123456789"
 MANAGER = f"{MARKER}-of-secrets-manager-0123456789"
 STORE = f"{MARKER}-of-parameter-store-0123456789"
+NEXT = f"{MARKER}-of-the-next-key-0123456789"
 HEARTBEAT = f"{MARKER}-of-all-heartbeats-0123456789"
 BOOK = """\
 - hosts: localhost
@@ -101,10 +102,12 @@ def test_every_documented_source_reaches_the_tunnels_and_nothing_else(
     assert hq[0]["psk"] in documented("Ansible Vault")
     hq[1]["psk"] = documented("AWS Secrets Manager")[manager]
     plant[0]["psk"] = documented("SSM Parameter Store")[0]
+    plant[0]["psk_next"] = "{{ vault_psk_next }}"
     description["vpnha_heartbeat_key"] = "{{ vault_heartbeat_key }}"
     assert description["vpnha_heartbeat_key"] in documented("Ansible Vault")
     secrets = f"vault_psk_hq_a: {vaulted(person.directory, VAULT)}\n"
     secrets += f"vault_heartbeat_key: {vaulted(person.directory, HEARTBEAT)}\n"
+    secrets += f"vault_psk_next: {vaulted(person.directory, NEXT)}\n"
     book = person.directory / "book.yml"
     book.write_text(BOOK)
     for gateway in ("gw-a", "gw-b"):
@@ -117,6 +120,7 @@ def test_every_documented_source_reaches_the_tunnels_and_nothing_else(
         VAULT: person.directory / "swanctl-gw-a" / "vpnha-hq-gw-a.conf",
         MANAGER: person.directory / "swanctl-gw-b" / "vpnha-hq-gw-b.conf",
         STORE: person.directory / "swanctl-gw-a" / "vpnha-plant-gw-a.conf",
+        NEXT: person.directory / "swanctl-gw-a" / "vpnha-plant-gw-a.conf",
         HEARTBEAT: None,
     }
     for secret, file in files.items():

@@ -159,7 +159,7 @@ def test_without_a_next_key_nothing_is_due(tmp_path: Path) -> None:
 
 def test_what_was_not_loaded_before_is_refused(tmp_path: Path) -> None:
     rotating = up(RotatingFake(Peer(OLD)), tmp_path, wanted("one"))
-    with pytest.raises(VpnhaError, match="one is not loaded as it is described.*vpnha.aws.deploy first"):
+    with pytest.raises(VpnhaError, match=r"one is not loaded as it is described.*vpnha.aws.deploy first"):
         rotating.due(ONE)
 
 

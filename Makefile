@@ -71,6 +71,10 @@ faults: deps ## the fault matrix, each row REPEAT times (an hour or more for onc
 rolling: deps ## deploy over a running deployment, with other ciphers, code and settings, and count lost packets (half an hour)
 	@$(AS_ROOT) $(PY) -m lab.rolling
 
+.PHONY: rotate
+rotate: deps ## change all keys of a running deployment in the lab, and count the packets that this costs
+	@$(AS_ROOT) $(PY) -m lab.rotate
+
 .PHONY: lab-up
 lab-up: deps ## start EC2 on this machine, with its sites
 	@$(AS_ROOT) $(PY) -m lab up

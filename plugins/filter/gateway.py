@@ -40,12 +40,13 @@ def gateway_tunnels(
 ) -> list[dict[str, Any]]:
     """One gateway's tunnels with their keys, as the module ``gateway_tunnels`` takes them."""
     deployment = _deployment(checked)
-    psks = tunnel_config.psks(sites)
+    psks, coming = tunnel_config.psks(sites), tunnel_config.psks(sites, "psk_next")
     return [
         {
             "name": tunnel.name,
             "connection": tunnel_config.connection(deployment, tunnel, data_plane, **options),
             "psk": psks[tunnel.name],
+            **({"psk_next": coming[tunnel.name]} if tunnel.name in coming else {}),
             "owners": [tunnel.local_id, tunnel.peer_id],
         }
         for tunnel in deployment.tunnels

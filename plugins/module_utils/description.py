@@ -178,7 +178,7 @@ def _sites(top: Section) -> tuple[Site, ...]:
     return tuple(found)
 
 
-_TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "psk", "initiate")
+_TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "psk", "psk_next", "initiate")
 
 
 def _tunnels(top: Section) -> list[tuple[str, Tunnel]]:
@@ -214,6 +214,10 @@ def _tunnel(section: Section, site: str, asn: int | None, deployment: str) -> Tu
         # from the network, not from a counter: a tunnel added in the middle must not renumber the others
         if_id = (int(inside.network_address) & 0xFFFF) >> 2
     section.secret("psk", PSK_LEAST, "pre-shared key")
+    if section.given("psk_next"):
+        section.secret("psk_next", PSK_LEAST, "next pre-shared key")
+        if section.value["psk_next"] == section.value.get("psk"):
+            section.problem("psk_next", "this is the key that psk has already; give another one, or leave it out.")
     return Tunnel(
         name=f"{site}-{gateway}",
         site=site,

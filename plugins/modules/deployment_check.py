@@ -138,6 +138,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
+_SECRETS = ("psk", "psk_next", "vpnha_heartbeat_key", "vpnha_notify_apprise")
+
 
 def main() -> None:
     """Check the description, and return it normalised."""
@@ -163,11 +165,7 @@ def main() -> None:
 def _secrets(value: Any, secret: bool = False) -> list[str]:
     """Every string and number under a key that names a secret."""
     if isinstance(value, dict):
-        return [
-            found
-            for key, member in value.items()
-            for found in _secrets(member, secret or key in ("psk", "vpnha_heartbeat_key", "vpnha_notify_apprise"))
-        ]
+        return [found for key, member in value.items() for found in _secrets(member, secret or key in _SECRETS)]
     if isinstance(value, list):
         return [found for member in value for found in _secrets(member, secret)]
     return [str(value)] if secret and value not in (None, "") and not isinstance(value, bool) else []

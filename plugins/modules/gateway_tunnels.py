@@ -48,6 +48,14 @@ options:
         description: The pre-shared key.
         type: str
         required: true
+      psk_next:
+        description:
+          - Another one that the peer may use as well, while the key is being changed. strongSwan goes on signing with
+            O(tunnels[].psk).
+          - A tunnel that M(vpnha.aws.tunnel_rotate) has changed over to this key has it in the place of
+            O(tunnels[].psk) from then on, and accepts no other.
+        type: str
+        default: ""
       owners:
         description: The IKE identities that the key belongs to, ours and the peer's.
         type: list
@@ -132,45 +140,17 @@ failed_tunnels:
     hq-gw-a: "strongSwan refuses the connection hq-gw-a (invalid value for: proposals); nothing was loaded for it."
 """
 
-import socket
-import time
+import importlib.util
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.vpnha.aws.plugins.module_utils import charon
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted, apply
 
-try:
-    import vici
-
-    HAS_VICI = True
-except ImportError:
-    HAS_VICI = False
-
+HAS_VICI = importlib.util.find_spec("vici") is not None
 ANSWER_SECONDS = 10.0  # a connection that starts at once may take a moment to load
-
-
-def connect(path: str, wait: float) -> Any:
-    """A VICI session that has answered once. Raises VpnhaError when none does in time."""
-    end = time.monotonic() + wait
-    while True:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(ANSWER_SECONDS)
-        try:
-            sock.connect(path)
-            session = vici.Session(sock)
-            session.version()
-            return session
-        except OSError as error:
-            sock.close()
-            if time.monotonic() > end:
-                raise VpnhaError(
-                    f"strongSwan does not answer on {path} ({error.strerror or error}); "
-                    "see 'systemctl status strongswan'."
-                ) from error
-            time.sleep(0.1)
 
 
 def main() -> None:
@@ -179,6 +159,7 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "connection": {"type": "dict", "required": True},
         "psk": {"type": "str", "required": True, "no_log": True},
+        "psk_next": {"type": "str", "default": "", "no_log": True},
         "owners": {"type": "list", "elements": "str", "required": True},
     }
     module = AnsibleModule(
@@ -193,10 +174,12 @@ def main() -> None:
     if not HAS_VICI and not module.check_mode:
         module.fail_json(msg=missing_required_lib("vici"))
     params = module.params
-    wanted = [Wanted(one["name"], one["connection"], one["psk"], one["owners"]) for one in params["tunnels"]]
+    wanted = [
+        Wanted(one["name"], one["connection"], one["psk"], one["owners"], one["psk_next"]) for one in params["tunnels"]
+    ]
     try:
         reachable = HAS_VICI and (not module.check_mode or Path(params["socket"]).exists())
-        session = connect(params["socket"], params["wait"]) if reachable else None
+        session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if reachable else None
         outcome = apply(session, Path(params["directory"]), wanted, check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))

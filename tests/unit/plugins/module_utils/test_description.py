@@ -300,6 +300,14 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_sites.0.tunnels.0.psk", 12345678901234567890,
         "vpnha_sites[0].tunnels[0].psk: the pre-shared key is a number; write it as a string",
     ),
+    "the next psk too short": (
+        "vpnha_sites.0.tunnels.0.psk_next", "short-one",
+        "vpnha_sites[0].tunnels[0].psk_next: the next pre-shared key has only 9 characters; take at least 20",
+    ),
+    "the next psk is the one in use": (
+        "vpnha_sites.0.tunnels.0.psk_next", PSK,
+        "vpnha_sites[0].tunnels[0].psk_next: this is the key that psk has already",
+    ),
     "heartbeat key too short": (
         "vpnha_heartbeat_key", "0123456789", "vpnha_heartbeat_key: the heartbeat key has only 10 characters",
     ),

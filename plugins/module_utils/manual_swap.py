@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import ec2, marks
+from . import ec2, marks, pace
 from .errors import Ec2Error, VpnhaError
 from .model import Deployment, Ec2View, Pin, RouteKey
 from .routes import (
@@ -122,7 +122,7 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
             marks.pin(client, pin_tables, Pin(choice.gateway or "", wall + wish.pin_minutes * 60, wish.by))
         done = {line.key: _create(client, view, line) for line in missing}
         deadline = time.monotonic() + wish.seconds
-        for result in swap_all(client, swaps, bucket=ec2.TokenBucket(), deadline=deadline):
+        for result in swap_all(client, swaps, bucket=pace.TokenBucket(), deadline=deadline):
             error = "" if result.accepted else result.detail or result.error
             done[result.swap.key] = _Done(result.accepted, error, round(result.milliseconds, 1))
         failure = _failure(done)

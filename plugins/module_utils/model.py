@@ -204,6 +204,9 @@ class Deployment:
 # --- What EC2 shows -----------------------------------------------------------------------------------------
 
 
+USUAL_PRIORITY = 5  # of a route table that declares none; from 1, the first, to 9
+
+
 @dataclass(frozen=True, order=True)
 class RouteKey:
     """A swap's granularity: one destination in one route table."""
@@ -281,6 +284,11 @@ class Ec2View:
     vpc_id: str | None = None  # of the deployment, where its tables or interfaces tell
     unreadable_marks: tuple[str, ...] = ()  # pins, pauses, drills whose tag cannot be read in full; one sentence each
     managed: Mapping[str, str] = field(default_factory=dict)  # managed gateway -> its virtual private gateway
+    table_priorities: Mapping[str, int] = field(default_factory=dict)  # table id -> its tag's, where it has one
+
+    def priority(self, table_id: str) -> int:
+        """When the routes of a table have their turn among others: 1 is the first, 9 the last."""
+        return self.table_priorities.get(table_id, USUAL_PRIORITY)
 
     def target(self, gateway: str) -> str | None:
         """What a route to the gateway must point at: its ENI or its virtual private gateway; None if it has none."""
@@ -405,6 +413,7 @@ class Evidence:
     clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
     store: StoreView = field(default_factory=StoreView)
     managed: Mapping[str, ManagedEvidence] = field(default_factory=dict)  # by managed gateway
+    traffic: Mapping[str, float] = field(default_factory=dict)  # zone -> packets a second, lately
 
 
 # --- What is done ---------------------------------------------------------------------------------------------
@@ -420,6 +429,7 @@ class Swap:
     reason: str  # code of a diagnosis
     voluntary: bool = False
     by_lease: bool = False  # only the lease allows it, so it must not be begun when that runs out
+    priority: int = USUAL_PRIORITY  # its table's
 
 
 @dataclass(frozen=True)

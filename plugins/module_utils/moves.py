@@ -104,7 +104,7 @@ class _Planner:
         target_id = self._state.routes.target_of(target) or ""
         leased = not owns(self._state, group.zone)
         swaps = tuple(
-            Swap(key, target, target_id, leave.code, leave.voluntary, leased)
+            Swap(key, target, target_id, leave.code, leave.voluntary, leased, self._view.priority(key.table_id))
             for key in keys
             if free(self._state.routes, key, self._now) and not unseen(self._state, self._evidence, key)
         )

@@ -21,6 +21,7 @@ from .pace import CHANGES, seconds_for
 LATENCY = 0.15  # s of an answer of EC2's, where nothing else is given
 SIDE_BY_SIDE = 32  # calls that are under way at the same time
 _LOOP = 0.025  # s between two looks of the monitor's loop
+_WORTH = 0.1  # s that a change must save to be worth telling
 _READS = 2  # that must agree, one after the other
 
 
@@ -134,7 +135,7 @@ class _Reckoner:
         ]
 
     def _shorter(self, keys: Collection[RouteKey], needed: Need) -> list[dict[str, Any]]:
-        """What would make it fewer calls, the least change first."""
+        """What would make it shorter, the least change first."""
         zones, sites = {key: self._view.routes[key].zone for key in keys}, {key: self._site(key) for key in keys}
         ways = (
             ("prefix lists", "one prefix list for each site", {(key.table_id, sites[key]) for key in keys}),
@@ -145,8 +146,10 @@ class _Reckoner:
         )  # fmt: skip
         out: list[dict[str, Any]] = []
         for by, how, calls in ways:
-            if len(calls) < min([needed.calls, *(each["calls"] for each in out if by == "both")]):
-                shorter = need(len(calls), needed.detect, self._latency)
+            shorter = need(len(calls), needed.detect, self._latency)
+            # both together must be better than either alone
+            least = min([needed.total, *(each["seconds"] for each in out if by == "both")])
+            if shorter.total < least - _WORTH:
                 text = f"{how}: {_counted(shorter.calls, 'call')}, {shorter.total:.1f} s"
                 out.append({"by": by, "calls": shorter.calls, "seconds": round(shorter.total, 2), "text": text})
         return out

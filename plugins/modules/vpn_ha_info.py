@@ -383,7 +383,7 @@ plan:
           elements: dict
           returned: always
         shorter:
-          description: What would make it fewer calls, each with C(by), C(calls), C(seconds) and C(text).
+          description: What would make it shorter, each with C(by), C(calls), C(seconds) and C(text).
           type: list
           elements: dict
           returned: always

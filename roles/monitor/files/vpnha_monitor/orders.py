@@ -115,13 +115,13 @@ def _choice(which: Which, gateway: str | None, take_over: bool = False) -> Choic
 
 
 def _said(report: manual_swap.Report, where: str) -> Done:
-    details = {"routes": report.routes, "route_tables": report.tables}
+    details = {"routes": report.routes, "route_tables": report.tables, "swapping": report.swapping}
     if report.failure:
         return Done(report.failure, report.changed, failed=True, details=details)
     moved = sum(row["action"] == "swap" for row in report.routes)
     left = [row for row in report.routes if row["action"] == "none" and not row["reason"].startswith("It already")]
     text = f"{moved} route(s) moved; {len(report.routes) - len(left)} of {len(report.routes)} are now {where}."
-    return Done(text, report.changed, details=details)
+    return Done(" ".join([text, *report.warnings]), report.changed, details=details)
 
 
 def _client(loaded: MonitorConfig) -> Any:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Route,
     RouteKey,
     Swap,
+    SwapResult,
     Timing,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.urgency import ordered
@@ -178,3 +180,15 @@ def test_a_priority_that_cannot_be_read_is_told_and_counts_as_none(value: str, p
     assert view.priority("rtb-1") == (priority or 5)
     told = f'rtb-1: vpnha:priority should be a digit from 1, the first, to 9, not "{value}"; it counts as 5.'
     assert view.unreadable_marks == (() if priority else (told,))
+
+
+@pytest.mark.parametrize("code", ["deadline", "withdrawn"])
+def test_a_swap_whose_turn_did_not_come_is_ordered_again_soon_and_is_no_failure(code: str) -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, False, code, "not begun")
+    world.gateways["gw-a"].power_off()
+    world.run(20)
+    at = [when for when, swap in world.swaps if swap.key.destination == "192.168.10.0/24"]
+    waits = [later - earlier for earlier, later in pairwise(at)]
+    assert len(at) >= 9 and all(1.0 <= wait <= 2.2 for wait in waits)  # never longer, and never at once
+    assert not world.told("swap-failed")

@@ -60,6 +60,7 @@ class Gateway:
     zone: str
     address: str  # private address of its ENI
     home_zones: tuple[str, ...]  # zones whose route tables use it when all is well
+    capacity: float = 1.0  # how much it can take, compared with the others
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class ManagedGateway:
         return ""
 
     @property
+    def capacity(self) -> float:
+        """As a gateway's where nothing else is said."""
+        return 1.0
+
+    @property
     def last_resort(self) -> bool:
         """Whether routes lead there only while no other gateway is up."""
         return self.use == LAST_RESORT
@@ -101,6 +107,7 @@ class Zone:
     name: str
     gateway_subnet: str
     app_subnets: tuple[str, ...]
+    near: tuple[str, ...] = ()  # other zones, the nearest first; those that are not named come after them, all alike
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,7 @@ class Timing:
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
 
 
+SPREADS = ("distance", "capacity")
 REPAIR_POLICIES = ("none", "reboot", "restart", "replace")
 
 
@@ -158,6 +166,7 @@ class Deployment:
     timing: Timing = field(default_factory=Timing)
     repair: str = "none"  # what the monitor may do to a gateway that stays down, one of REPAIR_POLICIES
     managed_gateways: tuple[ManagedGateway, ...] = ()
+    spread: str = "distance"  # where a lost gateway's zones go: to the nearest gateway, or to the least loaded one
 
     @property
     def targets(self) -> tuple[Gateway | ManagedGateway, ...]:
@@ -186,6 +195,13 @@ class Deployment:
         """The home gateway of a zone."""
         return self._homes.get(zone)
 
+    def distance(self, zone: str, other: str) -> int:
+        """How far another zone is: 0 is the zone itself, 1 the nearest; none is farther than one that is not named."""
+        near = self._near.get(zone, ())
+        if zone == other:
+            return 0
+        return 1 + (near.index(other) if other in near else len(near))
+
     def site_of(self, destination: str) -> Site | None:
         """The site that a managed destination belongs to."""
         return self._sites_by_prefix.get(destination)
@@ -195,6 +211,10 @@ class Deployment:
     @cached_property
     def _homes(self) -> dict[str, Gateway | ManagedGateway]:
         return {zone: gateway for gateway in reversed(self.targets) for zone in gateway.home_zones}
+
+    @cached_property
+    def _near(self) -> dict[str, tuple[str, ...]]:
+        return {zone.name: zone.near for zone in self.zones}
 
     @cached_property
     def _sites_by_prefix(self) -> dict[str, Site]:

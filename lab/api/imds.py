@@ -50,7 +50,7 @@ class Imds:
 
 
 def serve(handle: socket.socket, tree: Callable[[], Tree | None]) -> None:
-    """Serve on a bound socket without end, where there is no lab: for one instance, whose tree is asked for each time."""
+    """Serve on a bound socket for ever, where there is no lab: for one instance, whose tree is asked for each time."""
     _Server(handle, tree).run()
 
 

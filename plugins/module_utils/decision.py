@@ -7,8 +7,8 @@
 ``step`` is pure: no clock, no I/O, no randomness. Call it at least every ``heartbeat_interval`` while something is
 amiss; each call gives the actions of that moment:
 
-- ``Swap``: order it once. Its ``SwapResult`` comes back in the ``Evidence`` of a later step; until then, or until it is
-  overdue, the route is left alone.
+- ``Swap``: order it once; the most urgent come first. Its ``SwapResult`` comes back in the ``Evidence`` of a later
+  step; until then, or until it is overdue, the route is left alone.
 - ``Repair``: the same for a gateway's instance; its ``RepairResult`` comes back likewise.
 - ``ReadEc2``: read routes and instances now, out of turn.
 - ``Note``: tell it. A note with ``resolved`` takes an earlier one with the same code and subject back.
@@ -28,6 +28,7 @@ from .moves import Move, wanted
 from .owners import OWNER_SILENCE
 from .places import take_in
 from .state import Flight, Health, State
+from .urgency import ordered
 from .verdicts import Judgement, Pair, Verdicts
 
 BLACKHOLE = Judgement(Verdict.DOWN, "route-blackhole", "EC2 says that routes to it are blackholes.")
@@ -73,8 +74,10 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
     state = _others(state, evidence, now)
     moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
-    ordered = {swap.key for swap in swaps}
-    news = [move for move in moves if move.swaps[0].key in ordered and _first(state, move)]
+    held = {swap.key for swap in swaps}
+    news = [move for move in moves if move.swaps[0].key in held and _first(state, move)]
+    if len(swaps) > 1 and evidence.ec2 is not None:
+        swaps = ordered(swaps, evidence.ec2, evidence.traffic)
     state, repairs, unfit = _repairs(state, evidence, now, bool(moves))
     dropped += unfit
     state, reads = _reads(state, evidence, now)

@@ -18,7 +18,7 @@ from .description_fields import Problems, Section, nearest, shown
 from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
 from .errors import DescriptionError
-from .model import REPAIR_POLICIES, Deployment, Gateway, Monitor, Site, Tunnel, Zone
+from .model import REPAIR_POLICIES, SPREADS, Deployment, Gateway, Monitor, Site, Tunnel, Zone
 from .owners import owner_of
 
 __all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
@@ -27,7 +27,7 @@ VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
-    "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
+    "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate", "vpnha_spread",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -61,6 +61,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         timing=timing(_mapping(top, "vpnha_timing")),
         repair=_repair(top),
         managed_gateways=managed_gateways(top),
+        spread=_spread(top),
     )
     if not any(deployment.vpc_cidrs):
         # an existing VPC given without its CIDR: at least the subnets that the user named
@@ -128,16 +129,24 @@ def _repair(top: Section) -> str:
     return policy
 
 
+def _spread(top: Section) -> str:
+    spread = top.text("vpnha_spread", SPREADS[0])
+    if spread and spread not in SPREADS:
+        top.problem("vpnha_spread", f"{shown(spread)} is unknown; write {' or '.join(SPREADS)}.")
+    return spread
+
+
 def _zones(top: Section) -> tuple[Zone, ...]:
     found = []
-    for section in top.sections("vpnha_zones", ("name", "gateway_subnet", "app_subnets"), needed=True):
+    for section in top.sections("vpnha_zones", ("name", "gateway_subnet", "app_subnets", "near"), needed=True):
         net = section.net("gateway_subnet", "the public subnet of gateways and monitors")
-        found.append(Zone(section.name(), str(net or ""), section.nets("app_subnets")))
+        near = tuple(str(member) for _where, member in section.items("near"))
+        found.append(Zone(section.name(), str(net or ""), section.nets("app_subnets"), near))
     return tuple(found)
 
 
 def _gateways(top: Section) -> tuple[Gateway, ...]:
-    known = ("name", "zone", "address", "home_zones", "instance_type", "ansible_host")
+    known = ("name", "zone", "address", "home_zones", "capacity", "instance_type", "ansible_host")
     found = []
     for section in top.sections("vpnha_gateways", known, needed=True):
         zone = section.text("zone", None, "the name of one of vpnha_zones")
@@ -147,7 +156,8 @@ def _gateways(top: Section) -> tuple[Gateway, ...]:
             home = tuple(str(member) for _where, member in section.items("home_zones"))
         section.text("instance_type", "t3.small")
         section.text("ansible_host", " ")
-        found.append(Gateway(section.name(), zone, str(section.address("address") or ""), home))
+        address, capacity = str(section.address("address") or ""), section.share("capacity", 1.0)
+        found.append(Gateway(section.name(), zone, address, home, capacity))
     return tuple(found)
 
 

@@ -19,6 +19,7 @@ Net = ipaddress.IPv4Network
 Address = ipaddress.IPv4Address
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
+_MOST = 1000.0  # of a share
 NAME_RULE = "letters, digits, '-' and '_', at most 40, beginning and ending with a letter or digit"
 
 
@@ -146,6 +147,21 @@ class Section:
     def nets(self, key: str, needed: bool = False) -> tuple[str, ...]:
         """The networks of a list; a malformed one is noted and empty, so that the others keep their places."""
         return tuple(str(network(self.problems, where, member) or "") for where, member in self.items(key, needed))
+
+    def share(self, key: str, default: float) -> float:
+        """How much something is, compared with others: a number above 0."""
+        value = self.value.get(key)
+        if value in (None, ""):
+            return default
+        if isinstance(value, str):
+            try:
+                value = float(value)  # Ansible hands templated numbers over as strings
+            except ValueError:
+                value = None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
+            self.problem(key, f"{shown(self.value[key])} is no number above 0; write how much it takes, like 1 or 2.5.")
+            return default
+        return float(value)
 
     def truth(self, key: str, default: bool) -> bool:
         """A truth value."""

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from . import ec2, tags
-from .model import Deployment, Ec2View, Instance, Pin, RepairMark, Route, RouteKey
+from .model import USUAL_PRIORITY, Deployment, Ec2View, Instance, Pin, RepairMark, Route, RouteKey
 
 Item = Mapping[str, Any]  # one thing as boto3 gives it
 
@@ -45,6 +45,7 @@ class _Reading:
     tables: dict[str, float] = field(default_factory=dict)
     gateways: dict[str, float] = field(default_factory=dict)
     repairs: dict[str, RepairMark] = field(default_factory=dict)
+    priorities: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
     def pause(self, where: str, key: str, value: str) -> float:
@@ -267,6 +268,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         vpc_id=vpc_ids.pop() if len(vpc_ids) == 1 else None,
         unreadable_marks=tuple(marks.unreadable),
         managed=managed,
+        table_priorities=marks.priorities,
     )
 
 
@@ -281,6 +283,15 @@ def _read_table_marks(table: Item, marks: _Reading) -> None:
             )
     if tags.PAUSE in tag:
         marks.tables[table_id] = marks.pause(table_id, tags.PAUSE, tag[tags.PAUSE])
+    if tags.PRIORITY in tag:
+        priority = tags.parse_priority(tag[tags.PRIORITY])
+        if priority is not None:
+            marks.priorities[table_id] = priority
+        else:
+            marks.unreadable.append(
+                f'{table_id}: {tags.PRIORITY} should be a digit from 1, the first, to 9, not "{tag[tags.PRIORITY]}"; '
+                f"it counts as {USUAL_PRIORITY}."
+            )
 
 
 def _read_interface_marks(eni: Item, marks: _Reading) -> None:

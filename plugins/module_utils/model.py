@@ -60,6 +60,7 @@ class Gateway:
     zone: str
     address: str  # private address of its ENI
     home_zones: tuple[str, ...]  # zones whose route tables use it when all is well
+    capacity: float = 1.0  # how much it can take, compared with the others
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class ManagedGateway:
         return ""
 
     @property
+    def capacity(self) -> float:
+        """As a gateway's where nothing else is said."""
+        return 1.0
+
+    @property
     def last_resort(self) -> bool:
         """Whether routes lead there only while no other gateway is up."""
         return self.use == LAST_RESORT
@@ -101,6 +107,7 @@ class Zone:
     name: str
     gateway_subnet: str
     app_subnets: tuple[str, ...]
+    near: tuple[str, ...] = ()  # other zones, the nearest first; those that are not named come after them, all alike
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,7 @@ class Timing:
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
 
 
+SPREADS = ("distance", "capacity")
 REPAIR_POLICIES = ("none", "reboot", "restart", "replace")
 
 
@@ -158,6 +166,7 @@ class Deployment:
     timing: Timing = field(default_factory=Timing)
     repair: str = "none"  # what the monitor may do to a gateway that stays down, one of REPAIR_POLICIES
     managed_gateways: tuple[ManagedGateway, ...] = ()
+    spread: str = "distance"  # where a lost gateway's zones go: to the nearest gateway, or to the least loaded one
 
     @property
     def targets(self) -> tuple[Gateway | ManagedGateway, ...]:
@@ -186,6 +195,13 @@ class Deployment:
         """The home gateway of a zone."""
         return self._homes.get(zone)
 
+    def distance(self, zone: str, other: str) -> int:
+        """How far another zone is: 0 is the zone itself, 1 the nearest; none is farther than one that is not named."""
+        near = self._near.get(zone, ())
+        if zone == other:
+            return 0
+        return 1 + (near.index(other) if other in near else len(near))
+
     def site_of(self, destination: str) -> Site | None:
         """The site that a managed destination belongs to."""
         return self._sites_by_prefix.get(destination)
@@ -197,11 +213,18 @@ class Deployment:
         return {zone: gateway for gateway in reversed(self.targets) for zone in gateway.home_zones}
 
     @cached_property
+    def _near(self) -> dict[str, tuple[str, ...]]:
+        return {zone.name: zone.near for zone in self.zones}
+
+    @cached_property
     def _sites_by_prefix(self) -> dict[str, Site]:
         return {prefix: site for site in reversed(self.sites) for prefix in site.prefixes}
 
 
 # --- What EC2 shows -----------------------------------------------------------------------------------------
+
+
+USUAL_PRIORITY = 5  # of a route table that declares none; from 1, the first, to 9
 
 
 @dataclass(frozen=True, order=True)
@@ -282,6 +305,11 @@ class Ec2View:
     vpc_id: str | None = None  # of the deployment, where its tables or interfaces tell
     unreadable_marks: tuple[str, ...] = ()  # pins, pauses, drills whose tag cannot be read in full; one sentence each
     managed: Mapping[str, str] = field(default_factory=dict)  # managed gateway -> its virtual private gateway
+    table_priorities: Mapping[str, int] = field(default_factory=dict)  # table id -> its tag's, where it has one
+
+    def priority(self, table_id: str) -> int:
+        """When the routes of a table have their turn among others: 1 is the first, 9 the last."""
+        return self.table_priorities.get(table_id, USUAL_PRIORITY)
 
     def target(self, gateway: str) -> str | None:
         """What a route to the gateway must point at: its ENI or its virtual private gateway; None if it has none."""
@@ -409,6 +437,7 @@ class Evidence:
     clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
     store: StoreView = NO_STORE
     managed: Mapping[str, ManagedEvidence] = field(default_factory=dict)  # by managed gateway
+    traffic: Mapping[str, float] = field(default_factory=dict)  # zone -> packets a second, lately
 
 
 # --- What is done ---------------------------------------------------------------------------------------------
@@ -424,6 +453,7 @@ class Swap:
     reason: str  # code of a diagnosis
     voluntary: bool = False
     by_lease: bool = False  # only the lease allows it, so it must not be begun when that runs out
+    priority: int = USUAL_PRIORITY  # its table's
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class _Planner:
         target_id = self._state.routes.target_of(target) or ""
         leased = not owns(self._state, group.zone)
         swaps = tuple(
-            Swap(key, target, target_id, leave.code, leave.voluntary, leased)
+            Swap(key, target, target_id, leave.code, leave.voluntary, leased, self._view.priority(key.table_id))
             for key in keys
             if free(self._state.routes, key, self._now) and not unseen(self._state, self._evidence, key)
         )
@@ -177,13 +177,21 @@ class _Planner:
         return self._ordered(group, found, None)
 
     def _ordered(self, group: Group, names: list[str], preferred: str | None) -> list[str]:
-        """The home gateway first, then the zone's other choice, its own zone, the least loaded, the name."""
-        home = self._state.deployment.home(group.zone)
-        zones = {gateway.name: gateway.zone for gateway in self._state.deployment.targets}
+        """The home gateway first, then the zone's other choice, then the nearest or the least loaded, the name.
 
-        def order(name: str) -> tuple[bool, bool, bool, int, str]:
+        A zone stays together and each of its routes moves once: what is spread over the others are a gateway's zones.
+        """
+        deployment = self._state.deployment
+        home = deployment.home(group.zone)
+        gateways = {gateway.name: gateway for gateway in deployment.targets}
+        size = len(self._state.routes.groups[group])
+
+        def order(name: str) -> tuple[bool, bool, float, float, str]:
             at_home = home is not None and home.name == name
-            return not at_home, name != preferred, zones[name] != group.zone, self._load.get(name, 0), name
+            distance = float(deployment.distance(group.zone, gateways[name].zone))
+            load = (self._load.get(name, 0) + size) / gateways[name].capacity
+            first, second = (load, distance) if deployment.spread == "capacity" else (distance, load)
+            return not at_home, name != preferred, first, second, name
 
         return sorted(names, key=order)
 

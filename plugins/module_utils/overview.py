@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import tags
+from . import failover_plan, tags
 from .model import Deployment, Ec2View, Instance, RepairMark, Route
 from .repair import DAY
 from .routes import preflight
@@ -40,6 +40,7 @@ def overview(view: Ec2View, deployment: Deployment, wall: float) -> dict[str, An
         "paused_tables": _times(view.paused_tables, wall),
         "drill": view.drill,
         "freeze": view.freeze,
+        "plan": failover_plan.plan(view, deployment),
         "unreadable_marks": list(view.unreadable_marks),
         "summary": _summary(view, deployment, differences, wall),
     }

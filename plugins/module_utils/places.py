@@ -33,6 +33,7 @@ HOUR = 3600.0
 READS_APART_OF_SEVERAL = 0.3
 BELIEVED_OF_SEVERAL = 1.2  # seconds after a swap before which none is
 FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
+NOT_BEGUN = ("deadline", "withdrawn")  # nothing went wrong: its turn did not come
 THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")
 
 
@@ -98,8 +99,12 @@ def _accepted(routes: Routes, key: RouteKey, belief: Belief, voluntary_at: float
 
 
 def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed: int) -> Retry:
-    """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function."""
-    count = last.round + 1 if last is not None else 1
+    """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function.
+
+    A call that was never begun is no round: what waits for EC2's limit must not wait longer each time.
+    """
+    before = last.round if last is not None else 0
+    count = max(1, before if error in NOT_BEGUN else before + 1)
     spread = zlib.crc32(f"{seed} {key} {count}".encode()) / 2**32
     delay = RETRY_LEAST * 2 ** min(count - 1, 5) * (1.0 + spread)
     if error in FORBIDDEN:

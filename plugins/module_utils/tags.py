@@ -26,6 +26,7 @@ GATEWAY = "vpnha:gateway"
 ROLE = "vpnha:role"
 ZONE = "vpnha:zone"
 TABLE = "vpnha:table"
+PRIORITY = "vpnha:priority"  # of a route table: whose routes are swapped first
 PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
@@ -119,6 +120,11 @@ def format_probes(addresses: Iterable[str]) -> str:
 def parse_probes(value: str) -> list[str]:
     """What `format_probes` made; whatever is no IPv4 address is left out."""
     return [word for word in value.split() if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", word)]
+
+
+def parse_priority(value: str) -> int | None:
+    """The priority that a value of the tag `PRIORITY` says; None if it says none."""
+    return int(value) if re.fullmatch("[1-9]", value.strip()) else None
 
 
 def launch_template(deployment: str, gateway: str) -> str:

@@ -14,7 +14,7 @@ from .changed import changed
 from .holds import hold_down
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
 from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
-from .places import FORBIDDEN, THROTTLED
+from .places import FORBIDDEN, NOT_BEGUN, THROTTLED
 from .repair import under_way
 from .state import State, Subject, Told
 
@@ -197,7 +197,8 @@ def _ec2_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple
         yield ("ec2-unreadable", ""), Matter("EC2 could not be read for a while; decisions go by the last view.")
     errors: dict[str, list[str]] = {}
     for key, retry in state.routes.retries.items():
-        errors.setdefault(retry.error, []).append(str(key))
+        if retry.error not in NOT_BEGUN:
+            errors.setdefault(retry.error, []).append(str(key))
     for error, keys in errors.items():
         code = "swap-failed"
         if error in FORBIDDEN:

@@ -92,11 +92,11 @@ deployment:
       type: int
       sample: 64512
     zones:
-      description: Each zone's C(name), C(gateway_subnet) and C(app_subnets).
+      description: Each zone's C(name), C(gateway_subnet), C(app_subnets) and C(near).
       type: list
       elements: dict
     gateways:
-      description: Each gateway's C(name), C(zone), C(address) and C(home_zones).
+      description: Each gateway's C(name), C(zone), C(address), C(home_zones) and C(capacity).
       type: list
       elements: dict
     sites:
@@ -120,6 +120,9 @@ deployment:
     timing:
       description: Every delay in seconds, with the defaults filled in.
       type: dict
+    spread:
+      description: Where the zones of a lost gateway go first, V(distance) or V(capacity).
+      type: str
     repair:
       description: What the monitor may do to a gateway that stays down, V(none), V(reboot) or V(restart).
       type: str

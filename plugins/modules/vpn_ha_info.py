@@ -309,6 +309,93 @@ drill:
   description: Id of the drill that is running; null if there is none.
   returned: success
   type: str
+plan:
+  description:
+    - How long the failover of each gateway takes at worst, if EC2 takes 150 ms to answer a call.
+    - The command C(vpnha plan) on a monitor shows the same for people, for another latency if given one.
+  returned: success
+  type: dict
+  contains:
+    latency_ms:
+      description: The milliseconds that each call is reckoned with.
+      type: float
+      returned: always
+    at_once:
+      description: Calls that are made at once. It is somewhat below RV(plan.ec2_at_once).
+      type: float
+      returned: always
+    a_second:
+      description: Calls that are made each second after these. It is somewhat below RV(plan.ec2_a_second).
+      type: float
+      returned: always
+    ec2_at_once:
+      description: What EC2 documents as its limit at once.
+      type: float
+      returned: always
+    ec2_a_second:
+      description: What EC2 documents as its limit for each second.
+      type: float
+      returned: always
+    gateways:
+      description: The gateways and managed gateways, by what they carry when all is well, or now if that is more.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        name:
+          description: Name of the gateway.
+          type: str
+          returned: always
+        tables:
+          description: Route tables that have to be changed.
+          type: int
+          returned: always
+        calls:
+          description: Calls to EC2, one for each destination in each table.
+          type: int
+          returned: always
+        carries_now:
+          description: Routes that lead to it now.
+          type: int
+          returned: always
+        seconds:
+          description: From its death until two reads of EC2 agree on the last route.
+          type: float
+          returned: always
+        detect_seconds:
+          description: The part of it until the gateway is found dead.
+          type: float
+          returned: always
+        limit_seconds:
+          description: The part of it that EC2's limit costs.
+          type: float
+          returned: always
+        answer_seconds:
+          description: The part of it until the last call is answered.
+          type: float
+          returned: always
+        read_back_seconds:
+          description: The part of it for the two reads.
+          type: float
+          returned: always
+        text:
+          description: The same in one sentence.
+          type: str
+          returned: always
+        priorities:
+          description: The same for the tables of each priority and those before; empty if all have the same.
+          type: list
+          elements: dict
+          returned: always
+        shorter:
+          description: What would make it shorter, each with C(by), C(calls), C(seconds) and C(text).
+          type: list
+          elements: dict
+          returned: always
+    everything:
+      description: The same for a gateway that has taken over every route.
+      type: dict
+      returned: always
 unreadable_marks:
   description: Pins and pauses that count although their tag cannot be read in full, one sentence each.
   returned: success

@@ -62,6 +62,8 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert {"failover", "failback", "pinned", "paused"} <= {event["code"] for event in listed}
     assert set(listed[0]) == {"wall", "code", "subject", "text", "evidence", "resolved"}
     assert "Monitor mon-a has started." in world.vpnha("events").stdout
+    planned = json.loads(world.vpnha("plan", "--json").stdout)
+    assert [(each["name"], each["calls"]) for each in planned["gateways"]] == [("gw-a", 1), ("gw-b", 1)]
 
 
 def test_person_hears_whether_packets_follow(world: World) -> None:

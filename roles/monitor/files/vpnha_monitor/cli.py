@@ -105,6 +105,22 @@ def _journal(path: Path, since: str, limit: int | None) -> list[journal.Event]:
 
 
 @app.command()
+def plan(
+    as_json: Json = False,
+    latency: Annotated[
+        float, typer.Option("--latency", help="Milliseconds that EC2 takes for a call.", min=1.0)
+    ] = 150.0,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Say how long a failover of each gateway takes at worst, and what would make it shorter."""
+    found = orders.plan(config.load(path), latency / 1000)
+    if as_json:
+        _print_json(found)
+    else:
+        cli_output.plan(found)
+
+
+@app.command()
 def pause(
     *,
     gateway: GatewayOption = "",

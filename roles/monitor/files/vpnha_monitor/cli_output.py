@@ -61,6 +61,8 @@ def status(found: Mapping[str, Any]) -> None:
     moves = [event for event in found["events"] if event["code"] in _MOVES]
     if moves:
         out.print(f"Last move, {_when(moves[-1]['wall'])}: {moves[-1]['text']}")
+    if found["swaps"]["text"]:
+        out.print(Text(found["swaps"]["text"], style="yellow"))
     for reason in found["reasons"]:
         out.print(Text(f"Attention: {reason}", style="red"))
 
@@ -171,6 +173,29 @@ def _notification(out: Console, found: Mapping[str, Any]) -> None:
             out.print(Text(f"{said} Try: vpnha notify-test", style="red"))
         elif target["queued"]:
             out.print(f"Messages that wait for {target['name']}: {target['queued']}")
+
+
+def plan(found: Mapping[str, Any]) -> None:
+    """How long the failovers take at worst, what the time is spent on, and what would shorten it."""
+    out = console()
+    table = _table("gateway", "tables", "calls", "at worst", "found dead", "EC2's limit", "answers", "read back")
+    rows = [*found["gateways"], *([found["everything"]] if len(found["gateways"]) > 1 else [])]
+    for each in rows:
+        parts = ("seconds", "detect_seconds", "limit_seconds", "answer_seconds", "read_back_seconds")
+        table.add_row(each["name"], str(each["tables"]), str(each["calls"]), *(f"{each[part]:.2f} s" for part in parts))
+    out.print(table)
+    for each in rows:
+        for one in each["priorities"]:
+            out.print(
+                f"{each['name']}: tables of priority {one['priority']} and before are done after "
+                f"{one['seconds']:.1f} s ({one['calls']} calls)"
+            )
+        for way in each["shorter"]:
+            out.print(f"{each['name']}: shorter with {way['text']}")
+    out.print(
+        f"Reckoned with {found['latency_ms']:g} ms for each call, and {found['at_once']:g} swaps at once and then "
+        f"{found['a_second']:g} a second (EC2 documents {found['ec2_at_once']:g} and {found['ec2_a_second']:g})."
+    )
 
 
 def tested(found: Sequence[Tested]) -> None:

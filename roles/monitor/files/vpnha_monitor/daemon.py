@@ -114,6 +114,7 @@ class Monitor:
             self.client.get,
             lambda results: self._from_thread(self._swapped, results),
             lambda result: self._from_thread(self._repaired, result),
+            lambda swap: self.mind.still(swap, monotonic()),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
@@ -198,7 +199,8 @@ class Monitor:
         try:
             managed = self.witnesses.evidence(self.observer.managed.evidence(now), now)
             gateways, late = self.observer.evidence(now), self.lateness.take()
-            actions = self.mind.step(gateways, late, now, seen.store, seen.vetoes, managed=managed)
+            traffic = self.carrying.traffic(now)
+            actions = self.mind.step(gateways, late, now, seen.store, seen.vetoes, managed=managed, traffic=traffic)
         except InvariantViolation as violation:
             self.counters.errors.labels("invariant").inc()
             self.note(Note("invariant-violated", str(violation.number), str(violation)), before)

@@ -119,6 +119,8 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
     yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
     yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
+    yield _single("vpnha_swaps_waiting", "Swaps that wait for EC2's limit.", status["swaps"]["waiting"])
+    yield _single("vpnha_swap_refusals", "Calls that EC2 refused for its limit.", status["swaps"]["refusals"])
     yield from _repairs(status)
     yield from _agreement(status)
     yield from _notification(status)

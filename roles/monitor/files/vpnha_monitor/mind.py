@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, invariants
 from ansible_collections.vpnha.aws.plugins.module_utils.decision import reconfigured, start, step
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import InvariantViolation
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Action,
     Deployment,
@@ -21,6 +22,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     ManagedEvidence,
     RepairResult,
     StoreView,
+    Swap,
     SwapResult,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
@@ -60,6 +62,7 @@ class Mind:
         vetoes: Mapping[str, float] | None = None,
         *,
         managed: Mapping[str, ManagedEvidence] | None = None,
+        traffic: Mapping[str, float] | None = None,
     ) -> Sequence[Action]:
         """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh."""
         self.evidence = Evidence(
@@ -75,6 +78,7 @@ class Mind:
             store=store or StoreView(),
             vetoes=vetoes or {},
             managed=managed or {},
+            traffic=traffic or {},
         )
         self.results.clear()
         self.repair_results.clear()
@@ -87,6 +91,23 @@ class Mind:
             raise
         self.failures = 0
         return actions
+
+    def still(self, swap: Swap, now: float) -> str:
+        """Why a swap that was ordered a while ago is not to be begun any more; empty if it is. For threads."""
+        state, evidence = self.state, self.evidence
+        flights = state.routes.flights
+        flight = flights.get(swap.key)
+        if flight is None or flight.swap != swap or now >= flight.deadline:
+            return "It is not waited for any longer."
+        others = {key: one for key, one in flights.items() if key != swap.key}
+        retries = {key: one for key, one in state.routes.retries.items() if key != swap.key}
+        try:
+            invariants.check(
+                replace(state, routes=replace(state.routes, flights=others, retries=retries)), evidence, swap, now
+            )
+        except InvariantViolation as violation:
+            return f"There is no reason any more: {violation}"
+        return ""
 
     def reload(self, deployment: Deployment) -> None:
         """Go on with another description of the same deployment."""

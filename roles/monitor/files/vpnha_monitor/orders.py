@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, manual_swap, marks, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, failover_plan, manual_swap, marks, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Verdict
@@ -41,6 +41,11 @@ class Done:
     changed: bool
     failed: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan(loaded: MonitorConfig, latency: float) -> dict[str, Any]:
+    """How long a failover of each gateway takes at worst, by what EC2 shows now. Raises VpnhaError."""
+    return failover_plan.plan(read_view(_client(loaded), loaded.deployment), loaded.deployment, latency)
 
 
 def pause(loaded: MonitorConfig, scope: str, minutes: int) -> Done:
@@ -128,13 +133,13 @@ def _choice(which: Which, gateway: str | None, take_over: bool = False) -> Choic
 
 
 def _said(report: manual_swap.Report, where: str) -> Done:
-    details = {"routes": report.routes, "route_tables": report.tables}
+    details = {"routes": report.routes, "route_tables": report.tables, "swapping": report.swapping}
     if report.failure:
         return Done(report.failure, report.changed, failed=True, details=details)
     moved = sum(row["action"] == "swap" for row in report.routes)
     left = [row for row in report.routes if row["action"] == "none" and not row["reason"].startswith("It already")]
     text = f"{moved} route(s) moved; {len(report.routes) - len(left)} of {len(report.routes)} are now {where}."
-    return Done(text, report.changed, details=details)
+    return Done(" ".join([text, *report.warnings]), report.changed, details=details)
 
 
 def _client(loaded: MonitorConfig) -> Any:

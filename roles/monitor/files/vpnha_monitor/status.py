@@ -28,6 +28,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.repair import history, u
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement, Verdicts
 
+from .waiting import Progress
+
 _FLOWS = (Verdict.UP, Verdict.VIA_NEIGHBOUR, Verdict.GREY, Verdict.SUSPECT)
 _NO_LOSS = LossStats()
 _UNJUDGED = Judgement(Verdict.UNKNOWN, "monitor-observing", "Not judged yet.")
@@ -44,6 +46,7 @@ class Daemon:
     refused: Mapping[str, int] = field(default_factory=dict)
     send_errors: Mapping[str, int] = field(default_factory=dict)
     swaps_in_flight: int = 0
+    progress: Progress = field(default_factory=Progress)
     actions: Sequence[Mapping[str, Any]] = ()
     events: Sequence[Mapping[str, Any]] = ()
     ec2_error: str = ""
@@ -111,8 +114,22 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "refused": dict(daemon.refused),
         "send_errors": dict(daemon.send_errors),
         "swaps_in_flight": daemon.swaps_in_flight,
+        "swaps": _progress(daemon.progress),
         "actions": list(daemon.actions),
         "events": list(daemon.events),
+    }
+
+
+def _progress(how: Progress) -> dict[str, Any]:
+    return {
+        "ordered": how.ordered,
+        "waiting": how.waiting,
+        "ended": how.ended,
+        "seconds_left": round(how.seconds_left, 1),
+        "a_second": round(how.pace, 2),
+        "slowed": how.slowed,
+        "refusals": how.refusals,
+        "text": how.sentence if how.waiting else "",
     }
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -460,6 +461,68 @@ def test_the_zones_of_a_lost_gateway_are_spread_over_the_others() -> None:
         ("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b"),
         ("zone-d", "hq", "gw-c"), ("zone-d", "plant", "gw-c"),
     }  # fmt: skip
+
+
+def zones_of_a_lost_gateway(spread: str = "distance", near: tuple[str, ...] = (), **capacities: float) -> Play:
+    """gw-a, home of zone-a, zone-d and zone-e, has died; gw-b and gw-c carry their own zone's two routes each."""
+    plan = deployment("abc")
+    a, b, c = (replace(one, capacity=capacities.get(one.name[-1], 1.0)) for one in plan.gateways)
+    more = ("zone-a", "zone-d", "zone-e")
+    zones = tuple(replace(plan.zones[0], name=name, near=near) for name in more) + plan.zones[1:]
+    a = replace(a, home_zones=more)
+    world = Play(replace(plan, zones=zones, gateways=(a, b, c), spread=spread), settled=False)
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    return world
+
+
+def went_to(world: Play) -> dict[str, set[str]]:
+    """Zone -> the gateways that its routes went to."""
+    found: dict[str, set[str]] = {}
+    for zone, _site, target in world.moved():
+        found.setdefault(zone, set()).add(target)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("gw-b", "gw-c", "gw-b")),  # none is nearer: the least loaded, then by name
+        ({"near": ("zone-c",)}, ("gw-c", "gw-c", "gw-c")),
+        ({"near": ("zone-c", "zone-b")}, ("gw-c", "gw-c", "gw-c")),
+        ({"near": ("zone-c",), "spread": "capacity"}, ("gw-c", "gw-b", "gw-c")),
+        ({"c": 4.0}, ("gw-c", "gw-c", "gw-c")),  # (6 + 1) / 4 is still less than (2 + 1) / 1
+        ({"c": 2.0}, ("gw-c", "gw-c", "gw-b")),
+        ({"near": ("zone-b",), "c": 100.0}, ("gw-b", "gw-b", "gw-b")),
+    ],
+)
+def test_where_the_zones_of_a_lost_gateway_go(given: dict[str, Any], expected: tuple[str, str, str]) -> None:
+    world = zones_of_a_lost_gateway(**given)
+    assert went_to(world) == {f"zone-{letter}": {target} for letter, target in zip("ade", expected, strict=True)}
+
+
+def test_each_route_moves_once_and_once_again_to_go_home() -> None:
+    world = zones_of_a_lost_gateway()
+    assert len(world.swaps) == 6
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(70)
+    assert world.at_home()
+    assert len(world.swaps) == 12
+
+
+def test_two_gateways_of_a_zone_share_what_comes_to_it() -> None:
+    plan = deployment("abcd")
+    a, b, c, d = plan.gateways
+    second = replace(d, zone="zone-c", home_zones=("zone-d",))
+    gateways = (replace(a, home_zones=("zone-a", "zone-b")), replace(b, home_zones=()), c, second)
+    zones = tuple(replace(zone, near=("zone-c",)) if zone.name < "zone-c" else zone for zone in plan.zones)
+    world = Play(replace(plan, zones=zones, gateways=gateways), settled=False)
+    world.run(5)
+    for name in ("gw-a", "gw-b"):
+        world.gateways[name].power_off()
+    world.run(2)
+    assert went_to(world) == {"zone-a": {"gw-c"}, "zone-b": {"gw-d"}}
 
 
 def test_a_second_gateway_of_the_same_zone_is_preferred() -> None:

@@ -122,6 +122,22 @@ def test_the_policy_of_repairs_is_part_of_it(policy: str) -> None:
     assert description.from_dict(json.loads(json.dumps(description.to_dict(deployment)))) == deployment
 
 
+def test_where_the_zones_of_a_lost_gateway_go_is_part_of_it() -> None:
+    plain = description.parse(good())
+    assert (plain.spread, plain.zones[0].near, plain.gateways[0].capacity) == ("distance", (), 1.0)
+    given = {**good(), "vpnha_spread": "capacity"}
+    given["vpnha_zones"][0]["near"] = ["eu-central-1b"]
+    given["vpnha_gateways"][0]["capacity"] = 2
+    given["vpnha_gateways"][1]["capacity"] = "2.5"  # as Ansible hands templated numbers over
+    deployment = description.parse(given)
+    assert (deployment.spread, deployment.zones[0].near) == ("capacity", ("eu-central-1b",))
+    assert [gateway.capacity for gateway in deployment.gateways] == [2.0, 2.5]
+    assert description.from_dict(json.loads(json.dumps(description.to_dict(deployment)))) == deployment
+    old = description.to_dict(plain)  # as a monitor's file of a former version has it
+    del old["spread"], old["gateways"][0]["capacity"], old["zones"][0]["near"]
+    assert description.from_dict(old) == plain
+
+
 def test_a_tunnel_keeps_its_interface_when_another_is_added_before_it() -> None:
     before = {tunnel.name: tunnel.if_id for tunnel in description.parse(good()).tunnels}
     variables = good()
@@ -215,6 +231,20 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_gateways.1.home_zones", ["eu-central-1b", "eu-central-1a"],
         "vpnha_gateways[1].home_zones: zone eu-central-1a would have two home gateways, gw-a and gw-b",
     ),
+    "unknown near zone": (
+        "vpnha_zones.0.near", ["us-east-1f"], "vpnha_zones[0].near: there is no zone 'us-east-1f' in vpnha_zones",
+    ),
+    "near itself": ("vpnha_zones.0.near", ["eu-central-1a"], "vpnha_zones[0].near: eu-central-1a is the zone itself."),
+    "near twice": (
+        "vpnha_zones.0.near", ["eu-central-1b", "eu-central-1b"], "vpnha_zones[0].near: eu-central-1b is named twice.",
+    ),
+    "no capacity": (
+        "vpnha_gateways.0.capacity", 0, "vpnha_gateways[0].capacity: '0' is no number above 0; write how much it takes",
+    ),
+    "capacity in words": (
+        "vpnha_gateways.0.capacity", "large", "vpnha_gateways[0].capacity: 'large' is no number above 0",
+    ),
+    "unknown spread": ("vpnha_spread", "even", "vpnha_spread: 'even' is unknown; write distance or capacity."),
     "no home": (
         "vpnha_gateways.1.home_zones", [], "vpnha_zones[1]: zone eu-central-1b has no home gateway",
     ),

@@ -218,7 +218,8 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
     owners = {eni["NetworkInterfaceId"]: gateway_of_interface(eni) for eni in snapshot.interfaces}
     owners |= {target: name for name, target in managed.items()}
     subnet_zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in snapshot.subnets}
-    destinations = [prefix for site in deployment.sites for prefix in site.prefixes]
+    wanted = {destination for site in deployment.sites for destination in site.destinations}
+    destinations = dict.fromkeys(each for site in deployment.sites for each in (*site.destinations, *site.prefixes))
 
     marks = _Reading()
     routes: dict[RouteKey, Route] = {}
@@ -237,7 +238,8 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         for destination in destinations:
             key = RouteKey(table_id, destination)
             if destination not in present:
-                missing.add(key)
+                if destination in wanted:
+                    missing.add(key)
                 continue
             route = present[destination]
             eni_id, target = route.get("NetworkInterfaceId"), target_of(route)

@@ -26,6 +26,7 @@ GATEWAY = "vpnha:gateway"
 ROLE = "vpnha:role"
 ZONE = "vpnha:zone"
 TABLE = "vpnha:table"
+SITE = "vpnha:site"  # of a prefix list
 PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"

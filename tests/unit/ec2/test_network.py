@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import network, network_removal, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.network_build import NEW
+from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import NEW
 
 from .conftest import HQ, NOW, PLANT, World
 

@@ -116,7 +116,9 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"{name} is {site['verdict']} for {site['site']}: {site['text']}")
     for route in found["away"]:
         where = route["gateway"] or route["target"]
-        out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")
+        listed = f" ({route['site']})" if route["destination"].startswith("pl-") else ""
+        what = f"{route['table']} {route['destination']}{listed}"
+        out.print(f"Away from home: {what} uses {where}, not {route['home']}")
     for key in found["missing_routes"]:
         out.print(f"Missing: {key}")
     for why in found["refused_tables"].values():

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -13,7 +12,7 @@ from moto.ec2.responses import EC2Response
 
 from lab.api.mends import refuse
 
-SETTLES = 0.3  # seconds that a list is "…-in-progress" after it was made or changed
+READS = 2  # a list that was made or changed is "…-in-progress" until it is read so many times
 AT_ONCE = 100  # entries in one call
 
 
@@ -23,12 +22,12 @@ def apply() -> None:
 
     def state(self: Any) -> str:
         said = str(self.__dict__["state"])
-        return said.replace("-complete", "-in-progress") if time.monotonic() < self.__dict__.get("settled_at", 0.0) else said
+        return said.replace("-complete", "-in-progress") if self.unread else said
 
     def set_state(self: Any, value: str) -> None:
-        self.__dict__["settled_at"] = time.monotonic() + SETTLES
-        self.__dict__["state"] = value
+        self.__dict__.update(state=value, unread=READS)
 
+    ManagedPrefixList.unread = 0
     ManagedPrefixList.state = property(state, set_state)
 
 
@@ -42,6 +41,13 @@ class PrefixListActions(EC2Response):  # type: ignore[misc]
             refuse("PrefixListMaxEntriesExceeded", f"{len(entries)} entries are more than the {size} of the list.")
         return super().create_managed_prefix_list()
 
+    def describe_managed_prefix_lists(self) -> ActionResult:
+        asked = self._get_param("PrefixListIds", []) or list(self.ec2_backend.managed_prefix_lists)
+        for listed in (self.ec2_backend.managed_prefix_lists.get(each) for each in asked):
+            if listed is not None:
+                listed.unread = max(0, listed.unread - 1)
+        return super().describe_managed_prefix_lists()
+
     def modify_managed_prefix_list(self) -> ActionResult:
         listed = self._listed()
         adds, drops = self._get_param("AddEntries", []), self._get_param("RemoveEntries", [])
@@ -49,7 +55,7 @@ class PrefixListActions(EC2Response):  # type: ignore[misc]
         if listed.state.endswith("-in-progress"):
             refuse("IncorrectState", f"The prefix list is in the current state ({listed.state}).")
         if size and (adds or drops):
-            refuse("InvalidParameterCombination", "The size of a list and its entries are not changed at the same time.")
+            refuse("InvalidParameterCombination", "A list's size and its entries are not changed at the same time.")
         _require_few(adds)
         _require_few(drops)
         have = {entry["Cidr"] for entry in listed.entries.get(listed.version) or []}

@@ -72,9 +72,7 @@ def clear(client: Any, deployment: Deployment, *, check: bool) -> Cleared:
     return Cleared([one.row() for one in found], worker.changes)
 
 
-def covered(
-    tables: Iterable[Item], lists: Mapping[str, PrefixList], deployment: Deployment
-) -> Iterator[Covered]:
+def covered(tables: Iterable[Item], lists: Mapping[str, PrefixList], deployment: Deployment) -> Iterator[Covered]:
     """Every route of these tables beside another one for the same packets, and whether it may go."""
     sites = {site.name: site for site in deployment.sites}
     for table in tables:

@@ -133,9 +133,7 @@ def read(client: Any, network: Network) -> Found:
                 {"Name": "addresses.private-ip-address", "Values": [i.address for i in network.interfaces]},
             ],
         )  # fmt: skip
-    tables = ec2.pages(
-        client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc
-    )
+    tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc)
     return Found(
         subnets=ec2.pages(
             client, "describe_subnets", "Subnets", "reading the subnets",

@@ -291,7 +291,7 @@ class _Ways:
 
     gateways: Mapping[str, str]  # gateway -> its target
     usual: tuple[str, str]  # a gateway and its target
-    beside: Mapping[str, tuple[str, ...]]  # destination -> those that are for the same packets, see `prefix_lists.beside`
+    beside: Mapping[str, tuple[str, ...]]  # destination -> those for the same packets, see `prefix_lists.beside`
 
     def of(self, destination: str, have: Mapping[str, Item]) -> tuple[str, str] | None:
         """A gateway and its target: where routes for the same packets lead, so that nothing moves; None: elsewhere.
@@ -305,9 +305,7 @@ class _Ways:
         return None if others and not destination.startswith("pl-") else self.usual
 
 
-def _missing_routes(
-    worker: Worker, destinations: tuple[str, ...], table: Item, ways: _Ways
-) -> dict[str, str]:
+def _missing_routes(worker: Worker, destinations: tuple[str, ...], table: Item, ways: _Ways) -> dict[str, str]:
     """Creates a table's missing routes; returns all of the deployment's, destination to target, or "elsewhere"."""
     subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table['RouteTableId'])}"
     have = routes_of(table)

@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hand by which the network's things in EC2 are made and removed: every change is noted, or in check mode only noted."""
+"""The hand that makes and removes the network's things in EC2: every change is noted, in check mode only noted."""
 
 from __future__ import annotations
 

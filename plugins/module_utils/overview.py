@@ -31,7 +31,9 @@ def overview(view: Ec2View, deployment: Deployment, wall: float) -> dict[str, An
             for one in deployment.managed_gateways
         ],
         "zones": [_zone(view, deployment, zone.name) for zone in deployment.zones],
-        "route_tables": [_table(view, deployment, table_id, zone, wall) for table_id, zone in sorted(view.table_zones.items())],
+        "route_tables": [
+            _table(view, deployment, table_id, zone, wall) for table_id, zone in sorted(view.table_zones.items())
+        ],
         "refused_tables": dict(view.refused_tables),
         "differences": differences,
         "at_home": not differences and not view.refused_tables,

@@ -81,13 +81,13 @@ def with_ids(deployment: Deployment, ids: Mapping[str, str]) -> Deployment:
 
 
 def made(client: Any, deployment: str) -> list[tuple[str, Item]]:
-    """All that carry the tags of a list that was made for a site of the deployment; of two for a site, ours is the last.
+    """All that carry the tags of a list made for a site of the deployment; of two for a site, ours is the last.
 
     Raises Ec2Error.
     """
     # EC2 documents no filter by tag for this call: all are read, a hundred at most unless the quota was raised
     found = ec2.pages(client, "describe_managed_prefix_lists", "PrefixLists", "reading the prefix lists")
-    ours = []
+    ours: list[tuple[str, Item]] = []
     for item in sorted(found, key=lambda one: str(one["PrefixListId"]), reverse=True):
         tag = tags.to_dict(item.get("Tags"))
         if tag.get(tags.MADE) == deployment and tags.SITE in tag and item.get("State") not in _GOING:
@@ -133,5 +133,5 @@ def beside(lists: Iterable[PrefixList]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for one in lists:
         found[one.id] = one.entries
-        found |= {entry: (one.id,) for entry in one.entries}
+        found |= dict.fromkeys(one.entries, (one.id,))
     return found

@@ -14,12 +14,13 @@ author: the vpnha.aws contributors (@vpnha)
 description:
   - For a site that goes over from a route for each prefix to a route for its prefix list, or back. While both kinds are
     in a route table, EC2 follows the routes for the prefixes.
-  - Where the site is routed by its prefix list, a route to a prefix is removed if the list has that prefix and the route to
-    the list leads to the same target. So no packet goes another way.
+  - Where the site is routed by its prefix list, a route to a prefix is removed if the list has that prefix and the
+    route to the list leads to the same target. So no packet goes another way.
   - Where it is routed by its prefixes, the route to its list is removed if each of the list's entries has a route. A
     list of the deployment to which no route is left, and that no site wants, is deleted.
   - Removes nothing else. What must stay is returned with the reason.
-  - Monitors must know the prefix list before, or nobody looks after the route that remains. The playbook deploy sees to that.
+  - Monitors must know the prefix list before, or nobody looks after the route that remains. The playbook deploy sees to
+    that.
 extends_documentation_fragment:
   - vpnha.aws.deployment
   - vpnha.aws.attributes

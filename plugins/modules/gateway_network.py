@@ -12,8 +12,8 @@ short_description: Network interfaces, Elastic IPs and route tables of a VPN dep
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
-  - Sees to the network interfaces and Elastic IPs of a deployment's hosts, to the prefix lists of its sites, to the route
-    tables of its zones, and to the routes that are missing in them, all in one call.
+  - Sees to the network interfaces and Elastic IPs of a deployment's hosts, to the prefix lists of its sites, to the
+    route tables of its zones, and to the routes that are missing in them, all in one call.
   - Never moves, changes or deletes a route that is there, wherever it points, but for host routes of its own by which
     managed gateways are probed. While routes are failed over, a run moves nothing.
   - The source/destination check of gateways is switched off, and then read back from EC2.
@@ -95,7 +95,7 @@ options:
       - Routes to them are made where they are missing, in every route table with the tags C(vpnha:deployment) and
         C(vpnha:table=app), also in those that people have tagged.
       - In a table with a pin, they are made to the gateway of the pin.
-      - A route for a prefix whose list a table has a route to is made to where that one leads, since it comes before it.
+      - A route for a prefix whose list a table has a route to is made to where that one leads, since it comes before.
     type: list
     elements: str
     default: []
@@ -103,8 +103,8 @@ options:
     description:
       - The sites that have one route in each table, to a prefix list of their prefixes. The lists are made, and their
         entries kept in step, also by removing what is not wanted any more.
-      - Routes to them are made as those to O(destinations). Where a table has routes to the entries, the list's is made to
-        where these lead, and they stay; see M(vpnha.aws.covered_routes).
+      - Routes to them are made as those to O(destinations). Where a table has routes to the entries, the list's is made
+        to where these lead, and they stay; see M(vpnha.aws.covered_routes).
       - EC2 counts a list's size against the quota of routes of every table that has a route to it.
     type: list
     elements: dict

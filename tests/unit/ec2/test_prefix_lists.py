@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sites that are routed by prefix lists: made, kept in step, gone over to and back, and no packet's way changed by it."""
+"""Sites routed by prefix lists: made, kept in step, gone over to and back, and no packet's way changed by it."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Stuck:
     ("states", "sentence"),
     [
         (["modify-in-progress"], "The prefix list pl-1 of hq is modify-in-progress after 60 s; run this again later."),
-        (["create-complete", "modify-failed"], "could not change the prefix list pl-1 (hq): No room. Every route table"),
+        (["create-complete", "modify-failed"], "could not change the prefix list pl-1 (hq): No room. Every"),
         (["create-failed"], "could not make the prefix list pl-1 (hq): No room. Delete it, and run this again."),
     ],
 )
@@ -223,9 +223,10 @@ def test_a_missing_route_to_a_list_is_named_by_its_site(routed: World) -> None:
     routed.client.delete_route(RouteTableId=table, DestinationPrefixListId=pl)
     view = routed.view()
     assert view.missing_routes == {RouteKey(table, pl)}
-    assert f"{table} {pl} (hq) is missing; the deploy playbook creates it." in overview(
-        view, routed.deployment, NOW
-    )["summary"]
+    assert (
+        f"{table} {pl} (hq) is missing; the deploy playbook creates it."
+        in overview(view, routed.deployment, NOW)["summary"]
+    )
 
 
 def test_the_list_of_another_deployment_is_not_ours(routed: World) -> None:
@@ -246,7 +247,8 @@ def test_the_route_to_a_new_list_is_made_beside_and_to_where_the_prefixes_lead(w
     assert len(outcome.changes) == 3
     view = world.view()
     assert {key.destination for key in view.routes} == {HQ, PLANT, pl} and not view.missing_routes
-    assert any("2 routes to prefixes of hq stand beside" in line for line in overview(view, world.deployment, NOW)["summary"])
+    said = overview(view, world.deployment, NOW)["summary"]
+    assert any("2 routes to prefixes of hq stand beside" in line for line in said)
     assert {row["destination"] for row in move(world, "gw-a", zones=(A,))} == {HQ, PLANT, pl}
 
 
@@ -267,10 +269,9 @@ def test_covered_routes_go_and_the_list_remains(world: World) -> None:
 def test_a_route_that_leads_elsewhere_than_its_list_stays(world: World) -> None:
     by_list(world, HQ).build()
     pl, table = bind(world), world.table(A)
-    world.client.replace_route(
-        RouteTableId=table, DestinationPrefixListId=pl, NetworkInterfaceId=world.eni("gw-b")
-    )
-    rows = {row["route_table_id"]: row for row in covered_routes.clear(world.client, world.deployment, check=False).routes}
+    world.client.replace_route(RouteTableId=table, DestinationPrefixListId=pl, NetworkInterfaceId=world.eni("gw-b"))
+    cleared = covered_routes.clear(world.client, world.deployment, check=False)
+    rows = {row["route_table_id"]: row for row in cleared.routes}
     assert rows[table]["reason"] == f"It leads to {world.eni('gw-a')}, and the route to {pl} to {world.eni('gw-b')}."
     assert rows[world.table(B)]["action"] == "remove"
     assert HQ in routes_of(world, table)

@@ -23,7 +23,9 @@ INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "pro
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpn"
 
 
-def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "", *, managed: int = 0, listed: bool = False) -> str:
+def policy(
+    repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "", *, managed: int = 0, listed: bool = False
+) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["bool"] = bool  # Ansible's

@@ -105,8 +105,8 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
         if site.by_prefix_list and not site.prefix_list:
             section.problem(
                 "deployment",
-                f"site {site.name} is routed by a prefix list whose id is not here; write the file anew with the deploy "
-                "playbook, which knows it.",
+                f"site {site.name} is routed by a prefix list whose id is not here; write the file anew with the "
+                "deploy playbook, which knows it.",
             )
     keys = _keys(section)
     announcing = announced.from_mapping(value.get("notify"), problems, section.at("notify"))

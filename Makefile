@@ -132,12 +132,16 @@ mutants: venv ## plant a bug for each promise; the simulation, or a unit test, m
 	@$(PY) -m tests.simulation.several_mutants
 
 .PHONY: bench
-bench: venv ## CPU time of the decision with 2, 20 and 100 gateways
-	@$(PY) -m benchmarks.decision
+bench: venv ## every benchmark, and one page of them: swaps beside other ways, the monitor's cost (hours, needs root; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks
+
+.PHONY: bench-swapping
+bench-swapping: venv ## swapping many routes: ours, amazon.aws, the AWS CLI and Pacemaker's agent, side by side
+	@$(AS_ROOT) $(PY) -m benchmarks swapping
 
 .PHONY: bench-load
 bench-load: venv ## CPU and memory of the real monitor with 100 gateways and 1,000 route tables (some minutes, needs root)
-	@$(AS_ROOT) $(PY) -m benchmarks.monitor_load
+	@$(AS_ROOT) $(PY) -m benchmarks load
 
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec

@@ -13,9 +13,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from .pool import workers
 from .progress import Progress, resume
 from .schedule import Outcome, run
 
@@ -109,7 +109,7 @@ def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
     if jobs <= 1 or len(seeds) < 2 * jobs:
         yield from map(run, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with workers(jobs) as pool:
         # a few chunks at a time: all the results of a hundred thousand schedules need not wait in memory
         most = CHUNK * jobs * 8
         for start in range(0, len(seeds), most):

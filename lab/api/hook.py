@@ -125,7 +125,8 @@ class LabEC2(Actions):
         return {"resources": tuple(value[0] for value in self.querystring.values() if _ID.fullmatch(value[0]))}
 
     def _destination(self) -> str | None:
-        return self._get_param("DestinationCidrBlock") or self._get_param("DestinationPrefixListId")
+        given = self._get_param("DestinationCidrBlock") or self._get_param("DestinationPrefixListId")
+        return str(given) if given else None
 
     def _resources(self, action: str) -> list[Resource]:
         """What the call names by id, as IAM knows it."""

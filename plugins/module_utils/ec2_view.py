@@ -173,12 +173,29 @@ def routes_of(table: Item) -> dict[str, Item]:
     }
 
 
+def edge_of(table: Item) -> str:
+    """Why a table cannot have routes to sites if it is a gateway's own, an edge table, else an empty string.
+
+    EC2 lets such a table have no route to what is outside the VPC, and none for a prefix list
+    (https://docs.aws.amazon.com/vpc/latest/userguide/gateway-route-tables.html).
+    """
+    gateways = sorted(str(each["GatewayId"]) for each in table.get("Associations", ()) if each.get("GatewayId"))
+    if not gateways:
+        return ""
+    return (
+        f"{table['RouteTableId']} is the edge table of {' and '.join(gateways)}, which can have no route out of the "
+        f"VPC and so none to a site; remove {tags.DEPLOYMENT} and {tags.TABLE} from it."
+    )
+
+
 def zone_of_table(table: Item, subnet_zones: Mapping[str, str], known: Sequence[str]) -> tuple[str | None, str]:
     """The zone whose subnets use a table, or None and a sentence that says why it is not looked after.
 
     The tag `vpnha:zone` decides; without it the zones of the associated subnets do, if they are one.
     """
     table_id = table["RouteTableId"]
+    if edge := edge_of(table):
+        return None, edge
     zone = tags.to_dict(table.get("Tags")).get(tags.ZONE)
     if zone is not None:
         if zone in known:

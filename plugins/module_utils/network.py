@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import ec2, prefix_lists, tags
-from .ec2_view import Item, destination_of, routes_of, target_of, zone_of_table
+from .ec2_view import Item, destination_of, edge_of, routes_of, target_of, zone_of_table
 from .prefix_lists import PrefixList, SiteList
 
 APP = "app"
@@ -287,7 +287,8 @@ def _app_problems(network: Network, found: Found) -> list[str]:
             elif own_routes(table):
                 out.append(
                     f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, and would lose its routes "
-                    f"({', '.join(own_routes(table))}) with a table of its own; associate a table with it and {hint}."
+                    f"({', '.join(own_routes(table))}) with a table of its own; associate a table with it and {hint}. "
+                    "Or tag the main table so: every subnet without a table of its own then has that zone's gateway."
                 )
     zones = [zone.zone for zone in network.zones]
     for table in found.tables:
@@ -309,10 +310,14 @@ def _adoption_problems(network: Network, found: Found) -> list[str]:
                 continue
             if own:
                 users.setdefault(table["RouteTableId"], set()).add(zone.zone)
+                if edge_of(table):
+                    out.append(f"{subnet_id}: {edge_of(table)}")
             elif own_routes(table):
                 out.append(
                     f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, which other subnets use "
-                    f"too; associate a route table of zone {zone.zone} with it."
+                    f"too; associate a route table of zone {zone.zone} with it, or tag the main table "
+                    f"{tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP}, and {tags.ZONE} with the zone whose "
+                    "home gateway all of them shall use."
                 )
     for table_id, zones in sorted(users.items()):
         if len(zones) > 1:

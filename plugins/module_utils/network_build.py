@@ -258,8 +258,9 @@ def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables
     ours = next((table for table in tables if tags.MADE in tags.to_dict(table.get("Tags"))), None)
     for subnet_id in zone.subnets:
         table, own = found.table_of(subnet_id)
-        if table is not None and own:
-            if not is_of(table, network.deployment, APP) and table not in tables:
+        ours_already = table is not None and is_of(table, network.deployment, APP)  # also the main table, where tagged
+        if table is not None and (own or ours_already):
+            if not ours_already and table not in tables:
                 adopted = {tags.DEPLOYMENT: network.deployment, tags.TABLE: APP, tags.ZONE: zone.zone}
                 worker.tag(table["RouteTableId"], table["RouteTableId"], tags.to_dict(table.get("Tags")), adopted)
                 tables.append(table)

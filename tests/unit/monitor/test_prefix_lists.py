@@ -33,7 +33,14 @@ def test_a_list_whose_id_is_not_known_is_no_configuration() -> None:
 
 
 def test_a_route_away_from_home_is_named_by_its_site() -> None:
-    route = {"table": "rtb-1", "destination": "pl-1", "site": "hq", "gateway": "gw-b", "home": "gw-a", "target": "eni-b"}
+    route = {
+        "table": "rtb-1",
+        "destination": "pl-1",
+        "site": "hq",
+        "gateway": "gw-b",
+        "home": "gw-a",
+        "target": "eni-b",
+    }
     plain = {**route, "destination": "192.168.10.0/24"}
     said = io.StringIO()
     cli_output.away(Console(file=said, width=200), [route, plain])

@@ -90,7 +90,7 @@ def steady(lab: Lab) -> Iterator[dict[tuple[str, str], int]]:
     for host, target in ways:
         unit, log = f"steady-{target}", f"/run/steady-{target}"
         ping = ("ping", "-n", "-i", "0.02", "-W", "2", target)
-        lab.shell(host, "systemd-run", "--quiet", "--unit", unit, "-p", f"StandardOutput=file:{log}", *ping)
+        lab.shell(host, "systemd-run", "--quiet", "--unit", unit, "-p", f"StandardOutput=truncate:{log}", *ping)
     try:
         yield lost
     finally:

@@ -171,7 +171,7 @@ def _monitors(top: Section) -> tuple[Monitor, ...]:
     return tuple(found)
 
 
-_SITE_KEYS = ("name", "prefixes", "probe_targets", "routing", "asn", "tunnels")
+_SITE_KEYS = ("name", "prefixes", "prefix_list", "probe_targets", "routing", "asn", "tunnels")
 
 
 def _sites(top: Section) -> tuple[Site, ...]:
@@ -184,7 +184,8 @@ def _sites(top: Section) -> tuple[Site, ...]:
             section.problem("asn", "routing bgp needs the AS number of the site's peers; give it, or write static.")
         nets = section.nets("prefixes", needed=True)
         targets = tuple(str(member) for _where, member in section.items("probe_targets", needed=True))
-        found.append(Site(section.name(), nets, targets, routing))
+        by_prefix_list = section.truth("prefix_list", False)
+        found.append(Site(section.name(), nets, targets, routing, by_prefix_list))
     return tuple(found)
 
 

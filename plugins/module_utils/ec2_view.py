@@ -174,12 +174,29 @@ def routes_of(table: Item) -> dict[str, Item]:
     }
 
 
+def edge_of(table: Item) -> str:
+    """Why a table cannot have routes to sites if it is a gateway's own, an edge table, else an empty string.
+
+    EC2 lets such a table have no route to what is outside the VPC, and none for a prefix list
+    (https://docs.aws.amazon.com/vpc/latest/userguide/gateway-route-tables.html).
+    """
+    gateways = sorted(str(each["GatewayId"]) for each in table.get("Associations", ()) if each.get("GatewayId"))
+    if not gateways:
+        return ""
+    return (
+        f"{table['RouteTableId']} is the edge table of {' and '.join(gateways)}, which can have no route out of the "
+        f"VPC and so none to a site; remove {tags.DEPLOYMENT} and {tags.TABLE} from it."
+    )
+
+
 def zone_of_table(table: Item, subnet_zones: Mapping[str, str], known: Sequence[str]) -> tuple[str | None, str]:
     """The zone whose subnets use a table, or None and a sentence that says why it is not looked after.
 
     The tag `vpnha:zone` decides; without it the zones of the associated subnets do, if they are one.
     """
     table_id = table["RouteTableId"]
+    if edge := edge_of(table):
+        return None, edge
     zone = tags.to_dict(table.get("Tags")).get(tags.ZONE)
     if zone is not None:
         if zone in known:
@@ -219,7 +236,8 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
     owners = {eni["NetworkInterfaceId"]: gateway_of_interface(eni) for eni in snapshot.interfaces}
     owners |= {target: name for name, target in managed.items()}
     subnet_zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in snapshot.subnets}
-    destinations = [prefix for site in deployment.sites for prefix in site.prefixes]
+    wanted = {destination for site in deployment.sites for destination in site.destinations}
+    destinations = dict.fromkeys(each for site in deployment.sites for each in (*site.destinations, *site.prefixes))
 
     marks = _Reading()
     routes: dict[RouteKey, Route] = {}
@@ -238,7 +256,8 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         for destination in destinations:
             key = RouteKey(table_id, destination)
             if destination not in present:
-                missing.add(key)
+                if destination in wanted:
+                    missing.add(key)
                 continue
             route = present[destination]
             eni_id, target = route.get("NetworkInterfaceId"), target_of(route)

@@ -50,6 +50,13 @@ class Site:
     prefixes: tuple[str, ...]  # CIDRs, normalised
     probe_targets: tuple[str, ...]  # addresses inside the prefixes that answer ICMP
     routing: str  # "bgp" or "static"
+    by_prefix_list: bool = False  # the VPC's route tables have one route to a prefix list of them all
+    prefix_list: str = ""  # that list's id in EC2, where it is known
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """What a route table needs routes to: the site's prefix list, or without one each of its prefixes."""
+        return (self.prefix_list,) if self.by_prefix_list and self.prefix_list else self.prefixes
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,12 @@ class Deployment:
 
     def site_of(self, destination: str) -> Site | None:
         """The site that a managed destination belongs to."""
-        return self._sites_by_prefix.get(destination)
+        return self._sites_by_destination.get(destination)
+
+    def named(self, key: RouteKey) -> str:
+        """A route for people: the id of a prefix list is followed by its site's name."""
+        site = self.site_of(key.destination)
+        return f"{key} ({site.name})" if site is not None and key.destination not in site.prefixes else str(key)
 
     # looked up for each route and step: made once; the first one in the description counts
 
@@ -217,8 +229,13 @@ class Deployment:
         return {zone.name: zone.near for zone in self.zones}
 
     @cached_property
-    def _sites_by_prefix(self) -> dict[str, Site]:
-        return {prefix: site for site in reversed(self.sites) for prefix in site.prefixes}
+    def _sites_by_destination(self) -> dict[str, Site]:
+        return {
+            destination: site
+            for site in reversed(self.sites)
+            # while a site goes over to its prefix list, routes to its prefixes stand beside it, and come first in EC2
+            for destination in (*site.prefixes, *site.destinations)
+        }
 
 
 # --- What EC2 shows -----------------------------------------------------------------------------------------

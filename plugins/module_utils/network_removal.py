@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import ec2, tags
+from . import ec2, prefix_lists_build, tags
 from .ec2_view import Item, destination_of
 from .errors import VpnhaError
-from .network_build import Outcome, Worker, remove_probes
+from .network_build import Outcome, remove_probes
+from .network_worker import Worker
 from .routes import destination_argument
 
 _PATIENCE = 60.0  # seconds for EC2 to free the interfaces of instances that have ended
@@ -45,6 +46,7 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
             eni_id = eni["NetworkInterfaceId"]
             subject = f"interface of {tags.to_dict(eni.get('TagSet')).get('Name', eni_id)}"
             worker.change(subject, eni_id, "deleted", "delete_network_interface", NetworkInterfaceId=eni_id)
+    prefix_lists_build.remove(worker, deployment)
     _clear_vpc(worker, deployment)
     _remove_lock(worker, deployment)
     return Outcome(changes=worker.changes)

@@ -27,6 +27,7 @@ ROLE = "vpnha:role"
 ZONE = "vpnha:zone"
 TABLE = "vpnha:table"
 PRIORITY = "vpnha:priority"  # of a route table: whose routes are swapped first
+SITE = "vpnha:site"  # of a prefix list
 PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"

@@ -135,10 +135,11 @@ def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
 
 
 def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
+    named = state.deployment.named
     for key in view.missing_routes:
-        yield ("route-missing", str(key)), Matter(f"The route {key} is gone; it is not made again.")
+        yield ("route-missing", str(key)), Matter(f"The route {named(key)} is gone; it is not made again.")
     for key, target in state.routes.foreign.items():
-        yield ("route-foreign", str(key)), Matter(f"The route {key} points at {target}; it is left alone.")
+        yield ("route-foreign", str(key)), Matter(f"The route {named(key)} points at {target}; it is left alone.")
     for table, why in view.refused_tables.items():
         yield ("table-refused", table), Matter(f"The route table {table} is not looked after: {why}")
     for table, pin in view.table_pins.items():

@@ -100,7 +100,10 @@ deployment:
       type: list
       elements: dict
     sites:
-      description: Each site's C(name), C(prefixes), C(probe_targets) and C(routing).
+      description:
+        - Each site's C(name), C(prefixes), C(probe_targets), C(routing), C(by_prefix_list) and C(prefix_list).
+        - C(prefix_list) is the id of the site's prefix list, which is not known here; see
+          P(vpnha.aws.with_prefix_lists#filter).
       type: list
       elements: dict
     tunnels:

@@ -140,7 +140,7 @@ routes:
       type: str
       returned: always
     destination:
-      description: IPv4 CIDR, IPv6 CIDR or prefix list.
+      description: IPv4 CIDR, IPv6 CIDR or id of a prefix list.
       type: str
       returned: always
     zone:
@@ -228,7 +228,7 @@ import time
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, prefix_lists
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.followed import follow, with_carrying
@@ -296,8 +296,9 @@ def main() -> None:
         except VpnhaError as error:
             module.warn(str(error))
     try:
-        deployment = from_dict(given["deployment"])
-        report = run(ec2.of_module(module), deployment, wish, check=module.check_mode, wall=time.time())
+        client = ec2.of_module(module)
+        deployment = prefix_lists.bound(client, from_dict(given["deployment"]))
+        report = run(client, deployment, wish, check=module.check_mode, wall=time.time())
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     for warning in report.warnings:

@@ -204,7 +204,11 @@ route_tables:
       returned: always
       contains:
         destination:
-          description: IPv4 CIDR, IPv6 CIDR or prefix list.
+          description: IPv4 CIDR, IPv6 CIDR or id of a prefix list.
+          type: str
+          returned: always
+        site:
+          description: Site that the destination belongs to.
           type: str
           returned: always
         gateway:
@@ -412,7 +416,7 @@ summary:
 import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, prefix_lists
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_view
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
@@ -425,8 +429,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        deployment = from_dict(module.params["deployment"])
-        view = read_view(ec2.of_module(module, patient=True), deployment)
+        client = ec2.of_module(module, patient=True)
+        deployment = prefix_lists.bound(client, from_dict(module.params["deployment"]))
+        view = read_view(client, deployment)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **overview(view, deployment, time.time()))

@@ -187,7 +187,9 @@ def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
     """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
     tables = aws(lab).describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
     return {
-        (table["RouteTableId"], route["DestinationCidrBlock"]): route["NetworkInterfaceId"]
+        (table["RouteTableId"], route.get("DestinationCidrBlock") or route["DestinationPrefixListId"]): route[
+            "NetworkInterfaceId"
+        ]
         for table in tables
         for route in table["Routes"]
         if "NetworkInterfaceId" in route

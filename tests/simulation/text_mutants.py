@@ -44,7 +44,8 @@ TAKES_HOME = """\
         if destination in have:
             worker.change(
                 subject, "", "", "replace_route",
-                RouteTableId=table["RouteTableId"], **target_argument(target_id), **destination_argument(destination),
+                RouteTableId=table["RouteTableId"],
+                **target_argument(ways.usual[1]), **destination_argument(destination),
             )
 """
 

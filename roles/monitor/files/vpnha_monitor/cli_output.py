@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -122,9 +122,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
     for name, site in (way for way in ways if way[1]["verdict"] != "up"):
         out.print(f"{name} is {site['verdict']} for {site['site']}: {site['text']}")
-    for route in found["away"]:
-        where = route["gateway"] or route["target"]
-        out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")
+    away(out, found["away"])
     for key in found["missing_routes"]:
         out.print(f"Missing: {key}")
     for why in found["refused_tables"].values():
@@ -147,6 +145,15 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
     _notification(out, found)
+
+
+def away(out: Console, routes: Iterable[Mapping[str, Any]]) -> None:
+    """The routes that are not at home; the id of a prefix list is followed by its site's name."""
+    for route in routes:
+        where = route["gateway"] or route["target"]
+        listed = f" ({route['site']})" if route["destination"].startswith("pl-") else ""
+        what = f"{route['table']} {route['destination']}{listed}"
+        out.print(f"Away from home: {what} uses {where}, not {route['home']}")
 
 
 def _monitors(out: Console, found: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         ],
         "routes": routes,
         "away": away,
-        "missing_routes": [str(key) for key in sorted(view.missing_routes)] if view else [],
+        "missing_routes": [deployment.named(key) for key in sorted(view.missing_routes)] if view else [],
         "refused_tables": dict(view.refused_tables) if view else {},
         "pins": _pins(view, evidence.wall),
         "pauses": pauses(view, evidence.wall),

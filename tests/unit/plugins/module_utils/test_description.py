@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import description, description_timing
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Timing
 
 PSK = "correct-horse-battery-staple"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -101,6 +101,23 @@ def test_it_survives_the_way_through_a_configuration_file_without_secrets() -> N
     assert PSK not in text
     assert KEY not in text
     assert description.from_dict(json.loads(text)) == deployment
+
+
+def test_a_site_is_routed_by_its_prefixes_unless_it_says_otherwise() -> None:
+    variables = good()
+    assert not any(site.by_prefix_list for site in description.parse(variables).sites)
+    variables["vpnha_sites"][0]["prefix_list"] = True
+    deployment = description.parse(variables)
+    hq = deployment.site("hq")
+    assert hq.by_prefix_list and hq.destinations == hq.prefixes  # until the list's id is known
+    known = replace(hq, prefix_list="pl-1")
+    bound = replace(deployment, sites=(known, deployment.site("plant")))
+    assert known.destinations == ("pl-1",)
+    assert bound.site_of("pl-1") == bound.site_of("192.168.10.0/24") == known
+    assert bound.site_of("") is None
+    assert bound.named(RouteKey("rtb-1", "pl-1")) == "rtb-1 pl-1 (hq)"
+    assert bound.named(RouteKey("rtb-1", "192.168.10.0/24")) == "rtb-1 192.168.10.0/24"
+    assert description.from_dict(json.loads(json.dumps(description.to_dict(bound)))) == bound
 
 
 def test_two_monitors_in_one_zone_are_remarked() -> None:
@@ -217,6 +234,9 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "prefixes as a string": (
         "vpnha_sites.0.prefixes", "192.168.10.0/24",
         "vpnha_sites[0].prefixes: '192.168.10.0/24' is a string; write a list",
+    ),
+    "a prefix list by its id": (
+        "vpnha_sites.0.prefix_list", "pl-0a1b2c3d", "vpnha_sites[0].prefix_list: 'pl-0a1b2c3d' is no truth value",
     ),
     "no prefixes": ("vpnha_sites.0.prefixes", [], "vpnha_sites[0].prefixes: the list is missing or empty"),
     "unknown zone of a gateway": (

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changing all pre-shared keys of a running deployment, shown: too early, cut off in the middle, and to the end.
+"""Changing all keys of a running deployment, shown: too early, cut off in the middle, to the end, and for certificates.
 
 ``python -m lab.rotate`` starts the lab, deploys, and rotates while packets are counted. The keys lie in the lab's
 Secrets Manager, and in the end everything that was written is searched for them. It stops the lab, also when something
@@ -11,6 +11,7 @@ failed or was interrupted.
 from __future__ import annotations
 
 import copy
+import json
 import os
 import secrets
 import shutil
@@ -32,7 +33,8 @@ from lab.errors import LabError
 from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
 from lab.names import REPOSITORY, Names
 from lab.rolling import established
-from lab.sites import TUNNEL_FILE, site_files
+from lab.siteboot import SHIPPED
+from lab.sites import TUNNEL_FILE, described, site_files
 from lab.steps import StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
 
 OUTPUT = REPOSITORY / "artifacts" / "rotate"
@@ -40,6 +42,8 @@ HOSTS = ("app-a", "app-b")
 INSTEAD = "plant"  # whose peers have one key at a time; the other sites' have the new one beside the old one
 WELL_SECONDS = 180.0
 CHANGED_SECONDS = 300.0  # until a playbook has changed the first tunnel over
+EXAMPLE = REPOSITORY / "docs" / "examples" / "certificates.yml"
+CERTIFICATE_TUNNEL_FILE = TUNNEL_FILE.replace("site.conf", "site-certificate.conf")
 REFUSED = "AUTHENTICATION_FAILED"
 # Where a key might have been left by mistake; swanctl's own files are looked at apart.
 SEARCHED = "/etc /run /tmp /var/log /var/tmp /var/lib /root /opt/vpnha"
@@ -82,6 +86,65 @@ class Keys:
         return sites
 
 
+class Certificates:
+    """A CA's directory with keys and certificates, made as docs/examples has it, and the inventory that finds them."""
+
+    def __init__(self, directory: Path, variables: Mapping[str, Any]) -> None:
+        self._directory, self._variables = directory, variables
+        self._deployment = described(variables)
+
+    def make(self, env: Mapping[str, str], renewed: Iterable[str] = ()) -> None:
+        """Make what is missing, and those of ``renewed`` anew. Raises StepFailed."""
+        identities = list(renewed) or sorted(
+            {identity for tunnel in self._deployment.tunnels for identity in (tunnel.local_id, tunnel.peer_id)}
+        )
+        given = {"directory": str(self._directory), "identities": identities, "renew": bool(renewed)}
+        argv = ["ansible-playbook", str(EXAMPLE), "--inventory", str(SHIPPED.parents[1] / "hosts.yml")]
+        run("Certificates", [*argv, "--extra-vars", json.dumps(given)], env)
+
+    def identity(self, gateway: str) -> str:
+        """As which a gateway comes."""
+        return next(tunnel.local_id for tunnel in self._deployment.tunnels if tunnel.gateway == gateway)
+
+    def inventory(self, lookups: bool = True) -> dict[str, Any]:
+        """The variables of a deployment by certificate, with lookups or with the files' content."""
+        gateways = copy.deepcopy(self._variables["vpnha_gateways"])
+        for gateway in gateways:
+            identity = self.identity(gateway["name"])
+            for key, suffix in (("certificate", "pem"), ("private_key", "key")):
+                gateway[key] = self._content(f"{identity}.{suffix}", lookups)
+        sites = copy.deepcopy(self._variables["vpnha_sites"])
+        for tunnel in (tunnel for site in sites for tunnel in site["tunnels"]):
+            tunnel["auth"] = "certificate"
+            del tunnel["psk"]
+        return {"vpnha_gateways": gateways, "vpnha_sites": sites, "vpnha_peer_ca": self._content("ca.pem", lookups)}
+
+    def peer_files(self) -> dict[str, dict[str, str]]:
+        """What the customer gateways need for it beside what they have: host to path to content."""
+        variables = {**self._variables, **self.inventory(lookups=False)}
+        files = {host: there for host, there in site_files(variables).items() if TUNNEL_FILE in there}
+        found = {}
+        for host, there in files.items():
+            text = there[TUNNEL_FILE][1]
+            tunnel = next(one for one in self._deployment.tunnels if f"\n  {one.name} {{\n" in text)
+            found[host] = {
+                # strongSwan takes the connection whose method the gateway comes with
+                CERTIFICATE_TUNNEL_FILE: text.replace(f"\n  {tunnel.name} {{\n", f"\n  {tunnel.name}-certificate {{\n"),
+                "/etc/swanctl/x509/site.pem": self._content(f"{tunnel.peer_id}.pem", lookups=False),
+                "/etc/swanctl/private/site.pem": self._content(f"{tunnel.peer_id}.key", lookups=False),
+                "/etc/swanctl/x509ca/site.pem": self._content("ca.pem", lookups=False),
+            }
+        return found
+
+    def needles(self) -> list[str]:
+        """A line of each private key."""
+        return [path.read_text().splitlines()[2] for path in sorted(self._directory.glob("*.key"))]
+
+    def _content(self, name: str, lookups: bool) -> str:
+        path = self._directory / name
+        return f"{{{{ lookup('ansible.builtin.file', '{path}') }}}}" if lookups else path.read_text(encoding="ascii")
+
+
 class Rotate:
     """The parts of the report."""
 
@@ -92,8 +155,9 @@ class Rotate:
         self.keys = Keys(sites)
         self._lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
         targets = [site["probe_targets"][0] for site in sites]
-        title = "All pre-shared keys of a running deployment changed"
+        title = "All keys of a running deployment changed"
         self.changes = Changes(title, output, self._lookout, env=env, hosts=HOSTS, targets=targets)
+        self._certificates = Certificates(names.state / "certificates", self._variables)
         self._before = {gateway: self._numbers(gateway) for gateway in GATEWAYS}
 
     def all(self) -> None:
@@ -106,6 +170,10 @@ class Rotate:
         self.changes.carry_out("rotate", "the rotation run again", self._rotate)
         self.changes.carry_out("settle", "a deploy with the new keys, and peers that forget the old ones", self._settle)
         self.changes.carry_out("refused", "a peer that comes with the old key", self._refused)
+        self._certificates.make(self._env)
+        self.changes.carry_out("certify", "certificates instead of keys", self._certify)
+        self._certificates.make(self._env, [self._certificates.identity(gateway) for gateway in GATEWAYS])
+        self.changes.carry_out("renew", "the gateways' certificates renewed", self._renew)
         self.changes.carry_out("search", "everything searched for the keys", self._search)
 
     def _accept(self, part: Part) -> None:
@@ -169,8 +237,43 @@ class Rotate:
         part.fact("the tunnel that there was goes on", self._numbers(gateway) == before)
         self._tell_peers("new")
 
+    def _certify(self, part: Part) -> None:
+        before, began = self._now(), time.time()
+        for host, content in self._certificates.peer_files().items():
+            for path, text in content.items():
+                self._put(host, path, text)
+            self._lookout.run(host, "swanctl", "--load-creds", "--clear", "--noprompt")
+            self._lookout.run(host, "swanctl", "--load-conns")
+        played = self.changes.play("deploy", part, **self._certificates.inventory())
+        part.fact("the deploy succeeds", played.code == 0)
+        part.fact("no tunnel has a key any more", self._files())
+        part.fact("every tunnel is up", self._up())
+        now = self._now()
+        part.fact("every tunnel was opened anew", all(not now[each] & before[each] for each in GATEWAYS))
+        for host in self._certificates.peer_files():
+            part.fact(f"{host} has seen a certificate", "with ECDSA" in self._log(host, began))
+
+    def _renew(self, part: Part) -> None:
+        before, began = self._now(), time.time()
+        for host in self._certificates.peer_files():
+            self._lookout.run(host, "rm", "-f", TUNNEL_FILE)  # from now on by certificate only
+            self._lookout.run(host, "swanctl", "--load-creds", "--clear", "--noprompt")
+            self._lookout.run(host, "swanctl", "--load-conns")
+        played = self.changes.play("deploy", part, **self._certificates.inventory())
+        part.fact("the deploy succeeds", played.code == 0)
+        part.fact("and opens no tunnel anew", self._now() == before)
+        rotated = self.changes.play("rotate", part, **self._certificates.inventory())
+        part.fact("the playbook rotate succeeds", rotated.code == 0)
+        part.fact("every tunnel is up", self._up())
+        now = self._now()
+        part.fact("every tunnel was opened anew", all(not now[each] & before[each] for each in GATEWAYS))
+        again = self.changes.play("rotate", part, **self._certificates.inventory())
+        part.fact("once more changes nothing", again.code == 0 and not any(again.changed.values()))
+        for host in self._certificates.peer_files():
+            part.fact(f"{host} has seen a certificate", "with ECDSA" in self._log(host, began))
+
     def _search(self, part: Part) -> None:
-        keys = [*self.keys.old.values(), *self.keys.new.values()]
+        keys = [*self.keys.old.values(), *self.keys.new.values(), *self._certificates.needles()]
         needles = "\n".join([*keys, *(key.encode().hex() for key in keys)])
         for host in (*GATEWAYS, MONITOR):
             swanctl = self._lookout.run(host, "find", "/etc/swanctl", "-name", "*.conf", "-perm", "/077", "-type", "f")
@@ -199,9 +302,12 @@ class Rotate:
             site = host.split("-")[1]
             if TUNNEL_FILE not in content or (only and site != only) or site == but:
                 continue
-            write = f"umask 077; cat >{TUNNEL_FILE}.new && mv {TUNNEL_FILE}.new {TUNNEL_FILE}"
-            self._lookout.run(host, "sh", "-c", write, stdin=content[TUNNEL_FILE][1])
+            self._put(host, TUNNEL_FILE, content[TUNNEL_FILE][1])
             self._lookout.run(host, "swanctl", "--load-creds", "--clear", "--noprompt")
+
+    def _put(self, host: str, path: str, text: str) -> None:
+        write = f"umask 077; cat >{path}.new && mv {path}.new {path}"
+        self._lookout.run(host, "sh", "-c", write, stdin=text)
 
     def _files(self, *versions: str) -> bool:
         """Whether swanctl's files of all tunnels have just these keys, in this order."""

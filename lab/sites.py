@@ -106,7 +106,7 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
                 TUNNEL_FILE: (
                     0o600,
                     tunnel_config.swanctl_text(
-                        tunnel.name, body, keys[tunnel.name], owners, others.get(tunnel.name, "")
+                        tunnel.name, body, keys.get(tunnel.name, ""), owners, others.get(tunnel.name, "")
                     ),
                 ),
             }

@@ -6,19 +6,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from . import lease
 from .announced import announcing
+from .description_certificates import ending, with_certificates
 from .description_checks import check
 from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
 from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
 from .errors import DescriptionError
-from .model import REPAIR_POLICIES, SPREADS, Deployment, Gateway, Monitor, Site, Tunnel, Zone
+from .model import (
+    CERTIFICATE,
+    PSK,
+    REPAIR_POLICIES,
+    SPREADS,
+    Deployment,
+    Gateway,
+    Monitor,
+    Site,
+    Tunnel,
+    Zone,
+)
 from .owners import owner_of
 
 __all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
@@ -27,7 +40,8 @@ VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
-    "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate", "vpnha_spread",
+    "vpnha_peer_ca", "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
+    "vpnha_spread",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -54,7 +68,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         vpc_cidrs=_vpc(top),
         asn=top.asn("vpnha_asn", DEFAULT_ASN) or DEFAULT_ASN,
         zones=_zones(top),
-        gateways=_gateways(top),
+        gateways=with_certificates(top, _gateways(top), [tunnel for _where, tunnel in tunnels]),
         sites=_sites(top),
         tunnels=tuple(tunnel for _where, tunnel in tunnels),
         monitors=_monitors(top),
@@ -75,9 +89,10 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
     return deployment
 
 
-def remarks(deployment: Deployment) -> tuple[str, ...]:
-    """What is allowed but probably not meant: one sentence each."""
-    found = []
+def remarks(deployment: Deployment, now: float | None = None) -> tuple[str, ...]:
+    """What is allowed but probably not meant: one sentence each. ``now``: seconds since the epoch."""
+    now = time.time() if now is None else now
+    found = [sentence for gateway in deployment.gateways if (sentence := ending(gateway, now))]
     for site in deployment.sites:
         gateways = {tunnel.gateway for tunnel in deployment.tunnels if tunnel.site == site.name}
         led = [one.name for one in deployment.managed_gateways if site.name in {probe.site for probe in one.probes}]
@@ -146,7 +161,9 @@ def _zones(top: Section) -> tuple[Zone, ...]:
 
 
 def _gateways(top: Section) -> tuple[Gateway, ...]:
-    known = ("name", "zone", "address", "home_zones", "capacity", "instance_type", "ansible_host")
+    known = (
+        "name", "zone", "address", "home_zones", "capacity", "instance_type", "ansible_host", "certificate", "private_key",
+    )  # fmt: skip
     found = []
     for section in top.sections("vpnha_gateways", known, needed=True):
         zone = section.text("zone", None, "the name of one of vpnha_zones")
@@ -189,7 +206,7 @@ def _sites(top: Section) -> tuple[Site, ...]:
     return tuple(found)
 
 
-_TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "psk", "psk_next", "initiate")
+_TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "auth", "psk", "psk_next", "initiate")
 
 
 def _tunnels(top: Section) -> list[tuple[str, Tunnel]]:
@@ -224,8 +241,12 @@ def _tunnel(section: Section, site: str, asn: int | None, deployment: str) -> Tu
         ours, theirs = str(inside[1]), str(inside[2])
         # from the network, not from a counter: a tunnel added in the middle must not renumber the others
         if_id = (int(inside.network_address) & 0xFFFF) >> 2
-    section.secret("psk", PSK_LEAST, "pre-shared key")
-    if section.given("psk_next"):
+    auth = section.text("auth", PSK)
+    if auth not in (PSK, CERTIFICATE):
+        section.problem("auth", f"{shown(auth)} is unknown; write {PSK} or {CERTIFICATE}.")
+    if auth != CERTIFICATE:
+        section.secret("psk", PSK_LEAST, "pre-shared key")
+    if auth != CERTIFICATE and section.given("psk_next"):
         section.secret("psk_next", PSK_LEAST, "next pre-shared key")
         if section.value["psk_next"] == section.value.get("psk"):
             section.problem("psk_next", "this is the key that psk has already; give another one, or leave it out.")
@@ -242,4 +263,5 @@ def _tunnel(section: Section, site: str, asn: int | None, deployment: str) -> Tu
         peer_asn=asn,
         initiate=section.truth("initiate", True),
         if_id=if_id,
+        auth=auth,
     )

@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Union
 
+PSK, CERTIFICATE = "psk", "certificate"  # how the two ends of a tunnel authenticate each other
+
 # --- What a deployment is ---------------------------------------------------------------------------------
 
 
@@ -35,6 +37,7 @@ class Tunnel:
     peer_asn: int | None  # None in static mode
     initiate: bool = True  # only one end starts; the gateway unless the peer must
     if_id: int = 0  # of the XFRM interface, where the data plane has one
+    auth: str = PSK  # or CERTIFICATE
 
     @property
     def interface(self) -> str:
@@ -68,6 +71,7 @@ class Gateway:
     address: str  # private address of its ENI
     home_zones: tuple[str, ...]  # zones whose route tables use it when all is well
     capacity: float = 1.0  # how much it can take, compared with the others
+    certificate_ends: float | None = None  # seconds since the epoch; None: it has none
 
 
 @dataclass(frozen=True)

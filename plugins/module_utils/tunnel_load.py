@@ -47,7 +47,7 @@ class Wanted:
 
     name: str
     connection: Mapping[str, Any]
-    psk: str = field(repr=False)
+    psk: str = field(repr=False)  # empty: by certificate
     owners: Sequence[str]
     psk_next: str = field(default="", repr=False)  # accepted as well, and to be changed to
 
@@ -60,7 +60,7 @@ class Wanted:
     def secrets(self) -> dict[str, bytes]:
         """Its keys by the names under which they are loaded, in that order: the last one signs."""
         coming = {next_secret_id(self.name): self.psk_next.encode()} if self.psk_next else {}
-        return {**coming, secret_id(self.name): self.psk.encode()}
+        return {**coming, **({secret_id(self.name): self.psk.encode()} if self.psk else {})}
 
     @property
     def changed_over(self) -> Wanted:

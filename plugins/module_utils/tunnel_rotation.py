@@ -4,6 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Change a tunnel over to its next key, or find that its peer does not use it yet and leave all as it was.
 
+A tunnel that authenticates by certificate is changed over to the one that was brought since it was opened.
+
 Both ends authenticate anew while strongSwan has the next key only: that proves that the peer both takes and uses it.
 The file is written when that is proved. Whatever is cut off in the middle is put right by the next run, and by the next
 loading of the tunnels, which compares the keys that strongSwan has with the file.
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from .credentials_load import CERTIFICATE_FILE
 from .errors import VpnhaError
 from .tunnel_config import next_secret_id
 from .tunnel_load import Charon, Wanted, file_of, share, write
@@ -41,14 +44,22 @@ class Rotation:
         charon: RotatingCharon,
         directory: Path,
         proving: float = PROVING_SECONDS,
+        *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._charon, self._directory, self._proving = charon, directory, proving
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._wall = clock, sleep, wall
 
     def due(self, tunnel: Wanted) -> bool:
-        """Whether a tunnel has a next key that it was not changed over to. VpnhaError when that was never loaded."""
+        """Whether a tunnel has a next key that it was not changed over to. VpnhaError when that was never loaded.
+
+        Without keys: whether it was opened before its certificate was written.
+        """
+        if not tunnel.psk:
+            certificate = self._directory.parent / CERTIFICATE_FILE
+            return certificate.exists() and self._opened_before(tunnel.name, certificate.stat().st_mtime)
         if not tunnel.psk_next:
             return False
         path = file_of(self._directory, tunnel.name)
@@ -63,7 +74,8 @@ class Rotation:
     def change_over(self, tunnel: Wanted) -> bool:
         """Change a tunnel over; False when its peer does not use the next key, and the tunnel goes on with its own."""
         before = {sa.unique_id for sa in self._sas(tunnel.name)}
-        share(self._charon, tunnel, {next_secret_id(tunnel.name): tunnel.psk_next.encode()})
+        coming = {next_secret_id(tunnel.name): tunnel.psk_next.encode()} if tunnel.psk_next else {}
+        share(self._charon, tunnel, coming)
         try:
             self._authenticate(tunnel.name)
             proved = self._await(lambda: any(sa.has_child for sa in self._new(tunnel.name, before)))
@@ -76,12 +88,17 @@ class Rotation:
                 self._end(sa)
             self._await(lambda: self._stands(tunnel.name))
             return False
-        write(file_of(self._directory, tunnel.name), tunnel.changed_over.text)
-        share(self._charon, tunnel, tunnel.changed_over.secrets)
+        if coming:
+            write(file_of(self._directory, tunnel.name), tunnel.changed_over.text)
+            share(self._charon, tunnel, tunnel.changed_over.secrets)
         self._await(lambda: not self._old(tunnel.name, before))
         for sa in self._old(tunnel.name, before):
             self._end(sa)
         return True
+
+    def _opened_before(self, name: str, moment: float) -> bool:
+        ages = [sa.established for sa in self._sas(name) if sa.lives and sa.established is not None]
+        return bool(ages) and self._wall() - min(ages) < moment
 
     def _authenticate(self, name: str) -> None:
         """Have both ends authenticate anew, whatever there is between them now."""

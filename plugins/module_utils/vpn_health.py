@@ -17,6 +17,7 @@ from typing import Any
 
 from . import charon, description
 from .charon import Charon, CharonError
+from .description_certificates import ending
 from .diagnoses import DIAGNOSES
 from .errors import DescriptionError, VpnhaError
 from .icmp import IcmpSocket
@@ -88,6 +89,13 @@ def from_agent_config(path: str) -> tuple[tuple[Subject, ...], str, float]:
         if tunnel.gateway == gateway
     )
     return subjects, str(value.get("vici_socket", charon.SOCKET)), deployment.timing.grey_loss
+
+
+def certificate_remark(path: str, now: float | None = None) -> tuple[float | None, str]:
+    """When the certificate of an agent's gateway ends, and a sentence if that is soon. ``path`` was read before."""
+    value = json.loads(File(path).read_text(encoding="utf-8"))
+    gateway = description.from_dict(value["deployment"]).gateway(value["gateway"])
+    return gateway.certificate_ends, ending(gateway, time.time() if now is None else now)
 
 
 def subject(given: Mapping[str, Any]) -> Subject:

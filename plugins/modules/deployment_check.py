@@ -96,7 +96,8 @@ deployment:
       type: list
       elements: dict
     gateways:
-      description: Each gateway's C(name), C(zone), C(address), C(home_zones) and C(capacity).
+      description:
+        - Each gateway's C(name), C(zone), C(address), C(home_zones), C(capacity) and C(certificate_ends).
       type: list
       elements: dict
     sites:
@@ -109,7 +110,7 @@ deployment:
     tunnels:
       description:
         - Each tunnel's C(name), C(site), C(gateway), C(peer_address), C(peer_id), C(local_id), C(inside_address),
-          C(peer_inside_address), C(inside_cidr), C(peer_asn), C(initiate) and C(if_id).
+          C(peer_inside_address), C(inside_cidr), C(peer_asn), C(initiate), C(if_id) and C(auth).
       type: list
       elements: dict
     monitors:
@@ -144,7 +145,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
-_SECRETS = ("psk", "psk_next", "vpnha_heartbeat_key", "vpnha_notify_apprise")
+_SECRETS = ("psk", "psk_next", "private_key", "vpnha_heartbeat_key", "vpnha_notify_apprise")
 
 
 def main() -> None:

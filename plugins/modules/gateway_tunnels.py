@@ -45,9 +45,9 @@ options:
         type: dict
         required: true
       psk:
-        description: The pre-shared key.
+        description: The pre-shared key. A tunnel without one authenticates by O(credentials).
         type: str
-        required: true
+        default: ""
       psk_next:
         description:
           - Another one that the peer may use as well, while the key is being changed. strongSwan goes on signing with
@@ -61,8 +61,32 @@ options:
         type: list
         elements: str
         required: true
+  credentials:
+    description:
+      - The gateway's certificate with its key, and the CAs that its peers' certificates are of, for tunnels whose
+        connection has C(auth=pubkey). They are brought before the tunnels, and interrupt nothing; the next
+        authentication uses them.
+      - Without any, those that were brought before are removed.
+    type: dict
+    default: {}
+    suboptions:
+      certificate:
+        description: The gateway's certificate, in PEM.
+        type: str
+      private_key:
+        description: The key that belongs to it, in PEM, without a passphrase.
+        type: str
+      authorities:
+        description: Certificates of CAs, each in PEM.
+        type: list
+        elements: str
+        default: []
+  swanctl:
+    description: The program that has strongSwan read O(credentials) anew.
+    type: path
+    default: /usr/sbin/swanctl
   directory:
-    description: Where C(swanctl) reads its files.
+    description: Where C(swanctl) reads its files. Certificates and keys lie in directories beside it.
     type: path
     default: /etc/swanctl/conf.d
   socket:
@@ -110,6 +134,11 @@ loaded:
   type: list
   elements: str
   sample: [hq-gw-a]
+credentials_changed:
+  description: Whether O(credentials) were others than those that were there.
+  returned: success
+  type: bool
+  sample: false
 removed:
   description: Names of the tunnels that were closed and whose files were removed.
   returned: success
@@ -142,10 +171,12 @@ failed_tunnels:
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.vpnha.aws.plugins.module_utils import charon
+from ansible_collections.vpnha.aws.plugins.module_utils import charon, credentials_load
+from ansible_collections.vpnha.aws.plugins.module_utils.credentials_load import Credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted, apply
 
@@ -153,18 +184,42 @@ HAS_VICI = importlib.util.find_spec("vici") is not None
 ANSWER_SECONDS = 10.0  # a connection that starts at once may take a moment to load
 
 
+CREDENTIALS: dict[str, dict[str, Any]] = {
+    "certificate": {"type": "str"},
+    "private_key": {"type": "str", "no_log": True},
+    "authorities": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def bring(module: AnsibleModule) -> bool:
+    """Bring certificate, key and CAs; whether they differ. Raises VpnhaError."""
+    given = module.params["credentials"] or {}
+
+    def reload() -> None:
+        code, out, err = module.run_command([module.params["swanctl"], "--load-creds", "--clear", "--noprompt"])
+        if code != 0:
+            raise VpnhaError(f"strongSwan does not read its certificates anew: {(err or out).strip()[-300:]}")
+
+    wanted = None
+    if given.get("certificate"):
+        wanted = Credentials(given["certificate"], given["private_key"] or "", tuple(given["authorities"]))
+    return credentials_load.apply(Path(module.params["directory"]).parent, wanted, reload, module.check_mode)
+
+
 def main() -> None:
     """Entry point."""
     tunnel = {
         "name": {"type": "str", "required": True},
         "connection": {"type": "dict", "required": True},
-        "psk": {"type": "str", "required": True, "no_log": True},
+        "psk": {"type": "str", "default": "", "no_log": True},
         "psk_next": {"type": "str", "default": "", "no_log": True},
         "owners": {"type": "list", "elements": "str", "required": True},
     }
     module = AnsibleModule(
         argument_spec={
             "tunnels": {"type": "list", "elements": "dict", "required": True, "options": tunnel},
+            "credentials": {"type": "dict", "default": {}, "options": CREDENTIALS},
+            "swanctl": {"type": "path", "default": "/usr/sbin/swanctl"},
             "directory": {"type": "path", "default": "/etc/swanctl/conf.d"},
             "socket": {"type": "path", "default": "/run/charon.vici"},
             "wait": {"type": "float", "default": 10.0},
@@ -180,11 +235,13 @@ def main() -> None:
     try:
         reachable = HAS_VICI and (not module.check_mode or Path(params["socket"]).exists())
         session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if reachable else None
+        credentials = bring(module)
         outcome = apply(session, Path(params["directory"]), wanted, check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     result = {
-        "changed": bool(outcome.changed or outcome.removed),
+        "changed": bool(outcome.changed or outcome.removed or credentials),
+        "credentials_changed": credentials,
         "loaded": outcome.changed,
         "removed": outcome.removed,
         "up": outcome.up,

@@ -48,7 +48,7 @@ options:
       psk:
         description: The key in use.
         type: str
-        required: true
+        default: ""
       psk_next:
         description: The key to change over to.
         type: str
@@ -127,7 +127,7 @@ def main() -> None:
     tunnel = {
         "name": {"type": "str", "required": True},
         "connection": {"type": "dict", "required": True},
-        "psk": {"type": "str", "required": True, "no_log": True},
+        "psk": {"type": "str", "default": "", "no_log": True},
         "psk_next": {"type": "str", "default": "", "no_log": True},
         "owners": {"type": "list", "elements": "str", "required": True},
     }

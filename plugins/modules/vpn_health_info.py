@@ -122,6 +122,13 @@ healthy:
   description: Whether there are tunnels and every one is V(up).
   returned: always
   type: bool
+certificate_ends:
+  description:
+    - When the gateway's certificate ends, in seconds since the epoch; null if it has none, or O(tunnels) is given. A
+      warning says so from 30 days before.
+  returned: always
+  type: float
+  sample: 1798761600.0
 charon:
   description: strongSwan's daemon.
   returned: always
@@ -413,9 +420,15 @@ def main() -> None:
         what = what_to_examine(module.params)
         seconds = module.params["wait_timeout"] if module.params["wait"] else 0
         result = vpn_health.examine_until_healthy(what, seconds, module.params["wait_for"])
+        ends, remark = None, ""
+        if module.params["tunnels"] is None:
+            ends, remark = vpn_health.certificate_remark(module.params["config"])
     except VpnhaError as exc:
         module.fail_json(msg=str(exc))
         return
+    result["certificate_ends"] = ends
+    if remark:
+        module.warn(remark)
     ailing = vpn_health.ailing(result, module.params["wait_for"])
     if module.params["wait"] and ailing:
         sick = [f"{tunnel['name']}: {', '.join(tunnel['reasons_text'])}." for tunnel in ailing]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys as the documentation has people give them: from a vault, from Secrets Manager, from Parameter Store.
+"""Keys as the documentation has people give them: from a vault, from Secrets Manager, from Parameter Store, and files.
 
 They reach swanctl's files, which only root can read, and nothing else that is said or written.
 """
@@ -44,6 +44,24 @@ BOOK = """\
         directory: "{{ playbook_dir }}/swanctl-{{ item }}"
         socket: "{{ playbook_dir }}/charon.vici"
       loop: [gw-a, gw-b]
+"""
+CERTIFIED = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: vpnha.aws.network
+        tasks_from: check
+    - ansible.builtin.file:
+        path: "{{ playbook_dir }}/swanctl/conf.d"
+        state: directory
+        mode: "0700"
+    - vpnha.aws.gateway_tunnels:
+        tunnels: []
+        credentials: "{{ vpnha_gateways | vpnha.aws.gateway_credentials('gw-a', vpnha_peer_ca) }}"
+        swanctl: /bin/true
+        directory: "{{ playbook_dir }}/swanctl/conf.d"
+        socket: "{{ playbook_dir }}/charon.vici"
 """
 
 
@@ -142,3 +160,35 @@ def test_a_secret_that_is_not_there_is_named_with_its_place(person: Person, desc
         "vpnha_sites[1].tunnels[0].psk: this cannot be read: ",
         "Failed to find SSM parameter /vpn/prod/plant-gw-a",
     )
+
+
+def test_the_documented_way_to_certificates_makes_some_that_are_good(person: Person, description: Description) -> None:
+    tunnels = [tunnel for site in description["vpnha_sites"] for tunnel in site["tunnels"]]
+    for number, tunnel in enumerate(tunnels):
+        tunnel.update(auth="certificate", peer_id=f"peer-{number}.example", psk="")
+    for gateway in description["vpnha_gateways"]:
+        for key, suffix in (("certificate", "pem"), ("private_key", "key")):
+            path = person.directory / "certificates" / f"{gateway['name']}.lab.{suffix}"
+            gateway[key] = f"{{{{ lookup('ansible.builtin.file', '{path}') }}}}"
+    description["vpnha_peer_ca"] = (
+        f"{{{{ lookup('ansible.builtin.file', '{person.directory / 'certificates' / 'ca.pem'}') }}}}"
+    )
+    identities = ["gw-a.lab", "gw-b.lab", *(tunnel["peer_id"] for tunnel in tunnels)]
+    given = {"identities": identities, "directory": str(person.directory / "certificates")}
+    example = str(ROOT / "docs" / "examples" / "certificates.yml")
+    made = person.play(example, {}, "-e", json.dumps(given))
+    assert made.code == 0, made.output
+    again = person.play(example, {}, "-e", json.dumps(given))
+    assert (again.code, again.changed) == (0, 0)
+    keys = sorted((person.directory / "certificates").glob("*.key"))
+    assert len(keys) == len(identities) + 1 and {key.stat().st_mode & 0o777 for key in keys} == {0o600}
+    book = person.directory / "book.yml"
+    book.write_text(CERTIFIED)
+    with served(person.directory / "charon.vici", serve_loading):
+        told = person.play(str(book), description, "-vvv")
+    assert told.code == 0, told.output
+    assert "BEGIN CERTIFICATE" in told.output and "PRIVATE KEY" not in told.output
+    assert not any(key.read_text().splitlines()[1] in told.output for key in keys)
+    private = person.directory / "swanctl" / "private" / "vpnha-gateway.pem"
+    assert private.read_text() == (person.directory / "certificates" / "gw-a.lab.key").read_text()
+    assert private.stat().st_mode & 0o777 == 0o600

@@ -108,6 +108,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     for each in status["paths"]:
         _verdict(site, [each["site"], each["gateway"]], each["verdict"])
     yield from (verdict, loss, rtt, age, routes, tunnel, tunnel_loss, tunnel_rtt, site)
+    yield _certificates(status)
     yield from _traffic(status)
     yield from _managed(status)
     refused = GaugeMetricFamily("vpnha_packets_refused", "Ignored packets since the start.", labels=["reason"])
@@ -157,6 +158,16 @@ def _managed(status: Mapping[str, Any]) -> Iterator[Metric]:
             said_age.add_metric([each["name"]], each["witness_age"])
     if status["managed_gateways"]:
         yield from (loss, rtt, age, said, said_age)
+
+
+def _certificates(status: Mapping[str, Any]) -> Metric:
+    ends = GaugeMetricFamily(
+        "vpnha_certificate_end_timestamp_seconds", "When the gateway's certificate ends.", labels=["gateway"]
+    )
+    for gateway in status["gateways"]:
+        if gateway["certificate_ends"] is not None:
+            ends.add_metric([gateway["name"]], gateway["certificate_ends"])
+    return ends
 
 
 def _traffic(status: Mapping[str, Any]) -> Iterator[Metric]:

@@ -252,6 +252,7 @@ def _gateway(
         "name": name,
         "zone": gateway.zone,
         "address": gateway.address,
+        "certificate_ends": gateway.certificate_ends,
         **_judged(verdicts.gateways.get(name)),
         "routes": carried(evidence.ec2).get(name, 0),
         "heartbeat": asdict(figures.heartbeat),

@@ -50,8 +50,10 @@ def serve_loading(conn: socket.socket) -> None:
     while name := request(conn):
         if name == "version":
             answer(conn, version="6.0.1")
-        elif name in ("get-conns", "get-shared"):
-            conn.sendall(frame(Packet.CMD_RESPONSE, Message.serialize({})))
+        elif name == "list-sa":  # the event is registered, or is so no more
+            conn.sendall(frame(Packet.EVENT_CONFIRM))
+        elif name in ("get-conns", "get-shared", "list-sas"):
+            answer(conn)
         else:
             answer(conn, success="yes")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,3 +168,13 @@ def test_a_swanctl_file_has_the_key_that_signs_after_the_next_one() -> None:
     assert first < last
     assert text.count('id-1 = "a"\n    id-2 = "b"\n') == 2
     assert text.index("ikenext-t {") < first < text.index("ike-t {") < last
+
+
+def test_a_tunnel_by_certificate_authenticates_so_both_ways_and_has_no_keys() -> None:
+    given = parse(good())
+    tunnel = replace(given.tunnels[0], auth="certificate")
+    body = tunnel_config.connection(given, tunnel, "libipsec")
+    assert body["local"] == {"auth": "pubkey", "id": tunnel.local_id}
+    assert body["remote"] == {"auth": "pubkey", "id": tunnel.peer_id}
+    text = tunnel_config.swanctl_text(tunnel.name, body, "", ["a", "b"])
+    assert "secret" not in text and text.count("{") == text.count("}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,27 @@ class RotatingFake(FakeCharon):
             if not filters or name == filters["ike"]:
                 child = {"name": name, "uniqueid": number, "state": "INSTALLED"}
                 yield {name: {"uniqueid": number, "state": state, "child-sas": {f"{name}-{number}": child}}}
+
+
+class CertificateFake(RotatingFake):
+    """The peer takes the gateway's certificate, or does not; IKE SAs have an age."""
+
+    def __init__(self, taken: bool = True) -> None:
+        super().__init__(Peer())
+        self.taken, self.age = taken, 0
+
+    def load_conn(self, connection: Mapping[str, Any]) -> None:
+        self.conns.update(connection)
+
+    def _new(self, name: str) -> None:
+        self._number += 1
+        if self.taken:
+            self.sas[str(self._number)] = (name, "ESTABLISHED", b"")
+
+    def list_sas(self, filters: Mapping[str, Any] | None = None) -> Iterator[Mapping[str, Any]]:
+        for message in super().list_sas(filters):
+            ((name, body),) = message.items()
+            yield {name: {**body, "established": str(self.age)}}
 
 
 class Clock:
@@ -180,3 +202,54 @@ def test_who_dies_in_the_middle_runs_it_again(tmp_path: Path, loads: int) -> Non
         assert rotating.change_over(ONE)
     assert our_keys(charon)[-1] == NEW
     assert charon.keys == on_disk(tmp_path) == {"ike-one": NEW}
+
+
+def certified(charon: CertificateFake, directory: Path, written: float) -> Rotation:
+    """A tunnel by certificate, at 1000 s, whose certificate was written at that time."""
+    conf = directory / "conf.d"
+    conf.mkdir()
+    (directory / "x509").mkdir()
+    certificate = directory / "x509" / "vpnha-gateway.pem"
+    certificate.touch()
+    os.utime(certificate, (written, written))
+    apply(charon, conf, [BY_CERTIFICATE])
+    list(charon.initiate({"ike": "one"}))
+    clock = Clock()
+    return Rotation(charon, conf, clock=clock, sleep=clock.sleep, wall=lambda: 1000.0)
+
+
+BY_CERTIFICATE = wanted("one", psk="")
+
+
+def test_a_tunnel_by_certificate_has_no_key(tmp_path: Path) -> None:
+    charon = CertificateFake()
+    certified(charon, tmp_path, 0.0)
+    assert charon.keys == {}
+    assert "secrets" not in (tmp_path / "conf.d" / "vpnha-one.conf").read_text()
+
+
+@pytest.mark.parametrize(("age", "due"), [(101, True), (99, False)])
+def test_a_tunnel_is_due_that_was_opened_before_its_certificate_was_written(
+    tmp_path: Path, age: int, due: bool
+) -> None:
+    charon = CertificateFake()
+    rotating = certified(charon, tmp_path, 900.0)
+    charon.age = age
+    assert rotating.due(BY_CERTIFICATE) is due
+
+
+def test_a_renewed_certificate_is_proved_by_a_new_authentication(tmp_path: Path) -> None:
+    charon = CertificateFake()
+    rotating = certified(charon, tmp_path, 900.0)
+    before = set(charon.sas)
+    assert rotating.change_over(BY_CERTIFICATE)
+    assert charon.sas and not before & set(charon.sas)
+
+
+def test_a_certificate_that_the_peer_refuses_leaves_the_tunnel(tmp_path: Path) -> None:
+    charon = CertificateFake()
+    rotating = certified(charon, tmp_path, 900.0)
+    before = set(charon.sas)
+    charon.taken = False
+    assert not rotating.change_over(BY_CERTIFICATE)
+    assert set(charon.sas) == before

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         "promises": met(so_far.coverage),
         "coverage": dict(sorted(so_far.coverage.items())),
         "commit": _commit(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
     print(
         "how often each promise was put to the test:", *(f"{n}: {times}" for n, times in met(so_far.coverage).items())

@@ -162,7 +162,8 @@ def _zones(top: Section) -> tuple[Zone, ...]:
 
 def _gateways(top: Section) -> tuple[Gateway, ...]:
     known = (
-        "name", "zone", "address", "home_zones", "capacity", "instance_type", "ansible_host", "certificate", "private_key",
+        "name", "zone", "address", "home_zones", "capacity", "instance_type", "ansible_host", "certificate",
+        "private_key",
     )  # fmt: skip
     found = []
     for section in top.sections("vpnha_gateways", known, needed=True):

@@ -119,9 +119,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_routes_missing", "Managed routes that are not there.", len(status["missing_routes"]))
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
     yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
-    yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
-    yield _single("vpnha_swaps_waiting", "Swaps that wait for EC2's limit.", status["swaps"]["waiting"])
-    yield _single("vpnha_swap_refusals", "Calls that EC2 refused for its limit.", status["swaps"]["refusals"])
+    yield from _swaps(status)
     yield from _repairs(status)
     yield from _agreement(status)
     yield from _notification(status)
@@ -133,6 +131,12 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
     yield _single("vpnha_monitor_able", "1 if the monitor can act, and could for some seconds.", float(status["able"]))
     yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _swaps(status: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
+    yield _single("vpnha_swaps_waiting", "Swaps that wait for EC2's limit.", status["swaps"]["waiting"])
+    yield _single("vpnha_swap_refusals", "Calls that EC2 refused for its limit.", status["swaps"]["refusals"])
 
 
 def _managed(status: Mapping[str, Any]) -> Iterator[Metric]:

@@ -69,7 +69,6 @@ class Rolling:
     """The parts of the report."""
 
     def __init__(self, names: Names, env: Mapping[str, str], output: Path = OUTPUT) -> None:
-        self._env = dict(env)
         sites = siteboot.deployment_variables(names)["vpnha_sites"]
         self._lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
         targets = [site["probe_targets"][0] for site in sites]
@@ -77,16 +76,17 @@ class Rolling:
         self.changes = Changes(title, output, self._lookout, env=env, hosts=HOSTS, targets=targets)
         self._output = output
         self._variables: dict[str, Any] = {}
+        self._version: dict[str, str] = {}  # where the other version is, once it is in use
 
     def all(self) -> None:
         """Carry all parts out."""
         self.well()
-        self.changes.carry_out("cipher", "other ciphers for IKE and ESP", self._cipher)
-        self.changes.carry_out("again", "the same once more", self._again)
-        self.changes.carry_out("code", "other code, FRR's and the filter's settings", self._code)
-        self.changes.carry_out("daemon", "settings that restart strongSwan", self._daemon)
-        self.changes.carry_out("refused", "ciphers that the peers refuse", self._refused)
-        self.changes.carry_out("mended", "the former ciphers again", self._mended)
+        self.changes.carry_out("cipher", "other ciphers for IKE and ESP", self.cipher)
+        self.changes.carry_out("again", "the same once more", self.again)
+        self.changes.carry_out("code", "other code, FRR's and the filter's settings", self.code)
+        self.changes.carry_out("daemon", "settings that restart strongSwan", self.daemon)
+        self.changes.carry_out("refused", "ciphers that the peers refuse", self.refused)
+        self.changes.carry_out("mended", "the former ciphers again", self.mended)
 
     def well(self) -> None:
         """Wait until the monitor calls everything well. Raises NotSeen."""
@@ -96,10 +96,11 @@ class Rolling:
         """A gateway's tunnels that are up."""
         return established(self._lookout.run(gateway, "swanctl", "--list-sas"))
 
-    def _deploy(self, part: Part, env: Mapping[str, str] | None = None, **variables: Any) -> Played:
-        return self.changes.play("deploy", part, env=env, **variables)
+    def _deploy(self, part: Part, **variables: Any) -> Played:
+        return self.changes.play("deploy", part, env=self._version, **variables)
 
-    def _cipher(self, part: Part) -> None:
+    def cipher(self, part: Part) -> None:
+        """Other proposals, which the peers accept as well."""
         before = {gateway: self.sas(gateway) for gateway in GATEWAYS}
         self._variables = dict(CIPHER)
         played = self._deploy(part, **self._variables)
@@ -110,18 +111,20 @@ class Rolling:
                 sa = now.get(tunnel, Sa("", "", ""))
                 part.fact(f"{tunnel} uses {sa.ike} and {sa.esp}", sa.esp == CIPHER_SHOWN and "MODP_2048" in sa.ike)
 
-    def _again(self, part: Part) -> None:
+    def again(self, part: Part) -> None:
+        """The same variables once more."""
         before = {gateway: self.sas(gateway) for gateway in GATEWAYS}
         played = self._deploy(part, **self._variables)
         part.fact("the deploy succeeds and changes nothing", played.code == 0 and not any(played.changed.values()))
         part.fact("no tunnel was opened anew", self._same(before))
 
-    def _code(self, part: Part) -> None:
+    def code(self, part: Part) -> None:
+        """Another version of the daemons, other settings of FRR and the filter."""
         before = {gateway: self.sas(gateway) for gateway in GATEWAYS}
         releases, starts = self._releases(), self._starts()
-        copy = another_version(self._output / "collections")
+        self._version = {"ANSIBLE_COLLECTIONS_PATH": str(another_version(self._output / "collections"))}
         self._variables |= SETTINGS
-        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **self._variables)
+        played = self._deploy(part, **self._variables)
         part.fact("the deploy succeeds", played.code == 0)
         for host, release in self._releases().items():
             part.fact(f"{host} runs another release", release != releases[host])
@@ -130,28 +133,28 @@ class Rolling:
         part.fact("no tunnel was opened anew", self._same(before))
         self.well()
 
-    def _daemon(self, part: Part) -> None:
-        copy = self._output / "collections"
+    def daemon(self, part: Part) -> None:
+        """Settings that strongSwan reads at its start only."""
         self._variables |= DAEMON
-        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **self._variables)
+        played = self._deploy(part, **self._variables)
         part.fact("the deploy succeeds", played.code == 0)
         part.fact("every tunnel is up", all(len(self.sas(gateway)) == 2 for gateway in GATEWAYS))
         self.well()
 
-    def _refused(self, part: Part) -> None:
+    def refused(self, part: Part) -> None:
+        """Proposals that no peer accepts: the first gateway does not come back."""
         before = self.sas("gw-b")
-        copy = self._output / "collections"
-        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **{**self._variables, **REFUSED})
+        played = self._deploy(part, **{**self._variables, **REFUSED})
         part.said = stopped(played.output)
         words = " ".join(part.said)
         part.fact("the rollout stops at gw-a, in a sentence", played.code != 0 and "gw-a was changed" in words)
-        part.fact("the sentence says that gw-b is as before", "gw-b still as before" in words)
+        part.fact("the sentence says that gw-b is as before", "gw-b is still as before" in words)
         part.fact("gw-a has no tunnel", not self.sas("gw-a"))
         part.fact("gw-b's tunnels are the same as before", self.sas("gw-b") == before)
 
-    def _mended(self, part: Part) -> None:
-        copy = self._output / "collections"
-        played = self._deploy(part, env={"ANSIBLE_COLLECTIONS_PATH": str(copy)}, **self._variables)
+    def mended(self, part: Part) -> None:
+        """What was in force before: the broken gateway is configured first."""
+        played = self._deploy(part, **self._variables)
         part.fact("the deploy succeeds", played.code == 0)
         part.fact("every tunnel is up", all(len(self.sas(gateway)) == 2 for gateway in GATEWAYS))
         self.well()

@@ -123,6 +123,7 @@ class Gateway:
     """This host: its BGP table and its packets."""
 
     def __init__(self, module: AnsibleModule) -> None:
+        self.request = handover.REQUEST
         self._module = module
         path = module.params["config"]
         try:
@@ -170,15 +171,15 @@ def hand_over(gateway: Gateway, params: dict[str, Any], check: bool) -> dict[str
     began = time.monotonic()
     try:
         gateway.count()
-        handover.ask(params["seconds"])
+        handover.ask(params["seconds"], gateway.request)
         left = until_quiet(gateway, params, prefixes, began)
     except BaseException:
-        handover.withdraw()
+        handover.withdraw(gateway.request)
         raise
     finally:
         gateway.count_no_more()
     if left and not params["force"]:
-        handover.withdraw()
+        handover.withdraw(gateway.request)
         raise VpnhaError(
             f"{gateway.name} has not handed over within {params['timeout']} s: {', and '.join(left)}. "
             "It carries its traffic as before."
@@ -207,11 +208,11 @@ def until_quiet(gateway: Gateway, params: dict[str, Any], prefixes: list[str], b
 
 def give_back(gateway: Gateway, params: dict[str, Any], check: bool) -> dict[str, Any]:
     """Withdraw the request and wait until the gateway carries those prefixes itself. Raises VpnhaError."""
-    asked = handover.REQUEST.exists()
+    asked = gateway.request.exists()
     if check:
         return {"changed": asked, "seconds": 0.0}
     began = time.monotonic()
-    handover.withdraw()
+    handover.withdraw(gateway.request)
     while True:
         own = {way.prefix for way in gateway.ways() if way.own_best} if params["prefixes"] else set()
         missing = [prefix for prefix in params["prefixes"] if prefix not in own]

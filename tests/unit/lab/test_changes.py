@@ -15,7 +15,7 @@ from lab.changes import Part, page, problems, recap
 
 OUTPUT = """\
 fatal: [gw-a]: FAILED! => {"changed": false, "msg": "gw-a was changed and did not come back: no \\"IKE SA\\". \
-gw-b still as before. Mend what is said of gw-a and deploy again."}
+gw-b is still as before. Mend what is said of gw-a and deploy again."}
 
 PLAY RECAP *********************************************************************
 gw-a                       : ok=47   changed=3    unreachable=0    failed=1    skipped=9    rescued=1    ignored=0
@@ -81,7 +81,7 @@ def test_the_recap_is_read() -> None:
 
 def test_the_sentence_of_a_stopped_rollout_is_found_as_it_was_said() -> None:
     assert rolling.stopped(OUTPUT) == [
-        'gw-a was changed and did not come back: no "IKE SA". gw-b still as before. '
+        'gw-a was changed and did not come back: no "IKE SA". gw-b is still as before. '
         "Mend what is said of gw-a and deploy again."
     ]
     assert rolling.stopped("ok") == []

@@ -21,6 +21,9 @@ AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONPATH="$(PYTHONPATH)" ANSIBLE_COLLECT
 N ?= 2000
 SEED ?= 1
 REPEAT ?= 20
+# PyPy (of Python 3.11 or newer) plays many schedules in half the time
+SIM_PYTHON ?= $(PY)
+SIMULATE = PYTHONPATH="$(PYTHONPATH):$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(SIM_PYTHON) -m tests.simulation
 HOST ?= app-a
 
 .PHONY: help
@@ -130,9 +133,9 @@ eda: venv java $(EDA)/.ready ## event-driven Ansible: our rulebook in ansible-ru
 	@pytest -q tests/eda
 
 .PHONY: sim
-sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 (can be stopped and resumed)
-	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
-	@$(PY) -m tests.simulation.several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
+sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 SIM_PYTHON=pypy3 (can be stopped and resumed)
+	@$(SIMULATE) --schedules $(N) --seed $(SEED)
+	@$(SIMULATE).several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
 
 .PHONY: mutants
 mutants: venv ## plant a bug for each promise; the simulation, or a unit test, must find it
@@ -140,12 +143,16 @@ mutants: venv ## plant a bug for each promise; the simulation, or a unit test, m
 	@$(PY) -m tests.simulation.several_mutants
 
 .PHONY: bench
-bench: venv ## CPU time of the decision with 2, 20 and 100 gateways
-	@$(PY) -m benchmarks.decision
+bench: venv ## every benchmark, and one page of them: swaps beside other ways, the monitor's cost (hours, needs root; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks
+
+.PHONY: bench-swapping
+bench-swapping: venv ## swapping many routes: ours, amazon.aws, the AWS CLI and Pacemaker's agent, side by side
+	@$(AS_ROOT) $(PY) -m benchmarks swapping
 
 .PHONY: bench-load
 bench-load: venv ## CPU and memory of the real monitor with 100 gateways and 1,000 route tables (some minutes, needs root)
-	@$(AS_ROOT) $(PY) -m benchmarks.monitor_load
+	@$(AS_ROOT) $(PY) -m benchmarks load
 
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec

@@ -49,6 +49,11 @@ class Imds:
             server.end()
 
 
+def serve(handle: socket.socket, tree: Callable[[], Tree | None]) -> None:
+    """Serve on a bound socket without end, where there is no lab: for one instance, whose tree is asked for each time."""
+    _Server(handle, tree).run()
+
+
 def _listen() -> socket.socket:
     handle = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -52,7 +52,7 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
     ):
         share = round(100 * one_way_loss(seen.heartbeat))
         return Judgement(Verdict.GREY, "gateway-grey", f"{name} loses {share} % of its packets each way.")
-    return good("gateway-up", f"{name} answers.")
+    return good("gateway-up", "{} answers.", name)
 
 
 def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
@@ -167,19 +167,19 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
     """What should be told of a gateway besides its verdict."""
     found: list[Remark] = []
     seen, instance = evidence.gateways.get(name), _instance(name, evidence)
-    works = judgement.verdict in (Verdict.UP, Verdict.GREY)
-    if seen is not None and works and silent(seen.heartbeat, timing.window):
+    works = judgement.verdict is Verdict.UP or judgement.verdict is Verdict.GREY
+    if works and seen is not None and silent(seen.heartbeat, timing.window):
         text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
         found.append(Remark("agent-silent", name, text, timing.agent_silence_warning))
     if instance is None:
         return found
-    if works and "impaired" in (instance.system_status, instance.instance_status):
+    if works and (instance.system_status == "impaired" or instance.instance_status == "impaired"):
         states = f"system {instance.system_status}, instance {instance.instance_status}"
         text = f"EC2's status checks of {name} fail ({states}), but it works."
         found.append(Remark("status-check-impaired", name, text))
     if instance.eni_id is None:
         found.append(Remark("gateway-absent", name, f"{name} has no network interface in EC2."))
-    if retiring(name, evidence):
+    if instance.retirement_wall is not None and retiring(name, evidence):
         text = f"EC2 will retire {name}'s {instance.instance_id} within a day."
         found.append(Remark("gateway-retiring", name, text))
     return found
@@ -187,7 +187,7 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
 
 def retiring(name: str, evidence: Evidence) -> bool:
     """Whether EC2 will retire the gateway's instance soon."""
-    instance = _instance(name, evidence)
+    instance = evidence.ec2.instances.get(name) if evidence.ec2 is not None else None
     if instance is None or instance.retirement_wall is None:
         return False
     return instance.retirement_wall - evidence.wall <= RETIREMENT_LEAD

@@ -76,7 +76,7 @@ def judge_managed(gateway: ManagedGateway, site: Site, seen: ManagedEvidence | N
             share = round(100 * one_way_loss(probe.loss))
             text = f"{name} loses {share} % of the packets for {site.name} each way."
             return Judgement(Verdict.GREY, "managed-grey", text)
-        return good("managed-up", f"{site.name} answers through {name}.")
+        return good("managed-up", "{} answers through {}.", site.name, name)
     if not silent(probe.loss, window):
         if not probe.loss.window_full:
             text = f"{name} has not been probed for a full window yet."

@@ -393,6 +393,9 @@ class StoreView:
     words: Mapping[str, float] = field(default_factory=dict)  # other monitor -> since it said that it can act
 
 
+NO_STORE = StoreView()
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that the monitor knows at one moment; what ``step`` gets to see."""
@@ -407,7 +410,7 @@ class Evidence:
     vetoes: Mapping[str, float] = field(default_factory=dict)  # gateway -> age of another monitor's "healthy", s
     repair_results: tuple[RepairResult, ...] = ()  # of repairs likewise
     clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
-    store: StoreView = field(default_factory=StoreView)
+    store: StoreView = NO_STORE
     managed: Mapping[str, ManagedEvidence] = field(default_factory=dict)  # by managed gateway
 
 

@@ -185,7 +185,8 @@ class Monitor:
     def _evidence(self, results: tuple[SwapResult, ...], repaired: tuple[RepairResult, ...]) -> Evidence:
         world = self.world
         seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
-        self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
+        if len(self.heard) < len(seen):
+            self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
         return Evidence(
             seen,
             self.view,

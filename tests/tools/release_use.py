@@ -102,7 +102,8 @@ def use(tarball: Path, directory: Path) -> dict[str, Any]:
 
 def called(url: str) -> set[str]:
     """What was called of EC2 at an endpoint, as IAM names it."""
-    with urllib.request.urlopen(f"{url}/_lab/calls?since=0") as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    with direct.open(f"{url}/_lab/calls?since=0") as answer:
         return {f"ec2:{call['action']}" for call in json.load(answer)}
 
 

@@ -16,11 +16,11 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def endpoint(directory: Path) -> Iterator[str]:
-    """The address of a fresh endpoint whose state lies in a directory."""
+def endpoint(directory: Path, *, real_buckets: bool = False) -> Iterator[str]:
+    """The address of a fresh endpoint whose state lies in a directory. Its token buckets refill only if they are real."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
     with subprocess.Popen(
-        [sys.executable, str(HERE / "lab_api" / "fake_endpoint.py"), str(directory)],
+        [sys.executable, str(HERE / "lab_api" / "fake_endpoint.py"), str(directory), *["--refill"] * real_buckets],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,

@@ -81,6 +81,7 @@ def test_all_that_is_asked_for_is_there(world: World) -> None:
     """Two monitors that have heard each other and may repair; one has swapped. So nothing is missing by chance."""
     world.deployment = replace(world.deployment, repair="restart")
     world.several()
+    world.configure(notify={"apprise": ["json://127.0.0.1:9"]})  # nobody listens there: only that it is configured
     world.start()
     world.start_second()
     world.until(lambda: heard(world, 9784) and heard(world, 9785), 120.0)

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m benchmarks``: every benchmark, one after the other, and one page of what they have measured.
+
+Each is a program that writes its own report below ``artifacts/bench``; ``--page`` only makes the page anew.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.steps import circumstances, commit, console
+
+from .swapping.summary import bars, cells
+
+OUTPUT = Path("artifacts/bench")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One benchmark."""
+
+    name: str
+    module: str
+    file: str
+    failing: tuple[int, ...] = ()  # exit codes with which it has measured all the same
+
+
+PARTS = (
+    Part("decision", "benchmarks.decision", "decision.json"),
+    Part("load", "benchmarks.monitor_load", "monitor_load.json", (1, 2)),
+    Part("swapping", "benchmarks.swapping", "swapping.json"),
+)
+
+
+def gathered() -> dict[str, Any]:
+    """All that was measured, each part with the commit that it was measured at."""
+    parts = {part.name: OUTPUT / part.file for part in PARTS}
+    found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in parts.items() if file.exists()}
+    return {"commit": commit(), "environment": circumstances(), **found}
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The report as HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )  # fmt: skip
+    shown = cells(report["swapping"]) if "swapping" in report else []
+    return environment.get_template("page.html.j2").render(report=report, swapping=shown)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what was asked for, or all; exit code 1 if one of them failed."""
+    code = 0
+    chosen = [part for part in PARTS if part.name in argv or not argv]
+    for part in [] if "--page" in argv else chosen:
+        console.rule(f"[bold]{part.name}")
+        ended = subprocess.run([sys.executable, "-m", part.module], check=False).returncode
+        if ended and ended not in part.failing:
+            console.print(f"{part.name}: failed (exit code {ended}); the reason stands above.", style="red")
+        code = code or int(ended != 0)
+    report = gathered()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    (OUTPUT / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if "swapping" in report:
+        bars(report["swapping"], OUTPUT / "swapping.svg")
+    (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
+    console.print(f"report: {OUTPUT / 'report.json'}\n        {OUTPUT / 'report.html'}", soft_wrap=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m benchmarks.swapping``: seconds until all routes lead to the other gateway, for each way to do it.
+
+EC2 is the lab's endpoint without hosts, each call delayed, with EC2's token buckets and without. Ways swap in turn, to
+the one gateway and back, so a machine that is busy for a while is so for all. What counts is EC2's record: the time
+from a way's start until the last route is accepted; the time until the way has ended stands beside it. Whether all
+routes lead where they should is read after each.
+
+The report is written after each swap, and a run that was stopped goes on where it ended, unless the code has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from lab.steps import commit, console
+
+from .stand import GATEWAYS, Stand, own_network, stand
+from .summary import cells
+from .ways import WAYS, Bound, Way, WayFailed, fetch, versions
+
+REPORT = Path("artifacts/bench/swapping.json")
+DELAY_MS = 150.0  # of each call, as in the drills
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is swapped."""
+
+    tables: int
+    destinations: int  # in each table
+    throttle: bool  # EC2's token buckets
+
+    @property
+    def calls(self) -> int:
+        """ReplaceRoute is called so often."""
+        return self.tables * self.destinations
+
+    @property
+    def full(self) -> float:
+        """Seconds after which EC2's bucket, and ours, are full again, whoever has emptied them."""
+        bound = Bound()
+        return min(bound.size, self.calls) / bound.rate
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often a way swaps: thrice where a swap takes longer than ``patience`` seconds, once where than ``most``."""
+
+    runs: int
+    patience: float
+    most: float
+
+    def due(self, done: Sequence[dict[str, Any]]) -> bool:
+        """Whether once more, after these."""
+        longest = max((one["ended"] for one in done), default=0.0)
+        return len(done) < (1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
+
+
+class Report:
+    """What was measured so far, written after each swap."""
+
+    def __init__(self, path: Path) -> None:
+        """What stands there already is gone on with, if it is of this code."""
+        self._path = path
+        fresh: dict[str, Any] = {
+            "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": versions(),
+            "ways": {way.name: way.says for way in WAYS}, "swaps": [],
+        }  # fmt: skip
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        same = all(kept.get(key) == fresh[key] for key in ("commit", "api_delay_ms", "versions", "ways"))
+        self.content = kept if same else fresh
+
+    def of(self, way: str, cell: Cell) -> list[dict[str, Any]]:
+        """The swaps of a way."""
+        at = asdict(cell).items()
+        return [one for one in self.content["swaps"] if one["way"] == way and at <= one.items()]
+
+    def add(self, one: dict[str, Any]) -> None:
+        """Keep a swap."""
+        self.content["swaps"].append(one)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self._path)
+
+
+def table(report: Mapping[str, Any]) -> Table:
+    """For a terminal."""
+    title = f"Seconds until all routes are swapped, EC2 API delayed by {DELAY_MS:.0f} ms"
+    shown = Table(title=title, caption="median (least to most, runs)")
+    for column in ("tables x destinations", "EC2's buckets", "bound", *report["ways"]):
+        shown.add_column(column)
+    for size in cells(report):
+        buckets = "yes" if size.throttle else "no"
+        texts = (spread.text for spread in size.ways.values())
+        shown.add_row(f"{size.tables} x {size.destinations}", buckets, f"{size.bound:.2f}", *texts)
+    return shown
+
+
+def compare(cell: Cell, ways: Sequence[type[Way]], report: Report, limits: Limits) -> None:
+    """Let the ways swap in turn, each as often as is due."""
+    if not any(limits.due(report.of(way.name, cell)) for way in ways):
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="vpnha-swapping-") as directory,
+        stand(cell.tables, cell.destinations, DELAY_MS, cell.throttle, Path(directory)) as made,
+    ):
+        standing = [way(made, Path(directory)) for way in ways]
+        for way in _turns(standing, cell, report, limits):
+            [there] = made.leads_to()
+            time.sleep(cell.full)
+            one = swapped(way, made, next(name for name in GATEWAYS if made.enis[name] != there))
+            report.add(one | asdict(cell))
+            said = one["error"] or f"{one['seconds']:.2f} s, ended after {one['ended']:.2f} s"
+            buckets = ", EC2's buckets" if cell.throttle else ""
+            console.print(f"{cell.tables} x {cell.destinations}{buckets}: {way.name}: {said}")
+
+
+def _turns(ways: Sequence[Way], cell: Cell, report: Report, limits: Limits) -> Iterator[Way]:
+    while due := [way for way in ways if limits.due(report.of(way.name, cell))]:
+        yield from due
+
+
+def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
+    """One swap by one way. A route that is not where it should be afterwards is an error, and is moved there."""
+    way.prepare()
+    wall, began, error = time.time(), time.monotonic(), ""
+    try:
+        way.swap(gateway)
+    except WayFailed as failed:
+        error = str(failed)
+    ended = time.monotonic() - began
+    accepted = made.swapped(wall)
+    if made.leads_to() != {made.enis[gateway]}:
+        error = error or f"{way.name} has ended, and not all routes lead to {gateway}."
+        made.move(gateway)
+    return {
+        "way": way.name, "seconds": round(accepted[-1] - wall, 3) if accepted else None, "ended": round(ended, 3),
+        "swaps": len(accepted), "refused": made.refused(wall), "error": error,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure, and show the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.swapping", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--runs", type=int, default=10, help="how often each way swaps (default: %(default)s)")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds beyond which a way does only three")
+    parser.add_argument("--most", type=float, default=300.0, help="seconds beyond which a way does only one")
+    parser.add_argument("--tables", type=int, nargs="+", default=[1, 20, 100])
+    parser.add_argument("--destinations", type=int, nargs="+", default=[1, 5])
+    parser.add_argument("--ways", default="", help="only those whose name has this in it")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    ways = [way for way in WAYS if chosen.ways in way.name]
+    if not ways:
+        raise SystemExit(f"No way's name has {chosen.ways!r} in it: they are {', '.join(way.name for way in WAYS)}.")
+    if not chosen.inside:
+        if os.geteuid() != 0:
+            raise SystemExit("This needs root: it has a network namespace of its own.")
+        try:
+            fetch()
+        except WayFailed as error:
+            raise SystemExit(str(error)) from None
+        command = [sys.executable, "-m", "benchmarks.swapping", "--inside", *sys.argv[1:]]
+        os.execvp("unshare", ["unshare", "--net", *command])
+    own_network()
+    report = Report(REPORT)
+    limits = Limits(chosen.runs, chosen.patience, chosen.most)
+    for throttle in (False, True):
+        for tables in chosen.tables:
+            for destinations in chosen.destinations:
+                compare(Cell(tables, destinations, throttle), ways, report, limits)
+    console.print(table(report.content))
+    console.print(f"report: {REPORT}")
+
+
+if __name__ == "__main__":
+    main()

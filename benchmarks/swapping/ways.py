@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contenders: what they are called, what they need, and how each points all routes at a gateway."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
+from vpnha_monitor.actuator import Actuator
+
+from .stand import CARD, REGION, Stand
+
+PEERS = Path(".build/peers")  # other people's programs, unpacked and never installed
+AWSCLI = "awscli==1.46.3"
+SECONDS_MOST = 3600.0  # after which a way is given up
+
+
+class WayFailed(Exception):
+    """A contender did not do its work; says which, and its last line."""
+
+
+class Way(ABC):
+    """One contender."""
+
+    name: str
+    says: str  # what is measured of it
+
+    def __init__(self, stand: Stand, directory: Path) -> None:
+        self.stand, self.directory = stand, directory
+        self.environment = {
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": "lab",
+            "AWS_SECRET_ACCESS_KEY": "lab",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": stand.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def prepare(self) -> None:  # noqa: B027
+        """Learn what the way knows before it is needed; not measured."""
+
+    @abstractmethod
+    def swap(self, gateway: str) -> None:
+        """Point all routes at a gateway. Raises WayFailed."""
+
+    def run(self, argv: list[str], **environment: str) -> None:
+        """Run a program to its end. Raises WayFailed with its last words."""
+        done = subprocess.run(
+            argv, env={**self.environment, **environment}, capture_output=True, text=True, check=False,
+            timeout=SECONDS_MOST,
+        )  # fmt: skip
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+            raise WayFailed(f"{self.name}: exit code {done.returncode}: {said}")
+
+
+class Monitor(Way):
+    """The monitor's own actuator, over connections that are open, as they are at night."""
+
+    name = "vpnha.aws monitor"
+    says = "its actuator, in a process that runs already and knows where the routes lead"
+
+    def __init__(self, stand: Stand, directory: Path) -> None:
+        super().__init__(stand, directory)
+        os.environ |= {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
+        client = ec2.make_client(region=REGION, endpoint_url=stand.url)
+        self.results: list[Any] = []
+        self.actuator = Actuator(lambda: client, self.results.extend, lambda _result: None)
+        self.client = client
+
+    def prepare(self) -> None:
+        """It reads EC2 each 5 s, and keeps its connections warm."""
+        self.view = routes.read_view(self.client, self.stand.deployment)
+        self.actuator.warm(self.stand.tables[0])
+
+    def swap(self, gateway: str) -> None:
+        """All routes at once; then, as the engine would, those anew that a fresh view shows where they were."""
+        choice = routes.Choice(gateway=gateway)
+        while wanted := routes.plan(self.view, self.stand.deployment, choice, time.time()):
+            self.results.clear()
+            self.actuator.swap(wanted)
+            while len(self.results) < len(wanted):
+                time.sleep(0.01)
+            self.view = routes.read_view(self.client, self.stand.deployment)
+
+
+class RouteSwap(Way):
+    """Our module in a playbook."""
+
+    name = "vpnha.aws.route_swap"
+    says = "a playbook of one task, from its start to its end"
+
+    def swap(self, gateway: str) -> None:
+        """One task."""
+        task = {
+            "vpnha.aws.route_swap": {
+                "deployment": to_dict(self.stand.deployment), "region": REGION, "gateway": gateway, "timeout": 3600,
+            }
+        }  # fmt: skip
+        play(self, [task])
+
+
+class RouteTableModule(Way):
+    """A playbook with amazon.aws's module for route tables, as its documentation shows it, purging nothing."""
+
+    name = "amazon.aws.ec2_vpc_route_table"
+    says = "a playbook that loops over the tables, from its start to its end"
+
+    def swap(self, gateway: str) -> None:
+        """One task that loops over the tables."""
+        eni = self.stand.enis[gateway]
+        task = {
+            "amazon.aws.ec2_vpc_route_table": {
+                "region": REGION, "vpc_id": self.stand.vpc, "lookup": "id", "route_table_id": "{{ item }}",
+                "purge_routes": False, "purge_subnets": False, "purge_tags": False,
+                "routes": [{"dest": each, "network_interface_id": eni} for each in self.stand.destinations],
+            },
+            "loop": self.stand.tables,
+        }  # fmt: skip
+        play(self, [task])
+
+
+class CommandLine(Way):
+    """A shell loop over the AWS CLI."""
+
+    name = "AWS CLI in a loop"
+    says = "aws ec2 replace-route for each route in turn"
+
+    def swap(self, gateway: str) -> None:
+        """One call after another."""
+        eni = self.stand.enis[gateway]
+        loop = 'set -e; for t in $TABLES; do for d in $DESTINATIONS; do "$AWS" ec2 replace-route --route-table-id $t '
+        loop += f"--destination-cidr-block $d --network-interface-id {eni}; done; done"
+        self.run(
+            ["bash", "-c", loop], AWS=str(aws()), TABLES=" ".join(self.stand.tables),
+            DESTINATIONS=" ".join(self.stand.destinations),
+        )  # fmt: skip
+
+
+class MoveIp(Way):
+    """Pacemaker's agent: the ``start`` that a cluster calls on the node that takes over; one resource a destination."""
+
+    name = "Pacemaker's aws-vpc-move-ip"
+    says = "the agent's start on the node that takes over, after the cluster's decision; destinations side by side"
+
+    def swap(self, gateway: str) -> None:
+        """Each destination is a resource of its own, and Pacemaker starts those side by side."""
+        self.stand.metadata_of = gateway
+        with ThreadPoolExecutor(len(self.stand.destinations)) as pool:
+            list(pool.map(self._start, self.stand.destinations))
+
+    def _start(self, destination: str) -> None:
+        root = (PEERS / "resource-agents" / "usr" / "lib" / "ocf").resolve()
+        home = self.directory / "home"
+        (home / ".aws").mkdir(parents=True, exist_ok=True)
+        (home / ".aws" / "credentials").write_text("[default]\naws_access_key_id=lab\naws_secret_access_key=lab\n")
+        subprocess.run(["ip", "address", "del", destination, "dev", CARD], capture_output=True, check=False)
+        self.run(
+            ["bash", str(root / "resource.d" / "heartbeat" / "aws-vpc-move-ip"), "start"],
+            OCF_ROOT=str(root), OCF_RESOURCE_INSTANCE=f"ip-{destination.replace('/', '-')}", HOME=str(home),
+            OCF_RESKEY_awscli=str(aws()), OCF_RESKEY_region=REGION, OCF_RESKEY_ip=destination.partition("/")[0],
+            OCF_RESKEY_routing_table=",".join(self.stand.tables), OCF_RESKEY_interface=CARD, OCF_RESKEY_monapi="true",
+            OCF_RESKEY_lookup_type="NetworkInterfaceId", OCF_RESKEY_CRM_meta_timeout="3600000",
+            HA_LOGFACILITY="none", HA_LOGFILE=str(self.directory / "agent.log"), HA_RSCTMP=str(self.directory),
+        )  # fmt: skip
+
+
+WAYS: tuple[type[Way], ...] = (Monitor, RouteSwap, RouteTableModule, CommandLine, MoveIp)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What EC2 itself sets: its token bucket, and one call's delay."""
+
+    size: float = 50.0  # of the bucket for calls that change things
+    rate: float = 5.0  # a second
+
+    def seconds(self, calls: int, delay: float, throttle: bool) -> float:
+        """The least that so many calls take, all side by side as far as the bucket lets them."""
+        return (max(0.0, (calls - self.size) / self.rate) if throttle else 0.0) + delay
+
+
+def play(way: Way, tasks: list[dict[str, Any]]) -> None:
+    """Run a play of these tasks on this machine."""
+    file = way.directory / "play.yml"
+    play = {
+        "name": "Swap", "hosts": "localhost", "connection": "local", "gather_facts": False,
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}, "tasks": tasks,
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    way.run([str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", str(file)])
+
+
+def aws() -> Path:
+    """The AWS CLI, in a virtual environment of its own: it wants a botocore of its own."""
+    return (PEERS / "awscli" / "bin" / "aws").resolve()
+
+
+def fetch() -> None:
+    """Get what the contenders need that is not ours. Raises WayFailed."""
+    PEERS.mkdir(parents=True, exist_ok=True)
+    if not aws().exists():
+        print("fetching the AWS CLI from PyPI (once)", flush=True)
+        _get([sys.executable, "-m", "venv", str(PEERS / "awscli")])
+        _get([str(PEERS / "awscli" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", AWSCLI])
+    agents = PEERS / "resource-agents"
+    if not (agents / "usr").exists():
+        print("fetching Debian's resource-agents (once)", flush=True)
+        shutil.rmtree(agents, ignore_errors=True)
+        agents.mkdir()
+        _get(["apt-get", "download", "resource-agents"], agents)
+        [package] = agents.glob("*.deb")
+        _get(["dpkg-deb", "--extract", str(package.resolve()), str(agents.resolve())])
+
+
+def versions() -> dict[str, str]:
+    """Of what was measured."""
+    asked = subprocess.run([str(aws()), "--version"], capture_output=True, text=True, check=False)
+    [package] = (PEERS / "resource-agents").glob("*.deb")
+    return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": package.name.split("_")[1]}
+
+
+def _get(argv: list[str], directory: Path | None = None) -> None:
+    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
+        raise WayFailed(f"{argv[0]} failed, and the comparison needs what it gets: {said[-1]}")

@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The comparison of ways to swap: what it counts, what it calls done, and when it goes on or begins anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as pages
+from benchmarks.swapping import __main__ as swapping
+from benchmarks.swapping import stand as stands
+from benchmarks.swapping.stand import Stand
+from benchmarks.swapping.summary import cells
+from benchmarks.swapping.ways import Bound, Monitor, Way, WayFailed
+from tests.unit.endpoint_process import endpoint
+
+CELL = swapping.Cell(2, 2, throttle=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """Two tables with two destinations each, without proxy and delay."""
+    with endpoint(tmp_path_factory.mktemp("ec2")) as url:
+        yield stands.build(2, 2, url, url)
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> swapping.Report:
+    """An empty one; nothing was fetched."""
+    monkeypatch.setattr(swapping, "versions", lambda: {"awscli": "1"})
+    return swapping.Report(tmp_path / "swapping.json")
+
+
+def of(way: str, seconds: float | None, error: str = "", cell: swapping.Cell = CELL) -> dict[str, Any]:
+    """A swap as it is kept."""
+    at = {"tables": cell.tables, "destinations": cell.destinations, "throttle": cell.throttle}
+    return {"way": way, "seconds": seconds, "ended": seconds or 1.0, "error": error, **at}
+
+
+class Idle(Way):
+    """Ends at once, and has done nothing."""
+
+    name = "idle"
+    says = ""
+
+    def swap(self, gateway: str) -> None:
+        """Do nothing."""
+
+
+class Half(Idle):
+    """Fails after one table."""
+
+    name = "half"
+
+    def swap(self, gateway: str) -> None:
+        """Swap one table."""
+        for destination in self.stand.destinations:
+            self.stand.client.replace_route(
+                RouteTableId=self.stand.tables[0], DestinationCidrBlock=destination,
+                NetworkInterfaceId=self.stand.enis[gateway],
+            )  # fmt: skip
+        raise WayFailed("half: exit code 1: enough")
+
+
+def test_the_monitor_swaps_all_and_is_counted_by_ec2(made: Stand, tmp_path: Path) -> None:
+    made.move("gw-a")
+    one = swapping.swapped(Monitor(made, tmp_path), made, "gw-b")
+    assert (one["swaps"], one["refused"], one["error"]) == (4, 0, "")
+    assert 0.0 < one["seconds"] <= one["ended"]
+    assert made.leads_to() == {made.enis["gw-b"]}
+
+
+@pytest.mark.parametrize(
+    ("way", "swaps", "error"),
+    [
+        (Idle, 0, "idle has ended, and not all routes lead to gw-b."),
+        (Half, 2, "half: exit code 1: enough"),
+    ],
+)
+def test_who_has_not_swapped_all_has_failed(
+    made: Stand, tmp_path: Path, way: type[Way], swaps: int, error: str
+) -> None:
+    made.move("gw-a")
+    one = swapping.swapped(way(made, tmp_path), made, "gw-b")
+    assert (one["swaps"], one["error"]) == (swaps, error)
+    assert made.leads_to() == {made.enis["gw-b"]}, "the next one begins with all routes at one gateway"
+
+
+@pytest.mark.parametrize(
+    ("calls", "throttle", "seconds"),
+    [(1, True, 0.15), (50, True, 0.15), (51, True, 0.35), (500, True, 90.15), (500, False, 0.15)],
+)
+def test_the_bound_is_ec2s_bucket_and_one_delay(calls: int, throttle: bool, seconds: float) -> None:
+    assert Bound().seconds(calls, 0.15, throttle) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("longest", "runs"), [(59.0, 10), (61.0, 3), (301.0, 1)])
+def test_a_slow_way_swaps_less_often(longest: float, runs: int) -> None:
+    limits = swapping.Limits(10, 60.0, 300.0)
+    done = [of("x", longest)] * runs
+    assert limits.due(done[:-1]) or runs == 1
+    assert not limits.due(done)
+
+
+def test_what_was_measured_is_gone_on_with(report: swapping.Report, tmp_path: Path) -> None:
+    report.add(of(Monitor.name, 0.2))
+    assert len(swapping.Report(tmp_path / "swapping.json").of(Monitor.name, CELL)) == 1
+
+
+def test_what_was_measured_of_other_code_is_not(
+    report: swapping.Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.add(of(Monitor.name, 0.2))
+    monkeypatch.setattr(swapping, "commit", lambda: "another")
+    assert swapping.Report(tmp_path / "swapping.json").of(Monitor.name, CELL) == []
+
+
+def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: swapping.Report) -> None:
+    idle = list(report.content["ways"])[-1]
+    for one in (of(Monitor.name, 0.3), of(Monitor.name, 0.1), of(Monitor.name, 0.2), of(idle, None, "broken")):
+        report.add(one)
+    [size] = cells(report.content)
+    assert size.ways[Monitor.name].text == "0.20 (0.10 to 0.30, 3)"
+    assert size.ways[idle].text == "-, 1 failed"
+    assert (size.first, size.bound) == (Monitor.name, 0.15)
+
+
+def test_the_page_and_its_picture_show_what_there_is(report: swapping.Report, tmp_path: Path) -> None:
+    report.add(of(Monitor.name, 0.25))
+    content = json.loads((tmp_path / "swapping.json").read_text(encoding="utf-8"))
+    pages.bars(content, tmp_path / "swapping.svg")
+    assert "<svg" in (tmp_path / "swapping.svg").read_text(encoding="utf-8")
+    shown = pages.page({"environment": pages.circumstances(), "swapping": content})
+    assert "0.25 (0.25 to 0.25, 1)" in shown and "What the monitor costs" not in shown

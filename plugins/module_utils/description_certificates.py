@@ -69,7 +69,7 @@ def split(pem: str) -> list[str]:
 
 def credentials(variables: Mapping[str, Any], gateway: str) -> dict[str, Any] | None:
     """What a gateway's strongSwan gets: ``certificate``, ``private_key`` and ``authorities``; None without any."""
-    own = next(each for each in variables["vpnha_gateways"] if each["name"] == gateway)
+    own: Mapping[str, Any] = next((each for each in variables["vpnha_gateways"] if each["name"] == gateway), {})
     if not own.get("certificate"):
         return None
     return {

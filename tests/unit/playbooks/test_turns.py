@@ -119,8 +119,8 @@ class Rollout:
 
 
 @pytest.fixture
-def rollout(person: Person, tmp_path: Path) -> Rollout:
-    return Rollout(person, tmp_path)
+def rollout(person: Person, tmp_path_factory: pytest.TempPathFactory) -> Rollout:
+    return Rollout(person, tmp_path_factory.mktemp("rollout"))  # not beside the inventory: Ansible would read it all
 
 
 def whole(name: str) -> list[str]:

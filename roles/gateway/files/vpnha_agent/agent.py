@@ -75,7 +75,7 @@ class Agent:
         }
         self._charon = CharonWatch(config, self._log, self._carrying)
         self._steering = Steering(config, self._log)
-        self._pings = PeersPings(config)
+        self._pings = PeersPings(config, self._log)
         self._routes = RouteTable()
         self._changed = asyncio.Event()  # routes may have
         self._bgp: dict[str, str] = {}  # peer's inside address -> state

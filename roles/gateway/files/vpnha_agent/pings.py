@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .config import AgentConfig
-from .service import run
+from .service import BoundedLog, run
 
 TABLE = "inet vpnha_handover"
 
@@ -14,14 +14,15 @@ TABLE = "inet vpnha_handover"
 class PeersPings:
     """The pings of the peers that do not speak BGP. The tunnels go on to carry what comes."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(self, config: AgentConfig, log: BoundedLog) -> None:
+        self._log = log
         deployment = config.deployment
         static = [tunnel for tunnel in config.tunnels if deployment.site(tunnel.site).routing == "static"]
         self._ways = [(tunnel.peer_inside_address, tunnel.inside_address) for tunnel in static]
         self._refused: bool | None = None  # None: what an earlier agent left behind is not known
 
     async def refuse(self, refused: bool) -> None:
-        """Leave them unanswered, or answer them again. ValueError when nft refuses."""
+        """Leave them unanswered, or answer them again. What nft refuses is logged, and tried again by the next call."""
         if refused == self._refused or not self._ways:
             return
         commands = [f"add table {TABLE}", f"delete table {TABLE}"]
@@ -35,5 +36,7 @@ class PeersPings:
             ]
         ended = await run("nft", "; ".join(commands))
         if ended.code != 0:
-            raise ValueError(ended.error.partition("\n")[0] or "nft failed")
+            said = ended.error.partition("\n")[0] or "nft failed"
+            self._log.say("peers-pings", f"which pings of peers are answered cannot be changed: {said}")
+            return
         self._refused = refused

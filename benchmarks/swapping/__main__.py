@@ -156,7 +156,9 @@ def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and show the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.swapping", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.swapping", description=(__doc__ or "").partition("\n\n")[0]
+    )
     parser.add_argument("--runs", type=int, default=10, help="how often each way swaps (default: %(default)s)")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds beyond which a way does only three")
     parser.add_argument("--most", type=float, default=300.0, help="seconds beyond which a way does only one")

@@ -164,7 +164,7 @@ def counted(answer: str) -> dict[Flow, int]:
         found = {}
         for one in json.loads(answer)["nftables"]:
             if "counter" in one:
-                way, _, site = one["counter"]["name"].partition("-")
+                way, _dash, site = one["counter"]["name"].partition("-")
                 found[Flow(site, way == "out")] = int(one["counter"]["packets"])
         return found
     except (ValueError, KeyError, AttributeError, TypeError):

@@ -58,7 +58,7 @@ def _make(worker: Worker, deployment: str, wanted: SiteList) -> PrefixList:
 def _in_step(worker: Worker, known: PrefixList, entries: Sequence[str]) -> PrefixList:
     """A list with exactly these entries; what somebody else changes meanwhile is read, and brought in step as well."""
     last = Ec2Error("", "", "")
-    for _ in range(5):
+    for _attempt in range(5):
         if known.busy and not worker.check:
             known = _settled(worker, known)
         try:

@@ -46,6 +46,7 @@ VARIABLES = (
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
 HEARTBEAT_KEY_LEAST = 32
+_ALIKE = ("vpnha_awx_deployment", "vpnha_gateway_mss")  # of roles, and no misspelling of the description's
 
 
 def parse(variables: Mapping[str, Any]) -> Deployment:
@@ -59,7 +60,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         # other vpnha_ variables belong to roles and playbooks: only what looks misspelt is a problem
         bare = str(key).removeprefix("vpnha_")
         hint = nearest(bare, (known.removeprefix("vpnha_") for known in VARIABLES), cutoff=0.8)
-        if str(key).startswith("vpnha_") and key not in VARIABLES and hint:
+        if str(key).startswith("vpnha_") and key not in VARIABLES and key not in _ALIKE and hint:
             problems.add(str(key), f"this variable is unknown; did you mean vpnha_{hint}?")
     tunnels = _tunnels(top)
     deployment = Deployment(

@@ -9,14 +9,17 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils import description, description_timing
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Timing
 
+ROOT = Path(__file__).parents[4]
 PSK = "correct-horse-battery-staple"
 KEY = "0123456789abcdef0123456789abcdef"
 Change = Callable[[dict[str, Any]], object]
@@ -451,6 +454,15 @@ def test_a_bad_description_is_refused_with_what_where_and_how(case: str) -> None
 
 
 @pytest.mark.parametrize("third", [*range(6), 169])
+def test_no_variable_of_a_role_or_playbook_is_taken_for_a_misspelling() -> None:
+    files = [*ROOT.glob("roles/*/meta/argument_specs.yml"), ROOT / "playbooks" / "meta" / "argument_specs.yml"]
+    specs = [yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"] for file in files]
+    variables = {name for each in specs for entry in each.values() for name in entry.get("options", {})}
+    others = sorted(variables - set(description.VARIABLES))
+    assert "vpnha_gateway_mss" in others
+    description.parse(good() | dict.fromkeys(others))
+
+
 def test_networks_that_aws_keeps_are_refused_as_inside(third: int) -> None:
     variables = good()
     last = 252 if third == 169 else 0

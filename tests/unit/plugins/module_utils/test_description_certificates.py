@@ -193,7 +193,7 @@ def test_an_unknown_way_to_authenticate_is_told(variables: Variables) -> None:
 )
 def test_an_end_that_comes_near_is_remarked(days: int, words: str) -> None:
     now = NOW.timestamp()
-    said = ending(Gateway("gw-a", "z", "10.0.0.1", (), now + days * 86400), now)
+    said = ending(Gateway("gw-a", "z", "10.0.0.1", (), certificate_ends=now + days * 86400), now)
     assert words in said and bool(said) is bool(words)
 
 

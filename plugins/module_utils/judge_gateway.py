@@ -115,13 +115,19 @@ def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timin
 
 def peer_ages(name: str, evidence: Evidence, timing: Timing) -> Iterator[tuple[str, float]]:
     """Who of the other working gateways has heard this one, and how long ago, in seconds."""
+    for other, age in _heard(name, evidence):
+        report, told = evidence.gateways[other].report, evidence.gateways[other].report_age
+        if report is not None and report.stopping != "host" and told is not None and told <= timing.window:
+            yield other, age
+
+
+def _heard(name: str, evidence: Evidence) -> Iterator[tuple[str, float]]:
+    """The same of all other gateways: what was heard stays true of its moment, whatever has become of who heard it."""
     for other, seen in evidence.gateways.items():
-        report, age = seen.report, seen.report_age
-        if other == name or report is None or age is None or age > timing.window or report.stopping == "host":
-            continue
-        heard = report.peers.get(name)
-        if heard is not None:
-            yield other, heard + age
+        if other != name and seen.report is not None and seen.report_age is not None:
+            heard = seen.report.peers.get(name)
+            if heard is not None:
+                yield other, heard + seen.report_age
 
 
 def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
@@ -130,7 +136,7 @@ def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
         return "another monitor"
     seen = evidence.gateways.get(name)
     lost = seen.heartbeat.last_answer_age if seen is not None else None
-    for other, age in peer_ages(name, evidence, timing):
+    for other, age in _heard(name, evidence):
         apart = lost is None or lost - age > APART_SHARE * timing.window
         if age < (WITNESS_WINDOWS if apart else VETO_SHARE) * timing.window:
             return other

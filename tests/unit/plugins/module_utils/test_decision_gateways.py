@@ -100,6 +100,21 @@ def test_row_14_a_monitor_cut_off_from_one_gateway_that_the_other_hears_moves_no
     assert len(world.told("monitor-cut-off-from-gateway", "gw-a")) == 1
 
 
+def test_what_a_witness_heard_stays_true_when_the_witness_goes() -> None:
+    """gw-a hears gw-b, which the monitor does not; then gw-b's agent dies and gw-a's host shuts down, all at once."""
+    world = play()
+    world.gateways["gw-b"].heartbeat.works = world.gateways["gw-b"].icmp.works = False
+    world.run(3)
+    world.gateways["gw-b"].peers_hear = False
+    world.gateways["gw-a"].stopping = "host"
+    world.run(0.3)
+    world.gateways["gw-b"].icmp.works = True  # its host was well all the time
+    world.run(10)
+    assert world.told("monitor-cut-off-from-gateway", "gw-b") and world.told("gateway-stopping", "gw-a")
+    assert world.told("gateway-silent", "gw-b") == []
+    assert not any(gateway != "gw-b" for _zone, _site, gateway in world.moved())
+
+
 def test_row_7_windows_that_are_empty_by_chance_do_not_start_the_delay_of_a_lossy_gateway_anew() -> None:
     world = play()
     gateway = world.gateways["gw-a"]

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,11 +24,15 @@ from typing import Any
 
 from rich.table import Table
 
-from lab import endpoint
+from lab import endpoint, siteboot
 from lab.errors import LabError
-from lab.matrix.lookout import Lookout, NotSeen, until
+from lab.matrix.lookout import Lookout, NotSeen, shown, until
 from lab.matrix.watch import Probes, grown
-from lab.steps import StepFailed, circumstances, commit, console, playbook
+from lab.names import Names
+from lab.steps import circumstances, commit, console, lab_environment, lab_program, playbook, run
+
+HOSTS = ("app-a", "app-b")
+WELL_SECONDS = 180.0
 
 _RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", flags=re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -79,21 +86,18 @@ class Part:
 class Changes:
     """The parts of one report."""
 
-    def __init__(
-        self,
-        title: str,
-        output: Path,
-        lookout: Lookout,
-        *,
-        env: Mapping[str, str],
-        hosts: Sequence[str],
-        targets: Sequence[str],
-    ) -> None:
-        """``hosts`` send to ``targets``; ``env``: of playbooks."""
+    def __init__(self, title: str, output: Path, names: Names, env: Mapping[str, str]) -> None:
+        """Of a lab with a deployment; ``env``: of playbooks."""
         self.title, self.output = title, output
         self.parts: list[Part] = []
-        self._lookout, self._env = lookout, dict(env)
-        self._probes = Probes(lookout.names, hosts, targets)
+        sites = siteboot.deployment_variables(names)["vpnha_sites"]
+        self.lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
+        self._env = dict(env)
+        self._probes = Probes(names, HOSTS, [site["probe_targets"][0] for site in sites])
+
+    def well(self) -> None:
+        """Wait until the monitor calls everything well. Raises NotSeen."""
+        until(lambda: not self.lookout.objections(), WELL_SECONDS, f"all is well: {shown(self.lookout.objections())}")
 
     def carry_out(self, name: str, what: str, act: Callable[[Part], None]) -> Part:
         """Do one part while packets are sent. What goes wrong in it is its problem, and the report is written anew."""
@@ -102,7 +106,7 @@ class Changes:
         self.parts.append(part)
         try:
             self._measured(part, act)
-        except (LabError, NotSeen, StepFailed) as error:
+        except LabError as error:
             part.problem = str(error)
         self.write()
         return part
@@ -173,7 +177,7 @@ class Changes:
         return bool(self.parts) and all(part.passed for part in self.parts)
 
     def _measured(self, part: Part, act: Callable[[Part], None]) -> None:
-        sessions = self._lookout.sessions_ended()
+        sessions = self.lookout.sessions_ended()
         self._probes.start()
         try:
             until(lambda: self._probes.steady_seconds(0.0) >= _STEADY, _WITHIN, "packets pass before anything is done")
@@ -192,9 +196,21 @@ class Changes:
         part.longest_ms = max((stream["longest_ms"] for stream in part.streams), default=0.0)
         part.swaps = sum(
             call["action"] == "ReplaceRoute" and not call["error"] and call["before"] != call["after"]
-            for call in endpoint.calls(self._lookout.names, began)
+            for call in endpoint.calls(self.lookout.names, began)
         )
-        part.sessions_ended = grown(sessions, self._lookout.sessions_ended())
+        part.sessions_ended = grown(sessions, self.lookout.sessions_ended())
+
+
+def show_in_the_lab(output: Path, tell: Callable[[Names, Mapping[str, str]], Changes], *, keep: bool) -> int:
+    """Start the lab, deploy, and have ``tell`` carry its parts out; the exit code says whether all of them passed."""
+    names = Names.from_env()
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    with lab_program(keep=keep, stays="what was measured so far stays"):
+        run("Lab up", [sys.executable, "-m", "lab", "up"], os.environ)
+        env = lab_environment(names)
+        run("Deploy", playbook("deploy"), env)
+        return 0 if tell(names, env).show() else 1
 
 
 def recap(output: str) -> dict[str, int]:

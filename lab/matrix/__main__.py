@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,15 +22,14 @@ import typer
 from rich.table import Table
 
 from lab import siteboot
-from lab.errors import LabError
 from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
 from lab.matrix.conductor import VARIABLES, Conductor, more_tables
 from lab.matrix.faults import FAULTS, NOT_SHOWN
-from lab.matrix.lookout import Lookout, NotSeen, shown, until
+from lab.matrix.lookout import Lookout, shown, until
 from lab.matrix.model import ROWS
 from lab.matrix.page import page
 from lab.names import REPOSITORY, Names
-from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
+from lab.steps import API_DELAY_MS, console, lab_environment, lab_program, playbook, run
 
 OUTPUT = REPOSITORY / "artifacts" / "faults"
 LAST = (13, 60, 61, 44, 42, 36)  # the slowest
@@ -95,7 +93,6 @@ def main(
     keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
 ) -> None:
     """Cause every fault of the matrix in the lab; rows that an earlier call has run are left as they are."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
     numbers = chosen(only)
     if again and not only:
         shutil.rmtree(OUTPUT, ignore_errors=True)
@@ -103,22 +100,14 @@ def main(
         results.forget(OUTPUT, numbers)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     left = results.due(OUTPUT, numbers, repeat)
-    try:
-        if left:
-            _go_through(left, Names.from_env())
-        found = write(OUTPUT)
+    with lab_program(keep=keep or not left, stays="what was run so far stays"):
+        try:
+            if left:
+                _go_through(left, Names.from_env())
+        finally:
+            found = write(OUTPUT)
         show(found, numbers, OUTPUT)
         raise typer.Exit(0 if results.kept(found, numbers) else 1)
-    except (StepFailed, LabError, NotSeen) as failure:
-        console.print(str(failure), style="red", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print("interrupted; what was run so far stays", style="red")
-        raise typer.Exit(130) from None
-    finally:
-        write(OUTPUT)
-        if left and not keep:
-            take_down()
 
 
 def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:

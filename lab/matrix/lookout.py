@@ -23,7 +23,7 @@ GATEWAYS = ("gw-a", "gw-b")
 POLL_SECONDS = 0.1
 
 
-class NotSeen(Exception):
+class NotSeen(LabError):
     """Something that was awaited did not come; the text is a sentence."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import rolling
+from lab import rolling, sas
 from lab.changes import Part, page, problems, recap
 
 OUTPUT = """\
@@ -88,11 +88,11 @@ def test_the_sentence_of_a_stopped_rollout_is_found_as_it_was_said() -> None:
 
 
 def test_the_ciphers_in_use_are_read() -> None:
-    assert rolling.established(SAS) == {
-        "hq-gw-a": rolling.Sa(
+    assert sas.established(SAS) == {
+        "hq-gw-a": sas.Sa(
             "5", "AES_CBC-256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048", "AES_CBC-256/HMAC_SHA2_256_128"
         ),
-        "plant-gw-a": rolling.Sa("6", "AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384", ""),
+        "plant-gw-a": sas.Sa("6", "AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384", ""),
     }
 
 

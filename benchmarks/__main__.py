@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.pages import render
 from lab.steps import circumstances, commit, console
 
 from .swapping.summary import bars, cells
@@ -49,14 +50,8 @@ def gathered() -> dict[str, Any]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
     shown = cells(report["swapping"]) if "swapping" in report else []
-    return environment.get_template("page.html.j2").render(report=report, swapping=shown)
+    return render(Path(__file__).with_name("page.html.j2"), report=report, swapping=shown)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from lab.errors import LabError
 from lab.matrix.lookout import Lookout, NotSeen, shown, until
 from lab.matrix.watch import Probes, grown
 from lab.names import Names
+from lab.pages import render
 from lab.steps import circumstances, commit, console, lab_environment, lab_program, playbook, run
 
 HOSTS = ("app-a", "app-b")
@@ -228,15 +228,4 @@ def problems(part: Mapping[str, Any]) -> list[str]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).resolve().parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
-    environment.filters.update(moment=_moment, problems=problems)
-    return environment.get_template("changes.html.j2").render(report=report)
-
-
-def _moment(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return render(Path(__file__).with_name("changes.html.j2"), filters={"problems": problems}, report=report)

@@ -9,7 +9,6 @@ Application hosts in every zone send to every site 100 times a second while a pa
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -23,12 +22,11 @@ from typing import Any
 
 from rich.table import Table
 
-from lab import endpoint, siteboot
+from lab import endpoint, reports, siteboot
 from lab.errors import LabError
 from lab.matrix.lookout import Lookout, NotSeen, shown, until
 from lab.matrix.watch import Probes, grown
 from lab.names import Names
-from lab.pages import render
 from lab.steps import circumstances, commit, console, lab_environment, lab_program, playbook, run
 
 HOSTS = ("app-a", "app-b")
@@ -154,7 +152,7 @@ class Changes:
     def write(self) -> None:
         """Write report.json and report.html."""
         found = self.report()
-        (self.output / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        reports.write(self.output / "report.json", found)
         (self.output / "report.html").write_text(page(found), encoding="utf-8")
 
     def show(self) -> bool:
@@ -228,4 +226,4 @@ def problems(part: Mapping[str, Any]) -> list[str]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    return render(Path(__file__).with_name("changes.html.j2"), filters={"problems": problems}, report=report)
+    return reports.render(Path(__file__).with_name("changes.html.j2"), filters={"problems": problems}, report=report)

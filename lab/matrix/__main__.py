@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from lab import siteboot
+from lab import reports, siteboot
 from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
 from lab.matrix.conductor import VARIABLES, Conductor, more_tables
 from lab.matrix.faults import FAULTS, NOT_SHOWN
@@ -55,7 +55,7 @@ def chosen(only: str) -> list[int]:
 def write(output: Path) -> dict[str, Any]:
     """Write the report and its page; returns the report."""
     found = results.report(output)
-    results.write(output / "report.json", found)
+    reports.write(output / "report.json", found)
     (output / "report.html").write_text(page(found), encoding="utf-8")
     return found
 
@@ -137,7 +137,7 @@ def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
         began = time.monotonic()
         console.print(f"[{at} of {len(left)}] row {number}, run {repetition}: {FAULTS[number].fault}", markup=False)
         seen = conductor.run(ROWS[number], repetition, targets)
-        results.write(results.file_of(OUTPUT, number, repetition), seen)
+        reports.write(results.file_of(OUTPUT, number, repetition), seen)
         write(OUTPUT)
         good = seen["verdict"] == results.AS_EXPECTED
         console.print(f"  {seen['verdict']} after {time.monotonic() - began:.0f} s", style="green" if good else "red")

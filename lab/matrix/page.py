@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.matrix.results import AS_EXPECTED, LEFT_OUT, NOT_AS_EXPECTED, NOT_STARTED
-from lab.pages import render
+from lab.reports import render
 
 _CLASSES = {AS_EXPECTED: "yes", NOT_AS_EXPECTED: "no", NOT_STARTED: "no", LEFT_OUT: "soft"}
 

@@ -1,14 +1,23 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reports as HTML: what their templates share, which lie beside the code that fills them."""
+"""Reports: how they are written, and what their pages share, whose templates lie beside the code that fills them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+
+def write(file: Path, value: Mapping[str, Any]) -> None:
+    """Write it in one step: who is interrupted leaves no half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    new.replace(file)
 
 
 def render(template: Path, *, filters: dict[str, Callable[..., Any]] | None = None, **values: Any) -> str:

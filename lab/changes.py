@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from rich.table import Table
 
 from lab import endpoint, reports, siteboot
 from lab.errors import LabError
-from lab.matrix.lookout import Lookout, NotSeen, shown, until
+from lab.matrix.lookout import Lookout, NotSeen, until
 from lab.matrix.watch import Probes, grown
 from lab.names import Names
 from lab.steps import circumstances, commit, console, lab_environment, lab_program, playbook, run
@@ -61,7 +62,7 @@ class Part:
     what: str
     facts: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)  # sentences of the product, word for word
-    seconds: float = 0.0
+    seconds: float = 0.0  # of all its playbooks, as the next
     changed: dict[str, int] = field(default_factory=dict)
     streams: list[dict[str, Any]] = field(default_factory=list)
     sent: int = 0
@@ -74,6 +75,11 @@ class Part:
     def fact(self, text: str, true: object) -> None:
         """Something that must be so."""
         self.facts.append({"text": text, "true": bool(true)})
+
+    def take(self, played: Played) -> None:
+        """Another run of a playbook, on top of those that it had before."""
+        self.seconds = round(self.seconds + played.seconds, 1)
+        self.changed = dict(Counter(self.changed) + Counter(played.changed))
 
     @property
     def passed(self) -> bool:
@@ -95,7 +101,7 @@ class Changes:
 
     def well(self) -> None:
         """Wait until the monitor calls everything well. Raises NotSeen."""
-        until(lambda: not self.lookout.objections(), WELL_SECONDS, f"all is well: {shown(self.lookout.objections())}")
+        self.lookout.await_well(WELL_SECONDS)
 
     def carry_out(self, name: str, what: str, act: Callable[[Part], None]) -> Part:
         """Do one part while packets are sent. What goes wrong in it is its problem, and the report is written anew."""
@@ -109,17 +115,9 @@ class Changes:
         self.write()
         return part
 
-    def play(
-        self,
-        name: str,
-        part: Part,
-        *,
-        env: Mapping[str, str] | None = None,
-        options: Sequence[str] = (),
-        **variables: Any,
-    ) -> Played:
+    def play(self, name: str, part: Part, *, env: Mapping[str, str] | None = None, **variables: Any) -> Played:
         """Run a playbook with its output shown and kept beside the report."""
-        argv = [*playbook(name, **variables), *options]
+        argv = playbook(name, **variables)
         console.print(f"$ {' '.join(argv)}", style="dim", soft_wrap=True, markup=False)
         began = time.monotonic()
         lines = []
@@ -135,14 +133,19 @@ class Changes:
         with (self.output / f"{part.name}.log").open("a", encoding="utf-8") as log:
             log.write(output)
         found = Played(process.returncode, time.monotonic() - began, recap(output), output)
-        part.seconds, part.changed = round(found.seconds, 1), dict(found.changed)
+        part.take(found)
         return found
+
+    @property
+    def passed(self) -> bool:
+        """Whether all parts have passed so far."""
+        return bool(self.parts) and all(part.passed for part in self.parts)
 
     def report(self) -> dict[str, Any]:
         """All that is known so far."""
         return {
             "title": self.title,
-            "passed": bool(self.parts) and all(part.passed for part in self.parts),
+            "passed": self.passed,
             "written": time.time(),
             "parts": [{**asdict(part), "passed": part.passed} for part in self.parts],
             "environment": circumstances(),
@@ -172,7 +175,7 @@ class Changes:
             for sentence in part.said:
                 console.print(f"{part.name} said: {sentence}", markup=False, soft_wrap=True)
         console.print(f"report: {self.output / 'report.json'}\n        {self.output / 'report.html'}", soft_wrap=True)
-        return bool(self.parts) and all(part.passed for part in self.parts)
+        return self.passed
 
     def _measured(self, part: Part, act: Callable[[Part], None]) -> None:
         sessions = self.lookout.sessions_ended()

@@ -25,7 +25,7 @@ from lab import reports, siteboot
 from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
 from lab.matrix.conductor import VARIABLES, Conductor, more_tables
 from lab.matrix.faults import FAULTS, NOT_SHOWN
-from lab.matrix.lookout import Lookout, shown, until
+from lab.matrix.lookout import Lookout
 from lab.matrix.model import ROWS
 from lab.matrix.page import page
 from lab.names import REPOSITORY, Names
@@ -129,7 +129,7 @@ def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
     more_tables(lookout)
     subprocess.run([*lab, "fault", "clear", DELAY], env=env, check=False, capture_output=True)
     run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS), "--id", DELAY], env)
-    until(lambda: not lookout.objections(), 120.0, f"all is well after the deploy: {shown(lookout.objections())}")
+    lookout.await_well(120.0)
     conductor = Conductor(names, lookout, env, deploy)
     targets = [site["probe_targets"][0] for site in sites]
     console.rule("[bold]Rows")

@@ -117,6 +117,13 @@ class Lookout:
         except (OSError, ValueError) as error:
             return [f"The monitor does not answer: {error}."]
 
+    def await_well(self, seconds: float) -> None:
+        """Wait until there is no objection. Raises NotSeen with those that are left."""
+        try:
+            until(lambda: not self.objections(), seconds, "all is well")
+        except NotSeen as error:
+            raise NotSeen(f"{error} {shown(self.objections())}") from None
+
     def events(self, since: float) -> list[dict[str, Any]]:
         """The journal from then on."""
         try:

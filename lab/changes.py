@@ -9,23 +9,29 @@ Application hosts in every zone send to every site 100 times a second while a pa
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from lab import endpoint
+from lab import endpoint, reports, siteboot
 from lab.errors import LabError
 from lab.matrix.lookout import Lookout, NotSeen, until
 from lab.matrix.watch import Probes, grown
-from lab.steps import StepFailed, circumstances, commit, console, playbook
+from lab.names import Names
+from lab.steps import circumstances, commit, console, lab_environment, lab_program, playbook, run
+
+HOSTS = ("app-a", "app-b")
+WELL_SECONDS = 180.0
 
 _RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", flags=re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -56,7 +62,7 @@ class Part:
     what: str
     facts: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)  # sentences of the product, word for word
-    seconds: float = 0.0
+    seconds: float = 0.0  # of all its playbooks, as the next
     changed: dict[str, int] = field(default_factory=dict)
     streams: list[dict[str, Any]] = field(default_factory=list)
     sent: int = 0
@@ -70,6 +76,11 @@ class Part:
         """Something that must be so."""
         self.facts.append({"text": text, "true": bool(true)})
 
+    def take(self, played: Played) -> None:
+        """Another run of a playbook, on top of those that it had before."""
+        self.seconds = round(self.seconds + played.seconds, 1)
+        self.changed = dict(Counter(self.changed) + Counter(played.changed))
+
     @property
     def passed(self) -> bool:
         """Whether no packet was lost and everything is as it must be."""
@@ -79,21 +90,18 @@ class Part:
 class Changes:
     """The parts of one report."""
 
-    def __init__(
-        self,
-        title: str,
-        output: Path,
-        lookout: Lookout,
-        *,
-        env: Mapping[str, str],
-        hosts: Sequence[str],
-        targets: Sequence[str],
-    ) -> None:
-        """``hosts`` send to ``targets``; ``env``: of playbooks."""
+    def __init__(self, title: str, output: Path, names: Names, env: Mapping[str, str]) -> None:
+        """Of a lab with a deployment; ``env``: of playbooks."""
         self.title, self.output = title, output
         self.parts: list[Part] = []
-        self._lookout, self._env = lookout, dict(env)
-        self._probes = Probes(lookout.names, hosts, targets)
+        sites = siteboot.deployment_variables(names)["vpnha_sites"]
+        self.lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
+        self._env = dict(env)
+        self._probes = Probes(names, HOSTS, [site["probe_targets"][0] for site in sites])
+
+    def well(self) -> None:
+        """Wait until the monitor calls everything well. Raises NotSeen."""
+        self.lookout.await_well(WELL_SECONDS)
 
     def carry_out(self, name: str, what: str, act: Callable[[Part], None]) -> Part:
         """Do one part while packets are sent. What goes wrong in it is its problem, and the report is written anew."""
@@ -102,22 +110,14 @@ class Changes:
         self.parts.append(part)
         try:
             self._measured(part, act)
-        except (LabError, NotSeen, StepFailed) as error:
+        except LabError as error:
             part.problem = str(error)
         self.write()
         return part
 
-    def play(
-        self,
-        name: str,
-        part: Part,
-        *,
-        env: Mapping[str, str] | None = None,
-        options: Sequence[str] = (),
-        **variables: Any,
-    ) -> Played:
+    def play(self, name: str, part: Part, *, env: Mapping[str, str] | None = None, **variables: Any) -> Played:
         """Run a playbook with its output shown and kept beside the report."""
-        argv = [*playbook(name, **variables), *options]
+        argv = playbook(name, **variables)
         console.print(f"$ {' '.join(argv)}", style="dim", soft_wrap=True, markup=False)
         began = time.monotonic()
         lines = []
@@ -133,14 +133,19 @@ class Changes:
         with (self.output / f"{part.name}.log").open("a", encoding="utf-8") as log:
             log.write(output)
         found = Played(process.returncode, time.monotonic() - began, recap(output), output)
-        part.seconds, part.changed = round(found.seconds, 1), dict(found.changed)
+        part.take(found)
         return found
+
+    @property
+    def passed(self) -> bool:
+        """Whether all parts have passed so far."""
+        return bool(self.parts) and all(part.passed for part in self.parts)
 
     def report(self) -> dict[str, Any]:
         """All that is known so far."""
         return {
             "title": self.title,
-            "passed": bool(self.parts) and all(part.passed for part in self.parts),
+            "passed": self.passed,
             "written": time.time(),
             "parts": [{**asdict(part), "passed": part.passed} for part in self.parts],
             "environment": circumstances(),
@@ -150,7 +155,7 @@ class Changes:
     def write(self) -> None:
         """Write report.json and report.html."""
         found = self.report()
-        (self.output / "report.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        reports.write(self.output / "report.json", found)
         (self.output / "report.html").write_text(page(found), encoding="utf-8")
 
     def show(self) -> bool:
@@ -170,10 +175,10 @@ class Changes:
             for sentence in part.said:
                 console.print(f"{part.name} said: {sentence}", markup=False, soft_wrap=True)
         console.print(f"report: {self.output / 'report.json'}\n        {self.output / 'report.html'}", soft_wrap=True)
-        return bool(self.parts) and all(part.passed for part in self.parts)
+        return self.passed
 
     def _measured(self, part: Part, act: Callable[[Part], None]) -> None:
-        sessions = self._lookout.sessions_ended()
+        sessions = self.lookout.sessions_ended()
         self._probes.start()
         try:
             until(lambda: self._probes.steady_seconds(0.0) >= _STEADY, _WITHIN, "packets pass before anything is done")
@@ -192,9 +197,21 @@ class Changes:
         part.longest_ms = max((stream["longest_ms"] for stream in part.streams), default=0.0)
         part.swaps = sum(
             call["action"] == "ReplaceRoute" and not call["error"] and call["before"] != call["after"]
-            for call in endpoint.calls(self._lookout.names, began)
+            for call in endpoint.calls(self.lookout.names, began)
         )
-        part.sessions_ended = grown(sessions, self._lookout.sessions_ended())
+        part.sessions_ended = grown(sessions, self.lookout.sessions_ended())
+
+
+def show_in_the_lab(output: Path, tell: Callable[[Names, Mapping[str, str]], Changes], *, keep: bool) -> int:
+    """Start the lab, deploy, and have ``tell`` carry its parts out; the exit code says whether all of them passed."""
+    names = Names.from_env()
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    with lab_program(keep=keep, stays="what was measured so far stays"):
+        run("Lab up", [sys.executable, "-m", "lab", "up"], os.environ)
+        env = lab_environment(names)
+        run("Deploy", playbook("deploy"), env)
+        return 0 if tell(names, env).show() else 1
 
 
 def recap(output: str) -> dict[str, int]:
@@ -212,15 +229,4 @@ def problems(part: Mapping[str, Any]) -> list[str]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).resolve().parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
-    environment.filters.update(moment=_moment, problems=problems)
-    return environment.get_template("changes.html.j2").render(report=report)
-
-
-def _moment(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return reports.render(Path(__file__).with_name("changes.html.j2"), filters={"problems": problems}, report=report)

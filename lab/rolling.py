@@ -9,28 +9,20 @@ lab, also when something failed or was interrupted.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lab import siteboot
-from lab.changes import Changes, Part, Played
-from lab.errors import LabError
-from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
+from lab.changes import Changes, Part, Played, show_in_the_lab
+from lab.matrix.lookout import GATEWAYS, MONITOR
 from lab.names import REPOSITORY, Names
-from lab.steps import StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
+from lab.sas import Sa, established
 
 OUTPUT = REPOSITORY / "artifacts" / "rolling"
-HOSTS = ("app-a", "app-b")
-WELL_SECONDS = 180.0
 CIPHER = {"vpnha_gateway_ike_proposals": ["aes256-sha256-modp2048"], "vpnha_gateway_esp_proposals": ["aes256-sha256"]}
 CIPHER_SHOWN = "AES_CBC-256/HMAC_SHA2_256_128"
 SETTINGS = {"vpnha_gateway_mss": 1350, "vpnha_gateway_bfd_mesh": {"interval_ms": 250, "multiplier": 5}}
@@ -39,46 +31,18 @@ REFUSED = {**CIPHER, "vpnha_gateway_ike_proposals": ["aes128gcm16-prfsha256-ecp2
 COPIED = ("plugins", "roles", "playbooks", "meta", "galaxy.yml")
 TOUCHED = ("roles/gateway/files/vpnha_agent/__init__.py", "roles/monitor/files/vpnha_monitor/__init__.py")
 
-_TUNNEL = re.compile(r"^(\S+): #(\d+), ESTABLISHED", flags=re.MULTILINE)
-_IKE_SUITE = re.compile(r"^ {2}([A-Z0-9_]+-\d+/\S+)$", flags=re.MULTILINE)
-_ESP_SUITE = re.compile(r"INSTALLED, \S+, ESP:(\S+)")
-
-
-@dataclass(frozen=True)
-class Sa:
-    """An established tunnel, as swanctl shows it."""
-
-    number: str  # of its IKE SA; another one is another negotiation
-    ike: str
-    esp: str
-
-
-def established(said: str) -> dict[str, Sa]:
-    """The tunnels that are up, by name, in the output of ``swanctl --list-sas``."""
-    found = {}
-    for one in _TUNNEL.finditer(said):
-        text = said[one.start() :]
-        end = re.search(r"\n\S", text)
-        text = text[: end.start()] if end else text
-        ike, esp = _IKE_SUITE.search(text), _ESP_SUITE.search(text)
-        found[one[1]] = Sa(one[2], ike[1] if ike else "", esp[1] if esp else "")
-    return found
-
 
 class Rolling:
     """The parts of the report."""
 
     def __init__(self, names: Names, env: Mapping[str, str], output: Path = OUTPUT) -> None:
-        sites = siteboot.deployment_variables(names)["vpnha_sites"]
-        self._lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
-        targets = [site["probe_targets"][0] for site in sites]
-        title = "A deploy over a running deployment"
-        self.changes = Changes(title, output, self._lookout, env=env, hosts=HOSTS, targets=targets)
+        self.changes = Changes("A deploy over a running deployment", output, names, env)
+        self._lookout, self.well = self.changes.lookout, self.changes.well
         self._output = output
         self._variables: dict[str, Any] = {}
         self._version: dict[str, str] = {}  # where the other version is, once it is in use
 
-    def all(self) -> None:
+    def all(self) -> Changes:
         """Carry all parts out."""
         self.well()
         self.changes.carry_out("cipher", "other ciphers for IKE and ESP", self.cipher)
@@ -87,10 +51,7 @@ class Rolling:
         self.changes.carry_out("daemon", "settings that restart strongSwan", self.daemon)
         self.changes.carry_out("refused", "ciphers that the peers refuse", self.refused)
         self.changes.carry_out("mended", "the former ciphers again", self.mended)
-
-    def well(self) -> None:
-        """Wait until the monitor calls everything well. Raises NotSeen."""
-        until(lambda: not self._lookout.objections(), WELL_SECONDS, f"all is well: {shown(self._lookout.objections())}")
+        return self.changes
 
     def sas(self, gateway: str) -> dict[str, Sa]:
         """A gateway's tunnels that are up."""
@@ -198,28 +159,10 @@ def main(
     keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
 ) -> None:
     """Deploy over a running deployment in the lab; exit code 0: no packet was lost and all is as it must be."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
-    names = Names.from_env()
-    lab = [sys.executable, "-m", "lab"]
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir(parents=True)
     try:
-        run("Lab up", [*lab, "up"], os.environ)
-        env = lab_environment(names)
-        run("Deploy", playbook("deploy"), env)
-        rolling = Rolling(names, env)
-        rolling.all()
-        raise typer.Exit(0 if rolling.changes.show() else 1)
-    except (StepFailed, LabError, NotSeen) as failure:
-        console.print(str(failure), style="red", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print("interrupted; what was measured so far stays", style="red")
-        raise typer.Exit(130) from None
+        raise typer.Exit(show_in_the_lab(OUTPUT, lambda names, env: Rolling(names, env).all(), keep=keep))
     finally:
         shutil.rmtree(OUTPUT / "collections", ignore_errors=True)
-        if not keep:
-            take_down()
 
 
 if __name__ == "__main__":

@@ -10,139 +10,32 @@ failed or was interrupted.
 
 from __future__ import annotations
 
-import copy
-import json
 import os
-import secrets
-import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_config import psks
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import secrets_of
 from lab import endpoint, siteboot
-from lab.changes import Changes, Part
-from lab.errors import LabError
-from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
+from lab.changes import Changes, Part, show_in_the_lab
+from lab.credentials import Certificates, Keys
+from lab.matrix.lookout import GATEWAYS, MONITOR, until
 from lab.names import REPOSITORY, Names
-from lab.rolling import established
-from lab.siteboot import SHIPPED
-from lab.sites import TUNNEL_FILE, described, site_files
-from lab.steps import StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
+from lab.sas import established
+from lab.sites import TUNNEL_FILE, site_files
+from lab.steps import playbook
 
 OUTPUT = REPOSITORY / "artifacts" / "rotate"
-HOSTS = ("app-a", "app-b")
 INSTEAD = "plant"  # whose peers have one key at a time; the other sites' have the new one beside the old one
-WELL_SECONDS = 180.0
 CHANGED_SECONDS = 300.0  # until a playbook has changed the first tunnel over
-EXAMPLE = REPOSITORY / "docs" / "examples" / "certificates.yml"
-CERTIFICATE_TUNNEL_FILE = TUNNEL_FILE.replace("site.conf", "site-certificate.conf")
 REFUSED = "AUTHENTICATION_FAILED"
 # Where a key might have been left by mistake; swanctl's own files are looked at apart.
 SEARCHED = "/etc /run /tmp /var/log /var/tmp /var/lib /root /opt/vpnha"
-
-
-class Keys:
-    """The tunnels' keys before and after, and where the inventory finds them."""
-
-    def __init__(self, sites: Iterable[Mapping[str, Any]]) -> None:
-        self._sites = [dict(site) for site in sites]
-        self.old = psks(self._sites)
-        self.new = {tunnel: secrets.token_urlsafe(30) for tunnel in self.old}
-
-    def store(self, client: Any) -> None:
-        """Put them into Secrets Manager, a secret for each."""
-        for tunnel in self.old:
-            for version, key in (("old", self.old[tunnel]), ("new", self.new[tunnel])):
-                client.create_secret(Name=f"vpn/lab/{tunnel}/{version}", SecretString=key)
-
-    def inventory(self, psk: str, psk_next: str = "") -> list[dict[str, Any]]:
-        """``vpnha_sites`` with lookups of "old" or "new" keys."""
-        look = "{{{{ lookup('amazon.aws.secretsmanager_secret', 'vpn/lab/{}/{}', region=vpnha_region) }}}}"
-        return self._with(
-            lambda tunnel: {
-                "psk": look.format(tunnel, psk),
-                **({"psk_next": look.format(tunnel, psk_next)} if psk_next else {}),
-            }
-        )
-
-    def peers(self, psk: str, other: str = "") -> list[dict[str, Any]]:
-        """``vpnha_sites`` with the keys themselves, for the sites' hosts: the one that signs, and one known besides."""
-        of = {"old": self.old, "new": self.new}
-        return self._with(lambda tunnel: {"psk": of[psk][tunnel], **({"psk_next": of[other][tunnel]} if other else {})})
-
-    def _with(self, keys: Any) -> list[dict[str, Any]]:
-        sites = copy.deepcopy(self._sites)
-        for site in sites:
-            for tunnel in site["tunnels"]:
-                tunnel.update(keys(f"{site['name']}-{tunnel['gateway']}"))
-        return sites
-
-
-class Certificates:
-    """A CA's directory with keys and certificates, made as docs/examples has it, and the inventory that finds them."""
-
-    def __init__(self, directory: Path, variables: Mapping[str, Any]) -> None:
-        self._directory, self._variables = directory, variables
-        self._deployment = described(variables)
-
-    def make(self, env: Mapping[str, str], renewed: Iterable[str] = ()) -> None:
-        """Make what is missing, and those of ``renewed`` anew. Raises StepFailed."""
-        identities = list(renewed) or sorted(
-            {identity for tunnel in self._deployment.tunnels for identity in (tunnel.local_id, tunnel.peer_id)}
-        )
-        given = {"directory": str(self._directory), "identities": identities, "renew": bool(renewed)}
-        argv = ["ansible-playbook", str(EXAMPLE), "--inventory", str(SHIPPED.parents[1] / "hosts.yml")]
-        run("Certificates", [*argv, "--extra-vars", json.dumps(given)], env)
-
-    def identity(self, gateway: str) -> str:
-        """As which a gateway comes."""
-        return next(tunnel.local_id for tunnel in self._deployment.tunnels if tunnel.gateway == gateway)
-
-    def inventory(self, lookups: bool = True) -> dict[str, Any]:
-        """The variables of a deployment by certificate, with lookups or with the files' content."""
-        gateways = copy.deepcopy(self._variables["vpnha_gateways"])
-        for gateway in gateways:
-            identity = self.identity(gateway["name"])
-            for key, suffix in (("certificate", "pem"), ("private_key", "key")):
-                gateway[key] = self._content(f"{identity}.{suffix}", lookups)
-        sites = copy.deepcopy(self._variables["vpnha_sites"])
-        for tunnel in (tunnel for site in sites for tunnel in site["tunnels"]):
-            tunnel["auth"] = "certificate"
-            del tunnel["psk"]
-        return {"vpnha_gateways": gateways, "vpnha_sites": sites, "vpnha_peer_ca": self._content("ca.pem", lookups)}
-
-    def peer_files(self) -> dict[str, dict[str, str]]:
-        """What the customer gateways need for it beside what they have: host to path to content."""
-        variables = {**self._variables, **self.inventory(lookups=False)}
-        files = {host: there for host, there in site_files(variables).items() if TUNNEL_FILE in there}
-        found = {}
-        for host, there in files.items():
-            text = there[TUNNEL_FILE][1]
-            tunnel = next(one for one in self._deployment.tunnels if f"\n  {one.name} {{\n" in text)
-            found[host] = {
-                # strongSwan takes the connection whose method the gateway comes with
-                CERTIFICATE_TUNNEL_FILE: text.replace(f"\n  {tunnel.name} {{\n", f"\n  {tunnel.name}-certificate {{\n"),
-                "/etc/swanctl/x509/site.pem": self._content(f"{tunnel.peer_id}.pem", lookups=False),
-                "/etc/swanctl/private/site.pem": self._content(f"{tunnel.peer_id}.key", lookups=False),
-                "/etc/swanctl/x509ca/site.pem": self._content("ca.pem", lookups=False),
-            }
-        return found
-
-    def needles(self) -> list[str]:
-        """A line of each private key."""
-        return [path.read_text().splitlines()[2] for path in sorted(self._directory.glob("*.key"))]
-
-    def _content(self, name: str, lookups: bool) -> str:
-        path = self._directory / name
-        return f"{{{{ lookup('ansible.builtin.file', '{path}') }}}}" if lookups else path.read_text(encoding="ascii")
 
 
 class Rotate:
@@ -151,19 +44,16 @@ class Rotate:
     def __init__(self, names: Names, env: Mapping[str, str], output: Path = OUTPUT) -> None:
         self._names, self._env, self._output = names, dict(env), output
         self._variables = siteboot.deployment_variables(names)
-        sites = self._variables["vpnha_sites"]
-        self.keys = Keys(sites)
-        self._lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
-        targets = [site["probe_targets"][0] for site in sites]
-        title = "All keys of a running deployment changed"
-        self.changes = Changes(title, output, self._lookout, env=env, hosts=HOSTS, targets=targets)
+        self.keys = Keys(self._variables["vpnha_sites"])
+        self.changes = Changes("All keys of a running deployment changed", output, names, env)
+        self._lookout = self.changes.lookout
         self._certificates = Certificates(names.state / "certificates", self._variables)
         self._before = {gateway: self._numbers(gateway) for gateway in GATEWAYS}
 
-    def all(self) -> None:
+    def all(self) -> Changes:
         """Carry all parts out."""
         self.keys.store(endpoint.client(self._names, "secretsmanager"))
-        until(lambda: not self._lookout.objections(), WELL_SECONDS, f"all is well: {shown(self._lookout.objections())}")
+        self.changes.well()
         self.changes.carry_out("accept", "a deploy that has the gateways accept both keys", self._accept)
         self.changes.carry_out("early", "a rotation before any peer was changed", self._early)
         self.changes.carry_out("cut", "the peers changed, and a rotation that is killed in the middle", self._cut)
@@ -175,6 +65,7 @@ class Rotate:
         self._certificates.make(self._env, [self._certificates.identity(gateway) for gateway in GATEWAYS])
         self.changes.carry_out("renew", "the gateways' certificates renewed", self._renew)
         self.changes.carry_out("search", "everything searched for the keys", self._search)
+        return self.changes
 
     def _accept(self, part: Part) -> None:
         played = self.changes.play("deploy", part, vpnha_sites=self.keys.inventory("old", "new"))
@@ -345,27 +236,7 @@ def main(
     keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
 ) -> None:
     """Change all keys in the lab; the exit code says whether no packet was lost and all was as it must be."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
-    names = Names.from_env()
-    lab = [sys.executable, "-m", "lab"]
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir(parents=True)
-    try:
-        run("Lab up", [*lab, "up"], os.environ)
-        env = lab_environment(names)
-        run("Deploy", playbook("deploy"), env)
-        rotate = Rotate(names, env)
-        rotate.all()
-        raise typer.Exit(0 if rotate.changes.show() else 1)
-    except (StepFailed, LabError, NotSeen) as failure:
-        console.print(str(failure), style="red", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print("interrupted; what was measured so far stays", style="red")
-        raise typer.Exit(130) from None
-    finally:
-        if not keep:
-            take_down()
+    raise typer.Exit(show_in_the_lab(OUTPUT, lambda names, env: Rotate(names, env).all(), keep=keep))
 
 
 if __name__ == "__main__":

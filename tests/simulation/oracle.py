@@ -253,6 +253,7 @@ class Oracle:
         failed = self._failed.pop(swap.key, None)
         if failed is not None and now - failed < 1.0:
             raise Violation(11, f"{swap.key} ordered again {now - failed:.2f} s after it has failed")
+        # accepted ones are counted too: no pause holds back a route that goes to and fro
         times = self._times.setdefault(swap.key, [])
         times.append(now)
         if len([at for at in times if now - at < 10.0]) > 6:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import rolling
-from lab.changes import Part, page, problems, recap
+from lab import rolling, sas
+from lab.changes import Part, Played, page, problems, recap
+from lab.matrix.lookout import Lookout, NotSeen
+from lab.names import Names
 
 OUTPUT = """\
 fatal: [gw-a]: FAILED! => {"changed": false, "msg": "gw-a was changed and did not come back: no \\"IKE SA\\". \
@@ -65,6 +67,20 @@ def test_what_is_not_so_is_said() -> None:
     ]
 
 
+def test_a_part_tells_of_all_its_playbooks() -> None:
+    found = part()
+    found.take(Played(0, 12.3, {"gw-a": 3, "gw-b": 1}, ""))
+    found.take(Played(0, 4.5, {"gw-a": 1, "gw-b": 0}, ""))
+    assert (found.seconds, found.changed) == (16.8, {"gw-a": 4, "gw-b": 1})
+
+
+def test_who_waits_in_vain_is_told_what_is_left_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter([["gw-a is down."]])
+    monkeypatch.setattr(Lookout, "objections", lambda _self: next(seen, ["gw-b is down."]))
+    with pytest.raises(NotSeen, match=r"^Not within 0 s: all is well\. gw-b is down\.$"):
+        Lookout(Names("t1", tmp_path, 4600), {}).await_well(0.0)
+
+
 def test_the_page_shows_parts_and_escapes_what_was_said() -> None:
     found = part(said=["strongSwan says <no>"])
     report = {
@@ -88,11 +104,11 @@ def test_the_sentence_of_a_stopped_rollout_is_found_as_it_was_said() -> None:
 
 
 def test_the_ciphers_in_use_are_read() -> None:
-    assert rolling.established(SAS) == {
-        "hq-gw-a": rolling.Sa(
+    assert sas.established(SAS) == {
+        "hq-gw-a": sas.Sa(
             "5", "AES_CBC-256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_2048", "AES_CBC-256/HMAC_SHA2_256_128"
         ),
-        "plant-gw-a": rolling.Sa("6", "AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384", ""),
+        "plant-gw-a": sas.Sa("6", "AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384", ""),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_config import psks
-from lab.rotate import Keys
+from lab.credentials import Keys
 from lab.siteboot import SHIPPED, read_variables
 
 

@@ -65,7 +65,7 @@ options:
     description:
       - The gateway's certificate with its key, and the CAs that its peers' certificates are of, for tunnels whose
         connection has C(auth=pubkey). They are brought before the tunnels, and interrupt nothing; the next
-        authentication uses them.
+        authentication uses them. Where strongSwan does not read them, the former ones stay.
       - Without any, those that were brought before are removed.
     type: dict
     default: {}

@@ -111,7 +111,7 @@ removed:
 up:
   description:
     - Names of all connections that were established before anything was done; empty where strongSwan was not asked, as
-      in check mode without the Python package C(vici).
+      in check mode where it does not run, or without the Python package C(vici).
   returned: success
   type: list
   elements: str
@@ -169,6 +169,15 @@ def bring(module: AnsibleModule) -> bool:
     return credentials_load.apply(Path(module.params["directory"]).parent, wanted, reload, module.check_mode)
 
 
+def runs(socket: str) -> bool:
+    """Whether strongSwan is there to be asked. One that was killed leaves its socket behind."""
+    asking = charon.Charon(socket)
+    try:
+        return asking.state() != "dead"
+    finally:
+        asking.close()
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleModule(
@@ -184,8 +193,8 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("vici"))
     params = module.params
     try:
-        reachable = HAS_VICI and (not module.check_mode or Path(params["socket"]).exists())
-        session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if reachable else None
+        asked = HAS_VICI and (not module.check_mode or runs(params["socket"]))
+        session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if asked else None
         credentials = bring(module)
         outcome = apply(session, Path(params["directory"]), tunnel_arguments.tunnels(params), check=module.check_mode)
     except VpnhaError as error:

@@ -9,7 +9,8 @@ Nothing is interrupted: what is established stays, and the next authentication u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,29 +40,43 @@ class Credentials:
 def apply(directory: Path, wanted: Credentials | None, reload: Callable[[], None], check: bool = False) -> bool:
     """Let swanctl's ``directory`` have these credentials and no other of ours; whether that changes anything.
 
-    ``reload`` has strongSwan forget all credentials and read them anew, with the tunnels' keys. Raises VpnhaError.
+    ``reload`` has strongSwan forget all credentials and read them anew, with the tunnels' keys. Where it fails, the
+    former ones are put back: the next run would find nothing to do else. Raises VpnhaError.
     """
     files = wanted.files() if wanted else {}
     try:
-        there = {
-            path.relative_to(directory) for part in _DIRECTORIES for path in (directory / part).glob(f"{PREFIX}*.pem")
+        before = {
+            path.relative_to(directory): path.read_text(encoding="utf-8")
+            for part in _DIRECTORIES
+            for path in (directory / part).glob(f"{PREFIX}*.pem")
         }
-        differing = {path: text for path, text in files.items() if not _same(directory / path, text)}
-        left = there - set(files)
-        if check or not (differing or left):
-            return bool(differing or left)
-        for path, text in differing.items():
-            (directory / path).parent.mkdir(mode=0o700, exist_ok=True)
-            write(directory / path, text)
-        for path in left:
-            (directory / path).unlink()
+        differing = [
+            path
+            for path in {**before, **files}
+            if before.get(path) != files.get(path) or (directory / path).stat().st_mode & 0o077
+        ]
+        if check or not differing:
+            return bool(differing)
+        _put(directory, files, differing)
+        try:
+            reload()
+        except BaseException:
+            _put(directory, before, differing)
+            with contextlib.suppress(VpnhaError):
+                reload()
+            raise
     except OSError as error:
         raise VpnhaError(
             f"The gateway's certificate cannot be written ({error.filename}: {error.strerror or error})."
         ) from error
-    reload()
     return True
 
 
-def _same(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") == text and path.stat().st_mode & 0o077 == 0
+def _put(directory: Path, files: Mapping[Path, str], paths: Iterable[Path]) -> None:
+    """Let these paths be as in ``files``, where one that is not in there is none."""
+    for path in paths:
+        if path in files:
+            (directory / path).parent.mkdir(mode=0o700, exist_ok=True)
+            write(directory / path, files[path])
+        else:
+            (directory / path).unlink(missing_ok=True)

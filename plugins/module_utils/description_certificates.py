@@ -108,6 +108,12 @@ def _own(section: Section, identities: Mapping[str, str], now: datetime) -> x509
     if not certificates:
         return None
     certificate = certificates[0]
+    if len(certificates) > 1:
+        section.problem(
+            "certificate",
+            "this has the certificates of CAs as well, which are not sent to peers; give the gateway's own alone, and "
+            "have its peers trust the CA that issued it.",
+        )
     _times(section, "certificate", "the certificate", certificate, now)
     for identity, tunnel in identities.items():
         if not _is_for(certificate, identity):

@@ -214,7 +214,8 @@ class _SiteView:
         if way == "neighbour" and set(self._carrying) - {name}:
             why = own.judgement.text if own is not None else "It has no tunnel there."
             text = f"{name} hands packets for {self._site.name} to another gateway. {why}"
-            return Judgement(Verdict.VIA_NEIGHBOUR, "via-neighbour", text)
+            asked = seen is not None and seen.report is not None and seen.report.handed_over
+            return Judgement(Verdict.VIA_NEIGHBOUR, "via-neighbour", text, on_purpose=asked)
         if own is None:
             text = f"{name} has no tunnel to {self._site.name}."
             return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)

@@ -395,6 +395,7 @@ class AgentReport:
     peers: Mapping[str, float | None]  # other gateway -> age of its last answer to this agent, seconds
     stopping: str = ""  # "", "agent" (a restart of the agent), "host" (the host is shutting down)
     counters: Mapping[str, int] = field(default_factory=dict)  # zone name -> packets forwarded from that zone
+    handed_over: bool = False  # on request, its neighbours carry its traffic
 
 
 @dataclass(frozen=True)

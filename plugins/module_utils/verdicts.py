@@ -35,6 +35,7 @@ class Judgement:
     text: str  # one sentence for people
     patience: float = 0.0  # seconds that a ``down`` must last without a break before routes leave for it
     gateway_wide: bool = False  # the reason is the gateway's, not one tunnel's
+    on_purpose: bool = False  # somebody has asked for it, so it says nothing of how steady a gateway is
 
     @property
     def rank(self) -> int:

@@ -19,6 +19,8 @@ description:
     module fails and names the tunnel and the reason.
   - Files C(vpnha-*.conf) of tunnels that are no longer given are removed, and their connections closed. Other files are
     left alone.
+extends_documentation_fragment:
+  - vpnha.aws.tunnels
 requirements:
   - strongSwan 5.9.6 or newer with C(charon-systemd) and C(swanctl)
   - the Python package C(vici) for the interpreter that runs the module
@@ -30,42 +32,11 @@ attributes:
     description: Shows the files without their keys.
     support: full
 options:
-  tunnels:
-    description: All tunnels that this gateway shall have, in the order in which they are loaded.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the connection.
-        type: str
-        required: true
-      connection:
-        description: The connection as VICI's C(load-conn) takes it, the same keys as in C(swanctl.conf).
-        type: dict
-        required: true
-      psk:
-        description: The pre-shared key. A tunnel without one authenticates by O(credentials).
-        type: str
-        default: ""
-      psk_next:
-        description:
-          - Another one that the peer may use as well, while the key is being changed. strongSwan goes on signing with
-            O(tunnels[].psk).
-          - A tunnel that M(vpnha.aws.tunnel_rotate) has changed over to this key has it in the place of
-            O(tunnels[].psk) from then on, and accepts no other.
-        type: str
-        default: ""
-      owners:
-        description: The IKE identities that the key belongs to, ours and the peer's.
-        type: list
-        elements: str
-        required: true
   credentials:
     description:
       - The gateway's certificate with its key, and the CAs that its peers' certificates are of, for tunnels whose
         connection has C(auth=pubkey). They are brought before the tunnels, and interrupt nothing; the next
-        authentication uses them.
+        authentication uses them. Where strongSwan does not read them, the former ones stay.
       - Without any, those that were brought before are removed.
     type: dict
     default: {}
@@ -85,14 +56,6 @@ options:
     description: The program that has strongSwan read O(credentials) anew.
     type: path
     default: /usr/sbin/swanctl
-  directory:
-    description: Where C(swanctl) reads its files. Certificates and keys lie in directories beside it.
-    type: path
-    default: /etc/swanctl/conf.d
-  socket:
-    description: VICI's socket.
-    type: path
-    default: /run/charon.vici
   wait:
     description: How many seconds to wait for strongSwan to answer.
     type: float
@@ -148,7 +111,7 @@ removed:
 up:
   description:
     - Names of all connections that were established before anything was done; empty where strongSwan was not asked, as
-      in check mode without the Python package C(vici).
+      in check mode where it does not run, or without the Python package C(vici).
   returned: success
   type: list
   elements: str
@@ -175,10 +138,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.vpnha.aws.plugins.module_utils import charon, credentials_load
+from ansible_collections.vpnha.aws.plugins.module_utils import charon, credentials_load, tunnel_arguments
 from ansible_collections.vpnha.aws.plugins.module_utils.credentials_load import Credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted, apply
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import apply
 
 HAS_VICI = importlib.util.find_spec("vici") is not None
 ANSWER_SECONDS = 10.0  # a connection that starts at once may take a moment to load
@@ -206,22 +169,22 @@ def bring(module: AnsibleModule) -> bool:
     return credentials_load.apply(Path(module.params["directory"]).parent, wanted, reload, module.check_mode)
 
 
+def runs(socket: str) -> bool:
+    """Whether strongSwan is there to be asked. One that was killed leaves its socket behind."""
+    asking = charon.Charon(socket)
+    try:
+        return asking.state() != "dead"
+    finally:
+        asking.close()
+
+
 def main() -> None:
     """Entry point."""
-    tunnel = {
-        "name": {"type": "str", "required": True},
-        "connection": {"type": "dict", "required": True},
-        "psk": {"type": "str", "default": "", "no_log": True},
-        "psk_next": {"type": "str", "default": "", "no_log": True},
-        "owners": {"type": "list", "elements": "str", "required": True},
-    }
     module = AnsibleModule(
         argument_spec={
-            "tunnels": {"type": "list", "elements": "dict", "required": True, "options": tunnel},
+            **tunnel_arguments.ARGUMENTS,
             "credentials": {"type": "dict", "default": {}, "options": CREDENTIALS},
             "swanctl": {"type": "path", "default": "/usr/sbin/swanctl"},
-            "directory": {"type": "path", "default": "/etc/swanctl/conf.d"},
-            "socket": {"type": "path", "default": "/run/charon.vici"},
             "wait": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
@@ -229,14 +192,11 @@ def main() -> None:
     if not HAS_VICI and not module.check_mode:
         module.fail_json(msg=missing_required_lib("vici"))
     params = module.params
-    wanted = [
-        Wanted(one["name"], one["connection"], one["psk"], one["owners"], one["psk_next"]) for one in params["tunnels"]
-    ]
     try:
-        reachable = HAS_VICI and (not module.check_mode or Path(params["socket"]).exists())
-        session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if reachable else None
+        asked = HAS_VICI and (not module.check_mode or runs(params["socket"]))
+        session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if asked else None
         credentials = bring(module)
-        outcome = apply(session, Path(params["directory"]), wanted, check=module.check_mode)
+        outcome = apply(session, Path(params["directory"]), tunnel_arguments.tunnels(params), check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     result = {

@@ -20,6 +20,8 @@ description:
   - A tunnel whose peer does not use the next key yet keeps its key and goes on as before. It is named in RV(waiting),
     which is no failure of the module.
   - A tunnel that has been changed over, or has no next key, is left alone. Who is interrupted runs it again.
+extends_documentation_fragment:
+  - vpnha.aws.tunnels
 requirements:
   - strongSwan 5.9.6 or newer with C(charon-systemd) and C(swanctl)
   - the Python package C(vici) for the interpreter that runs the module
@@ -31,41 +33,6 @@ attributes:
     description: A diff would have nothing to show but keys.
     support: none
 options:
-  tunnels:
-    description: Tunnels of this gateway, as for M(vpnha.aws.gateway_tunnels).
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the connection.
-        type: str
-        required: true
-      connection:
-        description: The connection.
-        type: dict
-        required: true
-      psk:
-        description: The key in use.
-        type: str
-        default: ""
-      psk_next:
-        description: The key to change over to.
-        type: str
-        default: ""
-      owners:
-        description: The IKE identities that the keys belong to, ours and the peer's.
-        type: list
-        elements: str
-        required: true
-  directory:
-    description: Where C(swanctl) reads its files.
-    type: path
-    default: /etc/swanctl/conf.d
-  socket:
-    description: VICI's socket.
-    type: path
-    default: /run/charon.vici
   timeout:
     description: How many seconds both ends may take to authenticate.
     type: float
@@ -107,9 +74,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.vpnha.aws.plugins.module_utils import charon
+from ansible_collections.vpnha.aws.plugins.module_utils import charon, tunnel_arguments
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_rotation import PROVING_SECONDS, Rotation
 
 try:
@@ -124,18 +90,9 @@ ANSWER_SECONDS = 30.0  # charon answers a listing when it has done with each sec
 
 def main() -> None:
     """Entry point."""
-    tunnel = {
-        "name": {"type": "str", "required": True},
-        "connection": {"type": "dict", "required": True},
-        "psk": {"type": "str", "default": "", "no_log": True},
-        "psk_next": {"type": "str", "default": "", "no_log": True},
-        "owners": {"type": "list", "elements": "str", "required": True},
-    }
     module = AnsibleModule(
         argument_spec={
-            "tunnels": {"type": "list", "elements": "dict", "required": True, "options": tunnel},
-            "directory": {"type": "path", "default": "/etc/swanctl/conf.d"},
-            "socket": {"type": "path", "default": charon.SOCKET},
+            **tunnel_arguments.ARGUMENTS,
             "timeout": {"type": "float", "default": PROVING_SECONDS},
         },
         supports_check_mode=True,
@@ -147,8 +104,7 @@ def main() -> None:
     try:
         session = charon.session(params["socket"], ANSWER_SECONDS)
         rotation = Rotation(session, Path(params["directory"]), params["timeout"])
-        for one in params["tunnels"]:
-            wanted = Wanted(one["name"], one["connection"], one["psk"], one["owners"], one["psk_next"])
+        for wanted in tunnel_arguments.tunnels(params):
             if rotation.due(wanted):
                 done = module.check_mode or rotation.change_over(wanted)
                 (rotated if done else waiting).append(wanted.name)

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from agent_world import report, stats
 
+from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from vpnha_agent import frr
+from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
 from vpnha_agent.pings import PeersPings
 from vpnha_agent.service import BoundedLog
@@ -252,6 +254,28 @@ def test_static_peers_pings_go_unanswered_while_handed_over(config: AgentConfig,
     assert "ip saddr 169.254.20.2 ip daddr 169.254.20.1 icmp type echo-request drop" in second
     assert "169.254.10.2" not in second  # it speaks BGP
     assert third == first
+
+
+def test_a_request_is_told_in_the_reports_while_it_is_in_force(
+    config: AgentConfig, vtysh: Vtysh, nft: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nft(0)
+    requests = iter(["", "100.0", ""])
+    monkeypatch.setattr(handover, "requested", lambda: next(requests))
+    agent = Agent(config)
+
+    async def reported() -> list[bool]:
+        found = []
+        for _ in range(4):
+            await agent._tick()
+            assert agent._report is not None
+            found.append(agent._report.handed_over)
+            if len(found) < 4:
+                await agent._steer()
+        return found
+
+    assert asyncio.run(reported()) == [False, False, True, False]
+    assert any(frr.AWAY_OUT in line for line in vtysh.told())
 
 
 def test_an_nft_that_refuses_hinders_nothing_and_is_told_again(config: AgentConfig, nft: Callable[[int], Path]) -> None:

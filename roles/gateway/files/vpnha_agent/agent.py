@@ -59,6 +59,7 @@ class Agent:
         timing, keys = config.deployment.timing, KeyRing(config.keys)
         self._boot_id, self._agent_id = _BOOT_ID.read_text(encoding="ascii").strip(), os.urandom(8).hex()
         self._stopping = ""
+        self._handed_over = False
         self._answerer = HeartbeatAnswerer(keys, config.gateway)
         self._askers = {
             other.address: HeartbeatAsker(
@@ -180,6 +181,7 @@ class Agent:
             peers={asker.gateway: asker.answer_age(now) for asker in self._askers.values()},
             stopping=self._stopping,
             counters=self._counters,
+            handed_over=self._handed_over,
         )
         self._answerer.publish(self._report, now)
 
@@ -222,6 +224,7 @@ class Agent:
     async def _steer(self) -> None:
         if self._report is not None:
             request = handover.requested()
+            self._handed_over = bool(request)  # told before it is seen
             self._steering.hand_over(request)
             await self._pings.refuse(bool(request))
             await self._steering.update(self._report.tunnels.values(), asyncio.get_running_loop().time())

@@ -57,6 +57,25 @@ def test_a_renewed_one_takes_the_place_of_the_old_one(tmp_path: Path, reloads: R
     assert reloads.count == 2
 
 
+@pytest.mark.parametrize("before", [None, OWN])
+def test_what_strongswan_does_not_read_leaves_the_former_ones(tmp_path: Path, before: Credentials | None) -> None:
+    apply(tmp_path, before, lambda: None)
+    seen: list[dict[str, str]] = []
+
+    def reload() -> None:
+        seen.append(there(tmp_path))
+        raise VpnhaError("strongSwan does not read it")
+
+    renewed = Credentials("renewed", "another", ("two", "three", "four"))
+    for _ in range(2):
+        with pytest.raises(VpnhaError, match="does not read it"):
+            apply(tmp_path, renewed, reload)
+        assert there(tmp_path) == (FILES if before else {})
+    new, former = seen[:2]
+    assert new["x509/vpnha-gateway.pem"] == "renewed" and former == (FILES if before else {})
+    assert apply(tmp_path, renewed, lambda: None), "the next run has it to do again"
+
+
 def test_what_others_can_read_is_written_anew(tmp_path: Path, reloads: Reloads) -> None:
     apply(tmp_path, OWN, reloads)
     (tmp_path / "private" / "vpnha-gateway.pem").chmod(0o644)

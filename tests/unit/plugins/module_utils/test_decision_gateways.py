@@ -408,6 +408,30 @@ def test_what_a_drill_breaks_is_no_flap() -> None:
         world.run(2)
 
 
+@pytest.mark.parametrize(("asked", "least", "most"), [(True, 1.9, 2.2), (False, 3.9, 4.3)])
+def test_handing_over_on_request_is_no_flap(asked: bool, least: float, most: float) -> None:
+    """A deploy has a gateway hand over, closes its tunnels, and has it take over again; then it fails by itself."""
+    world = play(hold_down=2.0)
+    gateway = world.gateways["gw-a"]
+    gateway.handed_over = asked
+    gateway.paths.update(hq="neighbour", plant="neighbour")
+    world.run(1)
+    for tunnel in gateway.tunnels.values():
+        tunnel.cut()
+    world.run(5)
+    for tunnel in gateway.tunnels.values():
+        tunnel.mend()
+    gateway.handed_over = False
+    world.run(0.3)  # the request ends before its neighbours' work does
+    gateway.paths.clear()
+    world.run(5)
+    assert world.swaps == []
+    gateway.power_off()
+    world.run(2)
+    gateway.power_on()
+    assert least < world.run_until_moved(10) < most
+
+
 def test_a_quiet_hour_resets_the_hold_down() -> None:
     world = play(hold_down=2.0, flap_memory=200.0)
     for _ in range(6):

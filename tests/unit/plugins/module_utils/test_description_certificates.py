@@ -94,6 +94,10 @@ def other_key(variables: Variables, authority: Authority) -> None:
     variables["vpnha_gateways"][0]["private_key"] = authority.issue("somebody")[1]
 
 
+def a_chain(variables: Variables, authority: Authority) -> None:
+    variables["vpnha_gateways"][0]["certificate"] += authority.pem
+
+
 def issued(identity: str, **dates: int) -> Callable[[Variables, Authority], None]:
     def change(variables: Variables, authority: Authority) -> None:
         gateway = variables["vpnha_gateways"][0]
@@ -122,6 +126,7 @@ BAD = {
         first(certificate="MIIB"),
         AT + "certificate: this is no certificate in PEM, which begins with -----BEGIN",
     ),
+    "a chain": (a_chain, AT + "certificate: this has the certificates of CAs as well, which are not sent to peers;"),
     "no key in PEM": (
         first(private_key="secret"),
         AT + "private_key: this is no private key in PEM without a passphrase.",

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted, apply, secrets_of
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_rotation import Rotation
+from tests.unit.fake_clock import Clock
 from tests.unit.plugins.module_utils.test_tunnel_load import NEXT, SECRET, FakeCharon, Refused, wanted
 
 OLD, NEW = SECRET.encode(), NEXT.encode()
@@ -98,19 +99,6 @@ class CertificateFake(RotatingFake):
         for message in super().list_sas(filters):
             ((name, body),) = message.items()
             yield {name: {**body, "established": str(self.age)}}
-
-
-class Clock:
-    """Time goes on by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def rotation(charon: RotatingFake, directory: Path) -> Rotation:

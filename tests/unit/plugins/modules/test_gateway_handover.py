@@ -15,20 +15,10 @@ from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.handover import Flow, Way
 from ansible_collections.vpnha.aws.plugins.modules import gateway_handover
+from tests.unit.fake_clock import Clock
 
 HQ, PLANT = "192.168.10.0/24", "192.168.20.0/24"
 PARAMS = {"seconds": 900, "timeout": 30, "quiet_seconds": 1.0, "force": False, "prefixes": []}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class FakeGateway:
@@ -74,7 +64,7 @@ Make = Callable[..., FakeGateway]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
+    found = Clock(1000.0)
     monkeypatch.setattr(gateway_handover, "time", found)
     return found
 

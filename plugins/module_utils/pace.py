@@ -30,6 +30,7 @@ _RECOVERY = 60.0  # s from standing still to the full refill; half of it takes h
 _ONE_ANSWER = 1.0  # s in which refusals count as one: calls side by side are refused side by side
 _READ_PATIENCE = 3.0  # s that a read waits for its token
 _READ_RESERVE = 20.0  # tokens that are left for reading swaps back
+_TOLD = "ReplaceRoute"  # whoever swaps tells of its refusals, with any client: heard here too, they would count twice
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Limits:
             raise Ec2Error(model.name, "RequestLimitExceeded", "EC2's limit on reads is used up, and this one can wait")
 
     def _after(self, model: Any, parsed: Any, **_more: Any) -> None:
-        if parsed.get("Error", {}).get("Code") in THROTTLED:
+        if parsed.get("Error", {}).get("Code") in THROTTLED and model.name != _TOLD:
             (self.reads if _reads(model.name) else self.changes).throttled()
 
 

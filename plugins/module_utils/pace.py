@@ -22,7 +22,10 @@ from typing import Any, Protocol
 
 from .errors import Ec2Error
 
-THROTTLED = frozenset({"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"})
+THROTTLED = frozenset(
+    {"RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
+SIDE_BY_SIDE = 32  # swaps under way at the same time
 
 _SHARE = 0.96  # of EC2's refill
 _SLOWEST = 1 / 4  # of the own rate: slower it never is, since routes wait
@@ -204,6 +207,6 @@ def _reads(operation: str) -> bool:
     return operation.startswith(("Describe", "Get"))
 
 
-def seconds_for(calls: int, capacity: float = CHANGES.capacity, rate: float = CHANGES.rate) -> float:
-    """Seconds until the last of so many calls may begin, from a full bucket."""
-    return max(0.0, calls - capacity) / rate
+def seconds_for(calls: int) -> float:
+    """Seconds until the last of so many changes may begin, from a full bucket."""
+    return max(0.0, calls - CHANGES.capacity) / CHANGES.rate

@@ -34,7 +34,6 @@ READS_APART_OF_SEVERAL = 0.3
 BELIEVED_OF_SEVERAL = 1.2  # seconds after a swap before which none is
 FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
 NOT_BEGUN = ("deadline", "withdrawn")  # nothing went wrong: its turn did not come
-THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")
 
 
 def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: float, seed: int) -> Routes:

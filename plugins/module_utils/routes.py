@@ -186,7 +186,7 @@ def swap_all(
     if not swaps:
         return []
     if pool is None:
-        with ThreadPoolExecutor(min(32, len(swaps)), thread_name_prefix="vpnha-swap") as own:
+        with ThreadPoolExecutor(min(pace.SIDE_BY_SIDE, len(swaps)), thread_name_prefix="vpnha-swap") as own:
             return swap_all(
                 client, swaps, bucket=bucket, pool=own, deadline=deadline, carrying=carrying, clock=clock, sleep=sleep
             )

@@ -18,7 +18,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, Rep
 from . import repairing
 from .waiting import Progress, Queue, Waiting
 
-POOL = 32  # calls side by side
 _ROUNDS = 8  # batches of swaps side by side, each with a thread that waits for its calls
 _GATHER_SECONDS = 1.0  # where swaps wait, those of so long go together: each batch is read back twice
 _INSTANT = 0.001  # s, and tokens: less is nothing
@@ -77,7 +76,7 @@ class Actuator:
         self._sleep = sleep or self._wait
         self.limits = pace.Limits(clock, self._sleep, fresh=False)
         self._queue = Queue()
-        self._calls = threads(POOL, "ec2-call")
+        self._calls = threads(pace.SIDE_BY_SIDE, "ec2-call")
         self._rounds = threads(_ROUNDS, "swap-round")
         self._repairs = threads(1, "repair")  # beside the swaps, never before them
         self._pacer = threads(1, "swap-pacer")

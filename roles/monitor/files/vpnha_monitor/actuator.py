@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import pace, routes
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    DEADLINE,
+    WITHDRAWN,
+    Repair,
+    RepairResult,
+    Swap,
+    SwapResult,
+)
 
 from . import repairing
 from .waiting import Progress, Queue, Waiting
@@ -157,7 +164,7 @@ class Actuator:
             spare = VOLUNTARY_SPARE if first.swap.voluntary else 0.0
             bucket = self.limits.changes
             if late := self._queue.take_late(now + bucket.wait_for(1.0 + spare)):
-                self._drop(late, routes.DEADLINE, "Time was up before its turn came.")
+                self._drop(late, DEADLINE, "Time was up before its turn came.")
                 continue
             together = max(1, int(bucket.pace * _GATHER_SECONDS))
             wait = bucket.wait_for(self._queue.alike(together) + spare)
@@ -175,7 +182,7 @@ class Actuator:
         for one in batch:
             why = self._still(one.swap) if now - one.since > _STALE else ""
             if why:
-                self._drop([one], routes.WITHDRAWN, why)
+                self._drop([one], WITHDRAWN, why)
             else:
                 wanted.append(one)
         return wanted

@@ -139,14 +139,16 @@ class Actuator:
         future.add_done_callback(self._open.discard)
 
     def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
-        began = time.monotonic()
+        began = self._clock()
         bucket = _Paid(self.limits.changes, self._stopped, spare=VOLUNTARY_SPARE)
         try:
-            result = repairing.carry_out(self._client(), one, bucket, self._stopped.is_set, claim=claim)
+            result = repairing.carry_out(
+                self._client(), one, bucket, self._stopped.is_set, claim=claim, clock=self._clock
+            )
         except Exception as error:  # as for swaps: it has an end
             code = getattr(error, "code", type(error).__name__)
             result = RepairResult(one, None, None, str(code), str(error))
-        self._repaired(replace(result, milliseconds=(time.monotonic() - began) * 1000))
+        self._repaired(replace(result, milliseconds=(self._clock() - began) * 1000))
 
     def _touch(self, table_id: str) -> None:
         try:

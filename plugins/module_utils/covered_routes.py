@@ -57,13 +57,14 @@ def clear(client: Any, deployment: Deployment, *, check: bool) -> Cleared:
     lists = prefix_lists.read(client, deployment.name)
     tables = read_tables(client, deployment.name) if lists else []
     found = sorted(covered(tables, lists, deployment), key=lambda one: (one.table_id, one.destination))
+    needless = [one for one in found if not one.why]
     worker = Worker(client, check)
-    for one in (one for one in found if not one.why):
+    for one in needless:
         worker.change(
             f"route table {one.table_id}", f"{one.destination} -> {one.target}", "route deleted", "delete_route",
             RouteTableId=one.table_id, **destination_argument(one.destination),
         )  # fmt: skip
-    gone = {(one.table_id, one.destination) for one in found if not one.why}
+    gone = {(one.table_id, one.destination) for one in needless}
     wanted = {site.name for site in deployment.sites if site.by_prefix_list}
     for site, known in lists.items():
         users = [table["RouteTableId"] for table in tables if known.id in routes_of(table)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -19,7 +20,6 @@ Net = ipaddress.IPv4Network
 Address = ipaddress.IPv4Address
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
-_MOST = 1000.0  # of a share
 NAME_RULE = "letters, digits, '-' and '_', at most 40, beginning and ending with a letter or digit"
 
 
@@ -158,7 +158,7 @@ class Section:
                 value = float(value)  # Ansible hands templated numbers over as strings
             except ValueError:
                 value = None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _MOST:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
             self.problem(key, f"{shown(self.value[key])} is no number above 0; write how much it takes, like 1 or 2.5.")
             return default
         return float(value)

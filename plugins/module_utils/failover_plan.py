@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .model import Deployment, Ec2View, ManagedGateway, RouteKey, Timing
-from .pace import CHANGES, seconds_for
+from .pace import CHANGES, SIDE_BY_SIDE, seconds_for
 
 LATENCY = 0.15  # s of an answer of EC2's, where nothing else is given
-SIDE_BY_SIDE = 32  # calls that are under way at the same time
 _LOOP = 0.025  # s between two looks of the monitor's loop
 _WORTH = 0.1  # s that a change must save to be worth telling
 _READS = 2  # that must agree, one after the other

@@ -478,6 +478,10 @@ class Swap:
     priority: int = USUAL_PRIORITY  # its table's
 
 
+DEADLINE = "deadline"  # error of a swap that was not begun, because time was up
+WITHDRAWN = "withdrawn"  # of one that was not begun, because meanwhile there was no more reason to
+
+
 @dataclass(frozen=True)
 class SwapResult:
     """What became of a swap."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,18 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.after}" if not self.before else f"{self.subject}: {self.before} -> {self.after}"
+
+
+def as_result(changes: Sequence[Change]) -> dict[str, Any]:
+    """What a module returns of its changes: ``changed``, ``changes`` and ``diff``."""
+    return {
+        "changed": bool(changes),
+        "changes": [str(change) for change in changes],
+        "diff": {
+            "before": "".join(f"{change.subject}: {change.before or 'absent'}\n" for change in changes),
+            "after": "".join(f"{change.subject}: {change.after}\n" for change in changes),
+        },
+    }
 
 
 class Worker:

@@ -22,7 +22,10 @@ from typing import Any, Protocol
 
 from .errors import Ec2Error
 
-THROTTLED = frozenset({"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"})
+THROTTLED = frozenset(
+    {"RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
+SIDE_BY_SIDE = 32  # swaps under way at the same time
 
 _SHARE = 0.96  # of EC2's refill
 _SLOWEST = 1 / 4  # of the own rate: slower it never is, since routes wait
@@ -30,6 +33,7 @@ _RECOVERY = 60.0  # s from standing still to the full refill; half of it takes h
 _ONE_ANSWER = 1.0  # s in which refusals count as one: calls side by side are refused side by side
 _READ_PATIENCE = 3.0  # s that a read waits for its token
 _READ_RESERVE = 20.0  # tokens that are left for reading swaps back
+_TOLD = "ReplaceRoute"  # whoever swaps tells of its refusals, with any client: heard here too, they would count twice
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ class Limits:
             raise Ec2Error(model.name, "RequestLimitExceeded", "EC2's limit on reads is used up, and this one can wait")
 
     def _after(self, model: Any, parsed: Any, **_more: Any) -> None:
-        if parsed.get("Error", {}).get("Code") in THROTTLED:
+        if parsed.get("Error", {}).get("Code") in THROTTLED and model.name != _TOLD:
             (self.reads if _reads(model.name) else self.changes).throttled()
 
 
@@ -203,6 +207,6 @@ def _reads(operation: str) -> bool:
     return operation.startswith(("Describe", "Get"))
 
 
-def seconds_for(calls: int, capacity: float = CHANGES.capacity, rate: float = CHANGES.rate) -> float:
-    """Seconds until the last of so many calls may begin, from a full bucket."""
-    return max(0.0, calls - capacity) / rate
+def seconds_for(calls: int) -> float:
+    """Seconds until the last of so many changes may begin, from a full bucket."""
+    return max(0.0, calls - CHANGES.capacity) / CHANGES.rate

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from . import lease
 from .changed import changed
-from .model import Deployment, Ec2View, Evidence, RouteKey, SwapResult
+from .model import DEADLINE, WITHDRAWN, Deployment, Ec2View, Evidence, RouteKey, SwapResult
 from .owners import read_lately
 from .state import Belief, Doubt, Group, Interface, Retry, Routes
 
@@ -33,8 +33,7 @@ HOUR = 3600.0
 READS_APART_OF_SEVERAL = 0.3
 BELIEVED_OF_SEVERAL = 1.2  # seconds after a swap before which none is
 FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
-NOT_BEGUN = ("deadline", "withdrawn")  # nothing went wrong: its turn did not come
-THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")
+NOT_BEGUN = (DEADLINE, WITHDRAWN)  # nothing went wrong: its turn did not come
 
 
 def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: float, seed: int) -> Routes:

@@ -20,7 +20,7 @@ from typing import Any
 from . import ec2, pace
 from .ec2_view import read_view, routes_of, target_of
 from .errors import Ec2Error
-from .model import Deployment, Ec2View, Route, RouteKey, Swap, SwapResult
+from .model import DEADLINE, Deployment, Ec2View, Route, RouteKey, Swap, SwapResult
 from .urgency import ordered
 
 __all__ = ["Choice", "Line", "plan", "preflight", "read_view", "survey", "swap_all"]
@@ -33,9 +33,7 @@ PINNED = "pinned"
 NO_HOME = "no home"  # its zone has no home gateway
 MISSING = "missing"  # the table has no such route
 
-DEADLINE = "deadline"  # error of a swap that was not begun, because time was up
-WITHDRAWN = "withdrawn"  # of one that was not begun, because meanwhile there was no more reason to
-STALE = "stale"  # EC2 said yes, and its reads did not show it while we waited
+STALE = "stale"  # error of a swap: EC2 said yes, and its reads did not show it while we waited
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def swap_all(
     if not swaps:
         return []
     if pool is None:
-        with ThreadPoolExecutor(min(32, len(swaps)), thread_name_prefix="vpnha-swap") as own:
+        with ThreadPoolExecutor(min(pace.SIDE_BY_SIDE, len(swaps)), thread_name_prefix="vpnha-swap") as own:
             return swap_all(
                 client, swaps, bucket=bucket, pool=own, deadline=deadline, carrying=carrying, clock=clock, sleep=sleep
             )

@@ -14,7 +14,8 @@ from .changed import changed
 from .holds import hold_down
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
 from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
-from .places import FORBIDDEN, NOT_BEGUN, THROTTLED
+from .pace import THROTTLED
+from .places import FORBIDDEN, NOT_BEGUN
 from .repair import under_way
 from .state import State, Subject, Told
 

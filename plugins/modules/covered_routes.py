@@ -84,6 +84,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.covered_routes import clear
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import as_result
 
 
 def main() -> None:
@@ -95,15 +96,7 @@ def main() -> None:
         cleared = clear(client, from_dict(module.params["deployment"]), check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=bool(cleared.changes),
-        routes=cleared.routes,
-        changes=[str(change) for change in cleared.changes],
-        diff={
-            "before": "".join(f"{change.subject}: {change.before}\n" for change in cleared.changes),
-            "after": "".join(f"{change.subject}: {change.after}\n" for change in cleared.changes),
-        },
-    )
+    module.exit_json(routes=cleared.routes, **as_result(cleared.changes))
 
 
 if __name__ == "__main__":

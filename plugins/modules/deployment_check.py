@@ -128,7 +128,7 @@ deployment:
       description: Where the zones of a lost gateway go first, V(distance) or V(capacity).
       type: str
     repair:
-      description: What the monitor may do to a gateway that stays down, V(none), V(reboot) or V(restart).
+      description: What the monitor may do to a gateway that stays down, V(none), V(reboot), V(restart) or V(replace).
       type: str
 remarks:
   description: What is allowed but probably not meant, one sentence each; also shown as warnings.

@@ -251,6 +251,7 @@ import time
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, network, network_build, network_removal
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import as_result
 from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import SiteList
 
 INTERFACE = {
@@ -332,17 +333,11 @@ def main() -> None:
         outcome = run(module)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
-    sides = {
-        "before": "".join(f"{change.subject}: {change.before or 'absent'}\n" for change in outcome.changes),
-        "after": "".join(f"{change.subject}: {change.after}\n" for change in outcome.changes),
-    }
     module.exit_json(
-        changed=bool(outcome.changes),
         interfaces=outcome.interfaces,
         route_tables=outcome.route_tables,
         prefix_lists=outcome.prefix_lists,
-        changes=[str(change) for change in outcome.changes],
-        diff=sides,
+        **as_result(outcome.changes),
     )
 
 

@@ -112,7 +112,7 @@ gateways:
       returned: always
       sample: ["2026-01-01T00:00:00Z"]
     last_repair:
-      description: What the last of them was, V(reboot), V(stop), V(power-cut) or V(start); null where there was none.
+      description: What the last of them was, as V(reboot), V(stop) or V(launch); null where there was none.
       type: str
       returned: always
       sample: reboot

@@ -16,8 +16,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ansible_collections.vpnha.aws.plugins.module_utils import pace
-from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Swap, SwapResult
-from ansible_collections.vpnha.aws.plugins.module_utils.routes import DEADLINE, STALE, destination_argument, swap_all
+from ansible_collections.vpnha.aws.plugins.module_utils.model import DEADLINE, RouteKey, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import STALE, destination_argument, swap_all
 
 from .conftest import HQ, PLANT, World
 

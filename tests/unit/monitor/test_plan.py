@@ -57,7 +57,9 @@ def test_the_plan_for_programs(asked: list[float], tmp_path: Path, world: Play) 
 
 def test_the_status_says_how_far_swaps_are(world: Play) -> None:
     waiting = Progress(500, 380, 110, 0.0, 79.2, 4.8, slowed=False, refusals=3)
-    found = build(world.plan, world.state, world.evidence(), Daemon("mon-a", 0.0, progress=waiting), world.now)["swaps"]
+    status = build(world.plan, world.state, world.evidence(), Daemon("mon-a", 0.0, progress=waiting), world.now)
+    found = status["swaps"]
+    assert status["swaps_in_flight"] == 390
     assert found["text"] == (
         "110 of 500 swaps have ended and 380 wait for EC2's limit (4.8 a second): the last begins in about 79 s."
     )

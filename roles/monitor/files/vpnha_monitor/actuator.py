@@ -13,12 +13,18 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import pace, routes
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    DEADLINE,
+    WITHDRAWN,
+    Repair,
+    RepairResult,
+    Swap,
+    SwapResult,
+)
 
 from . import repairing
 from .waiting import Progress, Queue, Waiting
 
-POOL = 32  # calls side by side
 _ROUNDS = 8  # batches of swaps side by side, each with a thread that waits for its calls
 _GATHER_SECONDS = 1.0  # where swaps wait, those of so long go together: each batch is read back twice
 _INSTANT = 0.001  # s, and tokens: less is nothing
@@ -77,7 +83,7 @@ class Actuator:
         self._sleep = sleep or self._wait
         self.limits = pace.Limits(clock, self._sleep, fresh=False)
         self._queue = Queue()
-        self._calls = threads(POOL, "ec2-call")
+        self._calls = threads(pace.SIDE_BY_SIDE, "ec2-call")
         self._rounds = threads(_ROUNDS, "swap-round")
         self._repairs = threads(1, "repair")  # beside the swaps, never before them
         self._pacer = threads(1, "swap-pacer")
@@ -133,14 +139,16 @@ class Actuator:
         future.add_done_callback(self._open.discard)
 
     def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
-        began = time.monotonic()
+        began = self._clock()
         bucket = _Paid(self.limits.changes, self._stopped, spare=VOLUNTARY_SPARE)
         try:
-            result = repairing.carry_out(self._client(), one, bucket, self._stopped.is_set, claim=claim)
+            result = repairing.carry_out(
+                self._client(), one, bucket, self._stopped.is_set, claim=claim, clock=self._clock
+            )
         except Exception as error:  # as for swaps: it has an end
             code = getattr(error, "code", type(error).__name__)
             result = RepairResult(one, None, None, str(code), str(error))
-        self._repaired(replace(result, milliseconds=(time.monotonic() - began) * 1000))
+        self._repaired(replace(result, milliseconds=(self._clock() - began) * 1000))
 
     def _touch(self, table_id: str) -> None:
         try:
@@ -158,7 +166,7 @@ class Actuator:
             spare = VOLUNTARY_SPARE if first.swap.voluntary else 0.0
             bucket = self.limits.changes
             if late := self._queue.take_late(now + bucket.wait_for(1.0 + spare)):
-                self._drop(late, routes.DEADLINE, "Time was up before its turn came.")
+                self._drop(late, DEADLINE, "Time was up before its turn came.")
                 continue
             together = max(1, int(bucket.pace * _GATHER_SECONDS))
             wait = bucket.wait_for(self._queue.alike(together) + spare)
@@ -176,7 +184,7 @@ class Actuator:
         for one in batch:
             why = self._still(one.swap) if now - one.since > _STALE else ""
             if why:
-                self._drop([one], routes.WITHDRAWN, why)
+                self._drop([one], WITHDRAWN, why)
             else:
                 wanted.append(one)
         return wanted

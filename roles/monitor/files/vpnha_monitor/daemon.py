@@ -104,7 +104,6 @@ class Monitor:
         self.client = Client(self, "ec2", pool=64)  # of reads and swaps alike
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
-        self.swaps_in_flight = 0
         self.ec2_error = ""
         self.config_checksum = config.checksum(path)
         self.config_error = ""
@@ -215,7 +214,6 @@ class Monitor:
     def _act(self, actions: Sequence[Action], before: Mapping[str, object], now: float) -> None:
         swaps = [action for action in actions if isinstance(action, Swap)]
         if swaps:  # before anything is recorded
-            self.swaps_in_flight += len(swaps)
             for batch, deadline in self.agreement.batches(swaps, now):
                 self.actuator.swap(batch, deadline)
         for action in actions:
@@ -278,7 +276,6 @@ class Monitor:
         self._step_now()
 
     def _swapped(self, results: Sequence[SwapResult]) -> None:
-        self.swaps_in_flight -= len(results)
         now = monotonic()
         view = self.mind.view
         zones = {key: route.zone for key, route in view.routes.items()} if view else {}

@@ -94,7 +94,6 @@ class House:
             },
             refused=monitor.observer.refused,
             send_errors=monitor.observer.errors,
-            swaps_in_flight=monitor.swaps_in_flight,
             progress=monitor.actuator.progress(),
             actions=tuple(monitor.recorder.actions),
             events=tuple(event.to_dict() for event in monitor.recorder.recent),

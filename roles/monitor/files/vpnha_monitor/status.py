@@ -45,7 +45,6 @@ class Daemon:
     journal: Mapping[str, Any] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     send_errors: Mapping[str, int] = field(default_factory=dict)
-    swaps_in_flight: int = 0
     progress: Progress = field(default_factory=Progress)
     actions: Sequence[Mapping[str, Any]] = ()
     events: Sequence[Mapping[str, Any]] = ()
@@ -113,7 +112,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "notify": dict(daemon.notify),
         "refused": dict(daemon.refused),
         "send_errors": dict(daemon.send_errors),
-        "swaps_in_flight": daemon.swaps_in_flight,
+        "swaps_in_flight": daemon.progress.under_way,
         "swaps": _progress(daemon.progress),
         "actions": list(daemon.actions),
         "events": list(daemon.events),

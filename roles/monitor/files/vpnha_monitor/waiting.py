@@ -36,6 +36,11 @@ class Progress:
     refusals: int = 0  # calls that EC2 has refused for its limit, since the start
 
     @property
+    def under_way(self) -> int:
+        """Those that have no end yet, the waiting ones among them."""
+        return self.ordered - self.ended
+
+    @property
     def sentence(self) -> str:
         """The same for people, while some wait."""
         slowed = ", slowed down because EC2 has refused some" if self.slowed else ""

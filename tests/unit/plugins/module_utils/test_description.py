@@ -147,11 +147,11 @@ def test_where_the_zones_of_a_lost_gateway_go_is_part_of_it() -> None:
     assert (plain.spread, plain.zones[0].near, plain.gateways[0].capacity) == ("distance", (), 1.0)
     given = {**good(), "vpnha_spread": "capacity"}
     given["vpnha_zones"][0]["near"] = ["eu-central-1b"]
-    given["vpnha_gateways"][0]["capacity"] = 2
+    given["vpnha_gateways"][0]["capacity"] = 5000  # whatever it is counted in
     given["vpnha_gateways"][1]["capacity"] = "2.5"  # as Ansible hands templated numbers over
     deployment = description.parse(given)
     assert (deployment.spread, deployment.zones[0].near) == ("capacity", ("eu-central-1b",))
-    assert [gateway.capacity for gateway in deployment.gateways] == [2.0, 2.5]
+    assert [gateway.capacity for gateway in deployment.gateways] == [5000.0, 2.5]
     assert description.from_dict(json.loads(json.dumps(description.to_dict(deployment)))) == deployment
     old = description.to_dict(plain)  # as a monitor's file of a former version has it
     del old["spread"], old["gateways"][0]["capacity"], old["zones"][0]["near"]
@@ -263,6 +263,9 @@ BAD: dict[str, tuple[str, Any, str]] = {
     ),
     "no capacity": (
         "vpnha_gateways.0.capacity", 0, "vpnha_gateways[0].capacity: '0' is no number above 0; write how much it takes",
+    ),
+    "capacity without end": (
+        "vpnha_gateways.0.capacity", float("inf"), "vpnha_gateways[0].capacity: 'inf' is no number above 0",
     ),
     "capacity in words": (
         "vpnha_gateways.0.capacity", "large", "vpnha_gateways[0].capacity: 'large' is no number above 0",

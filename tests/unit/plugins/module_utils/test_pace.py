@@ -13,8 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from ansible_collections.vpnha.aws.plugins.module_utils import pace
+from ansible_collections.vpnha.aws.plugins.module_utils import pace, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Swap
 
 
 class Clock:
@@ -173,3 +174,22 @@ def test_a_refusal_slows_the_calls_of_its_kind(
             getattr(client, operation)(**given)
     assert getattr(limits, slower).refusals == 1
     assert getattr(limits, other).refusals == 0
+
+
+def test_a_refused_swap_counts_once_although_its_client_hears_it_too(client: Any, clock: Clock) -> None:
+    limits = pace.Limits(clock, clock.sleep)
+    limits.watch(client)
+    route = {"DestinationCidrBlock": "192.168.0.0/24", "NetworkInterfaceId": "eni-b"}
+    with Stubber(client) as answers:
+        answers.add_client_error("replace_route", "RequestLimitExceeded", http_status_code=503)
+        answers.add_response("replace_route", {})
+        for _read in range(2):
+            answers.add_response(
+                "describe_route_tables", {"RouteTables": [{"RouteTableId": "rtb-1", "Routes": [route]}]}
+            )
+        [result] = routes.swap_all(
+            client, [Swap(RouteKey("rtb-1", "192.168.0.0/24"), "gw-b", "eni-b", "gateway-silent")],
+            bucket=limits.changes, deadline=clock.now + 60, clock=clock, sleep=clock.sleep,
+        )  # fmt: skip
+    assert result.accepted
+    assert (limits.changes.refusals, limits.changes.pace < limits.changes.rate) == (1, True)

@@ -101,7 +101,6 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     limits = {name: float((wish.limits or {}).get(name, SCENARIOS[name].limit_ms)) for name in wish.scenarios}
     runs = [name for name in wish.scenarios for _number in range(wish.repeat)]
     return {
-        "seconds": wish.run_seconds * len(runs),
         "not_now": drill_window.objection(window, wish.now, wish.run_seconds * len(runs)),
         "gateway": gateway.name,
         "other": other.name,
@@ -205,7 +204,7 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
     found += [
         f"Actions are paused ({pause['scope']} {pause['name']}).".replace(" )", ")") for pause in status["pauses"]
     ]
-    if status["drill"] and status["drill"] != drill:
+    if status["drill"] and status["drill"] != tags.plain(drill):
         found.append(f"The drill {status['drill']} is running.")
     if status["swaps_in_flight"]:
         found.append("The monitor is moving routes.")
@@ -217,8 +216,8 @@ def left_behind(standing: Mapping[str, Any], drill: str) -> dict[str, Any]:
 
     A gateway counts only while the drill's own mark stands: later, somebody may have stopped it.
     """
-    marked = standing["drill"] == tags.parse_mark(tags.format_mark(id=drill)).get("id")
-    by = tags.parse_mark(tags.format_mark(by=f"drill {drill}")).get("by")
+    marked = standing["drill"] == tags.plain(drill)
+    by = tags.plain(f"drill {drill}")
     stopped = [one["name"] for one in standing["gateways"] if one["state"] in ("stopping", "stopped")]
     return {
         "marked": marked,
@@ -246,6 +245,6 @@ def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[st
     found += [f"{what} is paused until {until}." for what, until in paused.items() if until]
     if standing["freeze"]:
         found.append(f"{standing['freeze']}.")
-    if standing["drill"] and standing["drill"] != drill:
+    if standing["drill"] and standing["drill"] != tags.plain(drill):
         found.append(f"The drill {standing['drill']} is running.")
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .judge_managed import ManagedWay
 from .model import AgentReport, Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel, TunnelReport, Verdict
@@ -133,6 +134,15 @@ def tunnel_remarks(judged: Judged, seen: GatewayEvidence | None) -> list[Remark]
     return []
 
 
+class Paths(NamedTuple):
+    """Every gateway's way to every site, and the sites that no tunnel leads to."""
+
+    verdicts: dict[Pair, Judgement]
+    down: dict[str, str]  # the sites that are down through every gateway, with what shows it
+    dark: frozenset[str]  # those to which every tunnel is down, while a managed gateway may still lead there
+    quiet: frozenset[str]  # of these, those that have not answered through one for a moment either
+
+
 def judge_paths(
     deployment: Deployment,
     gateways: Mapping[str, Judgement],
@@ -141,12 +151,10 @@ def judge_paths(
     seen: Mapping[str, GatewayEvidence],
     *,
     were_down: Mapping[str, str],
-) -> tuple[dict[Pair, Judgement], dict[str, str], frozenset[str], frozenset[str]]:
-    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it.
+) -> Paths:
+    """The verdict on every (gateway, site), and the sites that no tunnel leads to.
 
-    ``managed`` are the managed gateways' ways by site, ``were_down`` the sites that were down a moment ago. The last
-    parts are the sites to which every tunnel is down, while a managed gateway may still lead there, and those of them
-    that have not answered through one for a moment either.
+    ``managed`` are the managed gateways' ways by site, ``were_down`` the sites that were down a moment ago.
     """
     best: dict[str, dict[str, Judged]] = {site.name: {} for site in deployment.sites}
     for one in tunnels:
@@ -170,7 +178,7 @@ def judge_paths(
             dark.add(site.name)
         if view.quiet:
             quiet.add(site.name)
-    return paths, down, frozenset(dark), frozenset(quiet)
+    return Paths(paths, down, frozenset(dark), frozenset(quiet))
 
 
 class _SiteView:

@@ -66,7 +66,7 @@ def take(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False
         return Outcome(False)
     mine = tags.Lock(wish.what, wish.owner, now + wish.seconds, wish.by, secrets.token_hex(4))
     value = tags.format_lock(mine)
-    group = None if check else _make(client, vpc, deployment.name, value)
+    group = None if check else _make(client, vpc, deployment.name, mine)
     if group is not None:
         return Outcome(True, group, value)
     held = _find(client, deployment.name)
@@ -74,16 +74,14 @@ def take(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False
         if not check:
             raise _late()
         return Outcome(True, None, value)
-    if held.lock.run == mine.run:  # the call got no answer and was repeated
-        return Outcome(True, held.group, held.value)
     if held.lock.owner == wish.owner and wish.again:
         return _prolong(client, wish, held, replace(mine, run=held.lock.run), check)
     told = _taken_from(held, wish, now)
     if not check:
         _delete(client, held.group)
-        group = _make(client, vpc, deployment.name, value)
-    if group is None and not check:
-        raise _late()
+        group = _make(client, vpc, deployment.name, mine)
+        if group is None:
+            raise _late()
     return Outcome(True, group, value, told, held.lock.owner)
 
 
@@ -170,22 +168,25 @@ def _vpc(client: Any, deployment: Deployment) -> str | None:
     return vpcs[0] if vpcs else None
 
 
-def _make(client: Any, vpc: str, deployment: str, value: str) -> str | None:
-    """The id of a new group; None where there is one already."""
+def _make(client: Any, vpc: str, deployment: str, lock: tags.Lock) -> str | None:
+    """The id of a group with this lock; None where there is another's already."""
     about = f"Lets one drill or deploy of {deployment} work at a time; nothing else uses this group"
     make = partial(
         client.create_security_group,
         GroupName=tags.lock_of(deployment),
         Description=about,
         VpcId=vpc,
-        TagSpecifications=[{"ResourceType": "security-group", "Tags": [{"Key": tags.LOCK, "Value": value}]}],
+        TagSpecifications=[
+            {"ResourceType": "security-group", "Tags": tags.to_list({tags.LOCK: tags.format_lock(lock)})}
+        ],
     )
     try:
         return str(ec2.call("taking the lock", make)["GroupId"])
     except Ec2Error as error:
         if error.code != "InvalidGroup.Duplicate":
             raise
-        return None
+    held = _find(client, deployment)
+    return held.group if held is not None and held.lock.run == lock.run else None  # a try before got no answer
 
 
 def _find(client: Any, deployment: str) -> _Held | None:

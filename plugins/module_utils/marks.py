@@ -134,7 +134,9 @@ def apply(client: Any, deployment: Deployment, mark: Mark, *, check: bool, wall:
     )  # fmt: skip
     have = {(tag["ResourceId"], tag["Key"]): tag["Value"] for tag in found}
     value = _value(mark, wall) if mark.present else None
-    wrong = [place for place in places if not _as_good(have.get(place), value)]
+    wrong = [
+        place for place in places if not (_as_good(have.get(place), value) or _another_drill_s(have.get(place), mark))
+    ]
     for name in {name for _resource, name in wrong} if not check else ():
         resources = [resource for resource, its in wrong if its == name]
         if value is None:
@@ -190,6 +192,13 @@ def _value(mark: Mark, wall: float) -> str:
     if mark.kind == "freeze":
         return tags.format_freeze(tags.Freeze(until, mark.reason, mark.by))
     return tags.format_pause(tags.Pause(until, mark.by))
+
+
+def _another_drill_s(have: str | None, mark: Mark) -> bool:
+    """Whether the mark of one drill shall go, and that of another stands."""
+    if have is None or mark.present or mark.kind != "drill" or not mark.drill_id:
+        return False
+    return tags.parse_drill(have).id != tags.plain(mark.drill_id)
 
 
 def _as_good(have: str | None, want: str | None) -> bool:

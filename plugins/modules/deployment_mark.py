@@ -51,7 +51,9 @@ options:
     type: str
     default: ansible
   drill_id:
-    description: For O(mark=drill), the id of the drill. Needed when O(state=present).
+    description:
+      - For O(mark=drill), the id of the drill. Needed when O(state=present).
+      - With O(state=absent), the mark of another drill is left alone; without an id, whosever it is goes.
     type: str
   reason:
     description: For O(mark=freeze), why, in at most 100 characters. What a mark cannot hold, as a space, becomes C(-).

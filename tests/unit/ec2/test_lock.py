@@ -162,7 +162,8 @@ def test_who_loses_it_while_prolonging_is_told(world: World) -> None:
     assert "owner=john@desk" in (stands(world) or "")
 
 
-def test_a_call_that_was_carried_out_without_an_answer_takes_it_too(world: World) -> None:
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_a_call_that_was_carried_out_without_an_answer_takes_it_too(world: World, left_behind: bool) -> None:
     class NoAnswer(Before):
         def __getattr__(self, name: str) -> Any:
             real = getattr(self._client, name)
@@ -170,16 +171,19 @@ def test_a_call_that_was_carried_out_without_an_answer_takes_it_too(world: World
                 return real
 
             def call(**arguments: Any) -> Any:
-                self._operation = ""
                 real(**arguments)
+                self._operation = ""
                 raise ReadTimeoutError(endpoint_url="https://ec2.example")
 
             return call
 
+    if left_behind:
+        take(world, THEIRS)
     quiet = NoAnswer(world.client, "create_security_group", lambda: None)
-    done = lock.take(quiet, world.deployment, MINE, now=NOW)
+    done = lock.take(quiet, world.deployment, MINE, now=NOW + 3601)
     [group] = groups(world)
     assert (done.changed, done.resource) == (True, group["GroupId"])
+    assert done.taken_from == ("john@desk" if left_behind else "")
 
 
 def test_who_has_lost_it_is_told_before_anything_is_broken(world: World) -> None:

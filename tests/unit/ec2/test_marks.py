@@ -56,6 +56,15 @@ def test_a_drill_is_the_deployments(world: World) -> None:
     assert world.view().drill is None
 
 
+def test_the_end_of_one_drill_leaves_another_s_mark(world: World) -> None:
+    apply(world, Mark("drill", True, drill_id="x 2"))
+    ended = apply(world, Mark("drill", False, drill_id="x-1"))
+    assert not ended.changed and world.view().drill == "x-2"
+    assert ended.diff["before"] == ended.diff["after"]
+    assert apply(world, Mark("drill", False, drill_id="x 2")).changed
+    assert world.view().drill is None
+
+
 def test_a_freeze_is_the_deployments_and_ends_by_itself(world: World) -> None:
     done = apply(world, Mark("freeze", True, by="jane", reason="year end"))
     assert done.value == "until=2096-10-02T08:06:40Z by=jane reason=year-end"

@@ -129,6 +129,7 @@ def test_the_drill_is_launched_with_a_survey_s_answers(
     given = json.loads(job["extra_vars"])
     assert given == answers | {
         "vpnha_drill_id": "awx-{{ awx_workflow_job_id | default(awx_job_id) }}", "vpnha_drill_repeat": 1,
+        "vpnha_lock_force": "false",
     }  # fmt: skip
     of_awx = {"awx_job_id": 4711, "awx_user_name": "anna", "vpnha_drill_app_hosts": ["app-a"]}
     planned = person.play("failover_drill", wish, "--check", "-e", json.dumps(given | of_awx))
@@ -157,7 +158,7 @@ def _everything_is_there(controller: Controller) -> None:
     templates = controller.all("job_templates")
     assert set(templates) == {
         f"vpnha {name}"
-        for name in ("deploy", "status", "failover", "failback", "failover drill", "drill restore", "repair")
+        for name in ("deploy", "rotate", "status", "failover", "failback", "failover drill", "drill restore", "repair")
     }
     drill = templates["vpnha failover drill"]
     assert drill["playbook"] == "playbooks/failover_drill.yml"
@@ -165,7 +166,7 @@ def _everything_is_there(controller: Controller) -> None:
     assert controller.associated(drill, "credentials") == ["gateways' key", "secrets"]
     assert controller.associated(drill, "notification_templates_error") == ["night"]
     assert [each["variable"] for each in controller.surveys[drill["id"]]["spec"]] == [
-        "vpnha_drill_scenarios", "vpnha_drill_repeat", "vpnha_drill_gateway", "vpnha_drill_site",
+        "vpnha_drill_scenarios", "vpnha_drill_repeat", "vpnha_drill_gateway", "vpnha_drill_site", "vpnha_lock_force",
     ]  # fmt: skip
     to = controller.surveys[templates["vpnha failover"]["id"]]["spec"][0]
     assert (to["variable"], to["required"], to["choices"]) == ("vpnha_to", True, ["gw-a", "gw-b"])
@@ -237,7 +238,7 @@ def test_the_specs_say_what_the_playbooks_do() -> None:
             }
             default = str(option["default"])
             assert written <= {default, default.lower(), ""}, (playbook, name, written)
-            assert written or name == "vpnha_force", (playbook, name)  # the role network reads it
+            assert written or name in ("vpnha_force", "vpnha_lock_force"), (playbook, name)  # roles read them
 
 
 def test_the_whole_configuration_without_a_controller(person: Person, wish: Description, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_the_whole_configuration_without_a_controller(person: Person, wish: Desc
     text = (tmp_path / "awx.yml").read_text()
     assert SECRET not in text
     found = yaml.safe_load(text)
-    assert len(found["job_templates"]) == 7
+    assert len(found["job_templates"]) == 8
     assert found["needed"]["execution_environments"] == ["vpnha EE"]
     assert [node["identifier"] for node in found["workflow_nodes"]] == ["drill", "restore", "status"]
     _fields_match_the_specs(found["job_templates"])

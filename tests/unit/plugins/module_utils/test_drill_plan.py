@@ -220,3 +220,11 @@ def test_what_a_drill_left_behind_is_only_its_own() -> None:
     assert left == {"marked": True, "stopped": ["gw-a"], "pinned": ["rtb-a"]}
     assert drill_plan.left_behind(standing, "awx-8") == {"marked": False, "stopped": [], "pinned": []}
     assert drill_plan.left_behind({**standing, "drill": None}, "awx-7")["stopped"] == []
+
+
+def test_a_drill_knows_its_mark_whatever_its_name() -> None:
+    assert drill_plan.objections(status(drill="night-drill"), "night drill") == []
+    marked = standing(drill="night-drill")
+    assert drill_plan.standing_objections(marked, "night drill") == []
+    marked |= {"route_tables": [{"id": "rtb-a", "pin": {"by": "drill-night-drill"}}]}
+    assert drill_plan.left_behind(marked, "night drill") == {"marked": True, "stopped": [], "pinned": ["rtb-a"]}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.vpnha.aws.plugins.module_utils import tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 from ..config import MonitorConfig
@@ -84,6 +85,7 @@ def drill_result(
     ``details`` are for the journal only; without ``tell`` the rest is, too. Raises VpnhaError.
     """
     evidence = {"passed": passed}
+    drill = tags.plain(drill)  # as its mark has it
     fact = Fact(f"drill-result {drill}", time.time(), "drill-result", drill, text, evidence)
     event = Event(fact.wall, time.monotonic(), fact.code, drill, text, {**(details or {}), **evidence})
     try:

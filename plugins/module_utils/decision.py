@@ -16,7 +16,7 @@ amiss; each call gives the actions of that moment:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from . import invariants, lease, repair, repair_promises, told
 from .changed import changed
@@ -44,9 +44,20 @@ LATE_WRITES = "another monitor's late writes"
 LATE = 30.0  # seconds after something has happened, be it that another monitor fell silent or came back
 
 
-def start(deployment: Deployment, now: float, seed: int = 0, monitor: str = "") -> State:
-    """The state of a monitor that has just started."""
-    return State(deployment=deployment, started=now, seed=seed, monitor=monitor, trusted_from=now)
+def start(
+    deployment: Deployment,
+    now: float,
+    seed: int = 0,
+    monitor: str = "",
+    *,
+    moved: Mapping[RouteKey, tuple[float, ...]] | None = None,
+) -> State:
+    """The state of a monitor that has just started.
+
+    ``moved`` is when routes were moved voluntarily in the last hour, which counts whoever did it.
+    """
+    state = State(deployment=deployment, started=now, seed=seed, monitor=monitor, trusted_from=now)
+    return changed(state, routes=changed(state.routes, moves=moved)) if moved else state
 
 
 def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Action, ...]]:

@@ -47,6 +47,11 @@ class ManagedWay:
         """Whether they come back, or it is not known yet that they no longer do."""
         return self.carries or self.judgement.verdict is Verdict.SUSPECT
 
+    @property
+    def fell_silent(self) -> bool:
+        """Whether it has stopped to answer, for as long as a tunnel that counts as down, and not by its own fault."""
+        return not self.lately and self.judgement.code in ("managed-suspect", "managed-silent")
+
 
 def managed_ways(deployment: Deployment, evidence: Mapping[str, ManagedEvidence]) -> dict[str, list[ManagedWay]]:
     """The ways of all managed gateways by site."""

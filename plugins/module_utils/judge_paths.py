@@ -264,8 +264,12 @@ class _SiteView:
         return "" if alive else before
 
     def _witnesses(self) -> list[str]:
-        """The gateways that show that every tunnel to the site is down; none if not enough of them do."""
+        """The gateways that show that every tunnel to the site is down; none if not enough of them do.
+
+        A managed gateway that has fallen silent is one as well, beside one with a tunnel of its own.
+        """
         witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        witnesses += [way.gateway for way in self._managed if way.fell_silent] if witnesses else []
         enough = 0 < min(2, len(self._own)) <= len(witnesses)
         down = all(best.judgement.verdict is Verdict.DOWN for best in self._own.values())
         return witnesses if enough and down else []

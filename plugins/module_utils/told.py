@@ -243,7 +243,7 @@ def result_notes(results: Iterable[SwapResult]) -> list[Note]:
         swap, subject = result.swap, str(result.swap.key)
         facts = {
             "gateway": swap.gateway, "reason": swap.reason, "ms": round(result.milliseconds, 1),
-            "carrying": result.carrying,
+            "carrying": result.carrying, "voluntary": swap.voluntary,
         }  # fmt: skip
         notes.append(Note("swap-accepted", subject, f"The route {subject} leads to {swap.gateway} now.", facts))
         if result.carrying is False:

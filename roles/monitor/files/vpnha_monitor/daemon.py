@@ -51,7 +51,7 @@ from .notify.room import Notifications, Settings
 from .observe import Observer
 from .pulse import Pulse
 from .reader import Reader, Reading
-from .record import Recorder
+from .record import Recorder, moves_before
 from .sd_notify import Notifier
 from .web import Server
 
@@ -94,7 +94,7 @@ class Monitor:
             lambda note: self._from_thread(self.note, note),
         )
         self.observer = Observer(loaded)
-        self.mind = Mind(loaded.deployment, loaded.monitor, now)
+        self.mind = Mind(loaded.deployment, loaded.monitor, now, moves_before(loaded.journal, now))
         self.carrying = Carrying()
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())

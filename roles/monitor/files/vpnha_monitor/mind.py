@@ -21,6 +21,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     GatewayEvidence,
     ManagedEvidence,
     RepairResult,
+    RouteKey,
     StoreView,
     Swap,
     SwapResult,
@@ -37,6 +38,7 @@ class Mind:
     deployment: Deployment
     monitor: str
     started: float
+    moved: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntarily, by the life before
     view: Ec2View | None = None
     view_began: float = 0.0
     view_version: int = 0
@@ -116,7 +118,8 @@ class Mind:
 
     def _fresh(self, now: float) -> State:
         # The seed only spreads the retries of several monitors, so their names are random enough.
-        return start(self.deployment, now, zlib.crc32(self.monitor.encode()), self.monitor)
+        seed = zlib.crc32(self.monitor.encode())
+        return start(self.deployment, now, seed, self.monitor, moved=self.moved)
 
     def summary(self) -> dict[str, str]:
         """The state that a decision comes from, as logs show it."""

@@ -461,8 +461,25 @@ def test_at_most_so_many_voluntary_moves_of_a_route_in_an_hour() -> None:
     assert world.at_home()
 
 
+def test_12_moves_of_the_last_life_count() -> None:
+    world = play(voluntary_moves_per_hour=3)
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(2)
+    world.run(5)
+    world.gateways["gw-a"].power_on()
+    moved = dict.fromkeys(
+        [key for keys in world.state.routes.groups.values() for key in keys],
+        (world.now - 3000.0, world.now - 2000.0, world.now - 1000.0),
+    )
+    world.state = decision.start(world.plan, world.now, moved=moved)
+    world.rest(590)
+    assert world.told("moves-limited") and not world.at_home()
+    world.rest(60)
+    assert world.at_home()
+
+
 def test_12_a_monitor_that_crashes_at_every_turn_is_bounded_by_its_waits_alone() -> None:
-    """It forgets what it has counted (docs/limits.md), and begins to wait anew: two moves take 90 s."""
+    """Where its journal is lost each time (docs/limits.md). It begins to wait anew: two moves take 90 s."""
     world = play(voluntary_moves_per_hour=3)
     began, rounds = world.now, 2
     for _ in range(rounds):

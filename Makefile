@@ -21,6 +21,9 @@ AS_ROOT := $(SUDO) env PATH="$(PATH)" PYTHONPATH="$(PYTHONPATH)" ANSIBLE_COLLECT
 N ?= 2000
 SEED ?= 1
 REPEAT ?= 20
+# PyPy (of Python 3.11 or newer) plays many schedules in half the time
+SIM_PYTHON ?= $(PY)
+SIMULATE = PYTHONPATH="$(PYTHONPATH):$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(SIM_PYTHON) -m tests.simulation
 HOST ?= app-a
 
 .PHONY: help
@@ -63,6 +66,14 @@ figures: deps ## measure the promised figures, each scenario REPEAT times (an ho
 faults: REPEAT = 1
 faults: deps ## the fault matrix, each row REPEAT times (an hour or more for once; can be stopped and resumed): make faults ONLY=3,8
 	@$(AS_ROOT) $(PY) -m lab.matrix --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY))
+
+.PHONY: rolling
+rolling: deps ## deploy over a running deployment, with other ciphers, code and settings, and count lost packets (half an hour)
+	@$(AS_ROOT) $(PY) -m lab.rolling
+
+.PHONY: rotate
+rotate: deps ## change all keys of a running deployment in the lab, and count the packets that this costs
+	@$(AS_ROOT) $(PY) -m lab.rotate
 
 .PHONY: lab-up
 lab-up: deps ## start EC2 on this machine, with its sites
@@ -122,9 +133,9 @@ eda: venv java $(EDA)/.ready ## event-driven Ansible: our rulebook in ansible-ru
 	@pytest -q tests/eda
 
 .PHONY: sim
-sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 (can be stopped and resumed)
-	@$(PY) -m tests.simulation --schedules $(N) --seed $(SEED)
-	@$(PY) -m tests.simulation.several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
+sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 SIM_PYTHON=pypy3 (can be stopped and resumed)
+	@$(SIMULATE) --schedules $(N) --seed $(SEED)
+	@$(SIMULATE).several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
 
 .PHONY: mutants
 mutants: venv ## plant a bug for each promise; the simulation, or a unit test, must find it

@@ -8,6 +8,7 @@ Each is a program that writes its own report below ``artifacts/bench``; ``--page
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import reports
 from lab.steps import circumstances, commit, console
 
 from .swapping.summary import bars, cells
@@ -49,29 +51,28 @@ def gathered() -> dict[str, Any]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
     shown = cells(report["swapping"]) if "swapping" in report else []
-    return environment.get_template("page.html.j2").render(report=report, swapping=shown)
+    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, swapping=shown)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run what was asked for, or all; exit code 1 if one of them failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these benchmarks")
+    parser.add_argument("--page", action="store_true", help="only make the page anew")
+    chosen = parser.parse_args(argv)
+    names = [part.name for part in PARTS]
+    if unknown := [name for name in chosen.names if name not in names]:
+        parser.error(f"There is no benchmark {unknown[0]}: they are {', '.join(names)}.")
     code = 0
-    chosen = [part for part in PARTS if part.name in argv or not argv]
-    for part in [] if "--page" in argv else chosen:
+    for part in [] if chosen.page else [part for part in PARTS if part.name in (chosen.names or names)]:
         console.rule(f"[bold]{part.name}")
         ended = subprocess.run([sys.executable, "-m", part.module], check=False).returncode
         if ended and ended not in part.failing:
             console.print(f"{part.name}: failed (exit code {ended}); the reason stands above.", style="red")
         code = code or int(ended != 0)
     report = gathered()
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    reports.write(OUTPUT / "report.json", report)
     if "swapping" in report:
         bars(report["swapping"], OUTPUT / "swapping.svg")
     (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")

@@ -9,9 +9,7 @@ steps of the decision. Agents, sockets and EC2 are not in it.
 
 from __future__ import annotations
 
-import json
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -33,6 +31,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     RouteKey,
     TunnelReport,
 )
+from lab import reports
+from lab.steps import commit
 from tests.unit.plugins.module_utils.scenario import WALL, deployment
 
 REPORT = Path("artifacts/bench/decision.json")
@@ -159,16 +159,14 @@ def main() -> int:
             f"{size:8}  {size * TABLES_EACH:12}  {1000 * step:11.3f}  {1000 * trouble:18.3f}  "
             f"{1000 * beat:26.3f}  {share:15.3f}"
         )
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "steps_per_second": STEPS_PER_SECOND,
         "heartbeats_per_second": HEARTBEATS_PER_SECOND,
         "python": platform.python_version(),
-        "commit": commit,
+        "commit": commit(),
         "rows": rows,
     }
-    REPORT.write_text(json.dumps(document, indent=2) + "\n")
+    reports.write(REPORT, document)
     print(f"report: {REPORT}")
     return 0
 

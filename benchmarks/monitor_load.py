@@ -37,6 +37,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.description import to_di
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, KeyRing, pack_report
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Gateway, Monitor, Site, Tunnel, Zone
 from benchmarks.decision import report_of
+from lab import reports
+from lab.steps import commit
 from tests.unit.endpoint_process import endpoint
 
 REPORT = Path("artifacts/bench/monitor_load.json")
@@ -277,10 +279,8 @@ def main() -> int:
     gateways, tables = chosen.gateways, chosen.tables
     with tempfile.TemporaryDirectory(prefix="vpnha-load-") as directory:
         result = measure(gateways, tables, chosen.seconds, Path(directory))
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    kept = {**result, "python": platform.python_version(), "commit": commit}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    kept = {**result, "python": platform.python_version(), "commit": commit()}
+    reports.write(REPORT, kept)
     print(
         f"{gateways} gateways, {tables} route tables: {result['share_of_a_core']:.2f} of a core, "
         f"{result['resident_mb']:.0f} MB resident (at most {result['most_resident_mb']:.0f} MB); report: {REPORT}"

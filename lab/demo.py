@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from rich.table import Table
 
 from lab import demo_fallback
 from lab.names import REPOSITORY, Names
-from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
+from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, lab_program, playbook, run
 
 SCENARIOS = ("planned", "tunnel_block", "ipsec_kill", "gateway_power_off")  # all of them: `make figures`
 OUTPUT = REPOSITORY / "artifacts" / "demo"
@@ -66,13 +65,12 @@ def show_fallback(found: Mapping[str, Any]) -> bool:
 
 def main() -> int:
     """Runs the demo; the exit code says whether every scenario stayed below its limit, and the last part went well."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
     names = Names.from_env()
     lab = [sys.executable, "-m", "lab"]
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
     report = OUTPUT / "report.json"
-    try:
+    with lab_program():
         run("Lab up", [*lab, "up", "--deployment", str(demo_fallback.DEPLOYMENT)], os.environ)
         env = lab_environment(names)
         fallback = demo_fallback.Fallback(names)
@@ -89,22 +87,17 @@ def main() -> int:
             vpnha_drill_steady_seconds=1,
             vpnha_drill_hold_seconds=1,
         )
-        run("Drill", [*drill, *described], env)
+        try:
+            run("Drill", [*drill, *described], env)
+        except StepFailed:
+            if report.exists():
+                show(report)
+            raise
         console.rule("[bold]Managed fallback")
         found = fallback.carried_out()
         report.write_text(json.dumps({**json.loads(report.read_text()), "managed_fallback": found}, indent=2) + "\n")
         passed = show(report)
         return 0 if show_fallback(found) and passed else 1
-    except StepFailed as failure:
-        console.print(str(failure), style="red")
-        if report.exists():
-            show(report)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted", style="red")
-        return 130
-    finally:
-        take_down()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,15 +27,13 @@ from rich.table import Table
 from lab.names import REPOSITORY, Names
 from lab.steps import (
     API_DELAY_MS,
-    StepFailed,
     circumstances,
     commit,
     console,
     lab_environment,
+    lab_program,
     playbook,
     run,
-    stop_on_signal,
-    take_down,
 )
 
 OUTPUT = REPOSITORY / "artifacts" / "figures"
@@ -179,13 +176,12 @@ def main(
     again: Annotated[bool, typer.Option(help="Drill rows again that have been drilled.")] = False,
 ) -> None:
     """Measure the promised figures in the lab; rows that an earlier call has drilled are left as they are."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
     names = Names.from_env()
     lab = [sys.executable, "-m", "lab"]
     if again:
         shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    try:
+    with lab_program(stays="what was measured so far stays"):
         run("Lab up", [*lab, "up"], os.environ)
         env = lab_environment(names)
         run("Deploy", playbook("deploy", vpnha_timing=TIMING), env)
@@ -197,14 +193,6 @@ def main(
         found = write(OUTPUT)
         show(found["figures"], OUTPUT)
         raise typer.Exit(0 if all(one["kept"] for one in found["figures"]) else 1)
-    except StepFailed as failure:
-        console.print(str(failure), style="red")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print("interrupted; what was measured so far stays", style="red")
-        raise typer.Exit(130) from None
-    finally:
-        take_down()
 
 
 def _drill(row: Row, repeat: int, lab: Sequence[str], env: dict[str, str]) -> None:

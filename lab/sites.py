@@ -29,6 +29,7 @@ INTERNET_GATEWAY = "198.51.100.1"
 WAN = "wan0"
 LAN = "lan0"
 CORE_ASN_OFFSET = 9  # the core of a site with peers in AS 65010 is AS 65019
+TUNNEL_FILE = "/etc/swanctl/conf.d/site.conf"  # of a customer gateway
 STATIC_ASN = 65100  # of a static site's peers towards their core; the gateways never see it
 
 _HERE = Path(__file__).resolve().parent
@@ -82,7 +83,7 @@ def site_hosts(variables: Mapping[str, Any]) -> list[SiteHost]:
 def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
     """What has to lie on each host before it boots: host name to absolute path to mode and content."""
     deployment = described(variables)
-    keys = tunnel_config.psks(variables["vpnha_sites"])
+    keys, others = (tunnel_config.psks(variables["vpnha_sites"], key) for key in ("psk", "psk_next"))
     found: dict[str, dict[str, File]] = {}
     for number, site in enumerate(deployment.sites, 1):
         tunnels = _tunnels(deployment, site)
@@ -102,9 +103,11 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
                 **common_files("vpnha-site.service frr.service strongswan.service", values, "cgw"),
                 "/etc/frr/frr.conf": (0o644, render("cgw.frr.conf", values)),
                 "/etc/strongswan.d/site.conf": (0o644, render("strongswan.conf", values)),
-                "/etc/swanctl/conf.d/site.conf": (
+                TUNNEL_FILE: (
                     0o600,
-                    tunnel_config.swanctl_text(tunnel.name, body, keys[tunnel.name], owners),
+                    tunnel_config.swanctl_text(
+                        tunnel.name, body, keys.get(tunnel.name, ""), owners, others.get(tunnel.name, "")
+                    ),
                 ),
             }
             if site.routing == "static":

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What demo, figures and fault matrix share: steps with their output shown, and a lab that goes in the end."""
+"""What programs that start the lab share: steps with their output shown, and a lab that goes in the end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
+from lab.errors import LabError
 from lab.names import REPOSITORY, Names
 
 API_DELAY_MS = 150  # what the figures of the design are promised at
@@ -25,7 +27,7 @@ WIDTH = 120  # of the table where no terminal says how wide it is, as in CI
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
-class StepFailed(Exception):
+class StepFailed(LabError):
     """A step ended with an error; its own output has said why."""
 
 
@@ -60,6 +62,26 @@ def lab_environment(names: Names) -> dict[str, str]:
         if equals:
             env[key] = value.strip("'\"")
     return env
+
+
+@contextmanager
+def lab_program(*, keep: bool = False, stays: str = "") -> Iterator[None]:
+    """What a program that starts the lab is in: however it ends, that is said, and the lab goes unless it is kept.
+
+    ``stays``: what an interrupted one leaves, for people. Raises SystemExit for a LabError and an interruption.
+    """
+    signal.signal(signal.SIGTERM, stop_on_signal)
+    try:
+        yield
+    except LabError as failure:
+        console.print(str(failure), style="red", markup=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        console.print(f"interrupted; {stays}" if stays else "interrupted", style="red")
+        raise SystemExit(130) from None
+    finally:
+        if not keep:
+            take_down()
 
 
 def stop_on_signal(_number: int, _frame: FrameType | None) -> None:

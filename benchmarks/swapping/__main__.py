@@ -8,7 +8,8 @@ the one gateway and back, so a machine that is busy for a while is so for all. W
 from a way's start until the last route is accepted; the time until the way has ended stands beside it. Whether all
 routes lead where they should is read after each.
 
-The report is written after each swap, and a run that was stopped goes on where it ended, unless the code has changed.
+The report is written after each swap, and a run that was stopped goes on where it ended, unless the commit, or a
+contender's version, is another one.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from typing import Any
 
 from rich.table import Table
 
+from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 from benchmarks import peers
+from lab import reports
 from lab.steps import commit, console
 
 from .stand import GATEWAYS, Stand, own_network, stand
 from .summary import cells
-from .ways import WAYS, Bound, Way, WayFailed
+from .ways import WAYS, Way, WayFailed
 
 REPORT = Path("artifacts/bench/swapping.json")
 DELAY_MS = 150.0  # of each call, as in the drills
@@ -53,8 +56,7 @@ class Cell:
     @property
     def full(self) -> float:
         """Seconds after which EC2's bucket, and ours, are full again, whoever has emptied them."""
-        bound = Bound()
-        return min(bound.size, self.calls) / bound.rate
+        return min(CHANGES.size, self.calls) / CHANGES.refill
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Report:
     """What was measured so far, written after each swap."""
 
     def __init__(self, path: Path) -> None:
-        """What stands there already is gone on with, if it is of this code."""
+        """What stands there already is gone on with, if it is of this commit and these contenders."""
         self._path = path
         fresh: dict[str, Any] = {
             "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": peers.versions(),
@@ -93,10 +95,7 @@ class Report:
     def add(self, one: dict[str, Any]) -> None:
         """Keep a swap."""
         self.content["swaps"].append(one)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        fresh.replace(self._path)
+        reports.write(self._path, self.content)
 
 
 def table(report: Mapping[str, Any]) -> Table:
@@ -157,7 +156,9 @@ def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and show the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.swapping", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.swapping", description=(__doc__ or "").partition("\n\n")[0]
+    )
     parser.add_argument("--runs", type=int, default=10, help="how often each way swaps (default: %(default)s)")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds beyond which a way does only three")
     parser.add_argument("--most", type=float, default=300.0, help="seconds beyond which a way does only one")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import boto3
@@ -176,11 +174,9 @@ class _Metadata:
 
     def serve(self) -> None:
         """Begin, in a thread."""
-        handle = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        handle.bind((IMDS, 80))
         shown = subprocess.run(["ip", "-json", "link", "show", CARD], check=True, capture_output=True, text=True).stdout
         self._mac = json.loads(shown)[0]["address"]
-        Thread(target=imds.serve, args=(handle, self._tree), daemon=True).start()
+        imds.serve(self._tree)
 
     def _tree(self) -> Mapping[str, Any]:
         if self.stand is None:

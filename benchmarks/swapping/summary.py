@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .ways import Bound
+from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def spread(swaps: Sequence[Mapping[str, Any]]) -> Spread:
     return Spread(middle, min(done, default=None), max(done, default=None), len(done), len(swaps) - len(done))
 
 
+def bound(calls: int, delay: float, throttle: bool) -> float:
+    """The least that so many calls take, all side by side as far as EC2's bucket lets them."""
+    return (max(0.0, (calls - CHANGES.size) / CHANGES.refill) if throttle else 0.0) + delay
+
+
 def cells(report: Mapping[str, Any]) -> list[Size]:
     """A report's sizes in order, without EC2's buckets first."""
     sizes = {(one["throttle"], one["tables"], one["destinations"]) for one in report["swaps"]}
@@ -63,8 +68,8 @@ def cells(report: Mapping[str, Any]) -> list[Size]:
         at = {"tables": tables, "destinations": destinations, "throttle": throttle}.items()
         here = [one for one in report["swaps"] if at <= one.items()]
         ways = {way: spread([one for one in here if one["way"] == way]) for way in report["ways"]}
-        bound = Bound().seconds(tables * destinations, report["api_delay_ms"] / 1000, throttle)
-        found.append(Size(tables, destinations, throttle, bound, ways))
+        least = bound(tables * destinations, report["api_delay_ms"] / 1000, throttle)
+        found.append(Size(tables, destinations, throttle, least, ways))
     return found
 
 

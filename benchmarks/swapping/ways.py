@@ -11,7 +11,6 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +56,13 @@ class Way(ABC):
 
     def run(self, argv: list[str], **environment: str) -> None:
         """Run a program to its end. Raises WayFailed with its last words."""
-        done = subprocess.run(
-            argv, env={**self.environment, **environment}, capture_output=True, text=True, check=False,
-            timeout=SECONDS_MOST,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                argv, env={**self.environment, **environment}, capture_output=True, text=True, check=False,
+                timeout=SECONDS_MOST,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise WayFailed(f"{self.name}: not done after {SECONDS_MOST:.0f} s") from None
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
             raise WayFailed(f"{self.name}: exit code {done.returncode}: {said}")
@@ -173,18 +175,6 @@ class MoveIp(Way):
 
 
 WAYS: tuple[type[Way], ...] = (Monitor, RouteSwap, RouteTableModule, CommandLine, MoveIp)
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What EC2 itself sets: its token bucket, and one call's delay."""
-
-    size: float = 50.0  # of the bucket for calls that change things
-    rate: float = 5.0  # a second
-
-    def seconds(self, calls: int, delay: float, throttle: bool) -> float:
-        """The least that so many calls take, all side by side as far as the bucket lets them."""
-        return (max(0.0, (calls - self.size) / self.rate) if throttle else 0.0) + delay
 
 
 def play(way: Way, tasks: list[dict[str, Any]]) -> None:

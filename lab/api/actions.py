@@ -14,6 +14,7 @@ from moto.core.responses import ActionResult, EmptyResult
 
 from lab.api import launching
 from lab.api.mends import refuse, require_free
+from lab.api.prefix_lists import PrefixListActions
 from lab.api.vpn_actions import VpnActions
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _TARGETS = (  # attribute of a route -> element
 )
 
 
-class Actions(VpnActions):
+class Actions(PrefixListActions, VpnActions):
     """The overridden actions; each answers like moto's method of the same name."""
 
     lab: ClassVar[Lab]

@@ -82,7 +82,7 @@ class LabEC2(Actions):
         table = self.ec2_backend.route_tables.get(self._get_param("RouteTableId")) if action in _ROUTES else None
         if table is not None:
             self.lab.stale.remember(table)
-            self._before = _leads_to(table, self._get_param("DestinationCidrBlock"))
+            self._before = _leads_to(table, self._destination())
         answer: Answer = super().call_action()
         if token and answer[0] < 300:
             self.lab.done[action, token] = (asked, answer)
@@ -118,11 +118,15 @@ class LabEC2(Actions):
         if action in _ROUTES:
             return {
                 "resources": (str(self._get_param("RouteTableId")),),
-                "destination": str(self._get_param("DestinationCidrBlock") or ""),
+                "destination": self._destination() or "",
                 "before": self._before,
                 "after": self._get_param("NetworkInterfaceId") or _managed(self._get_param("GatewayId")),
             }
         return {"resources": tuple(value[0] for value in self.querystring.values() if _ID.fullmatch(value[0]))}
+
+    def _destination(self) -> str | None:
+        given = self._get_param("DestinationCidrBlock") or self._get_param("DestinationPrefixListId")
+        return str(given) if given else None
 
     def _resources(self, action: str) -> list[Resource]:
         """What the call names by id, as IAM knows it."""
@@ -145,7 +149,8 @@ class LabEC2(Actions):
 
 def _leads_to(table: Any, destination: str | None) -> str | None:
     """The ENI or virtual private gateway that a table's route leads to; None without such a route, or elsewhere."""
-    route = next((each for each in table.routes if each.destination_cidr_block == destination), None)
+    named = ((each, each.destination_prefix_list_id or each.destination_cidr_block) for each in table.routes)
+    route = next((each for each, its in named if its == destination), None)
     eni = route_eni(route) if route is not None else None
     return str(eni.id) if eni is not None else _managed(getattr(route, "gateway_id", None))
 

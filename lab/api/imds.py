@@ -39,8 +39,7 @@ class Imds:
     def open(self, eni: str) -> None:
         """Serve an ENI whose card has just been made."""
         handle = setns.inside(card(self._names, eni), _listen)
-        server = self._servers[eni] = _Server(handle, lambda: self._tree(eni))
-        threading.Thread(target=server.run, name=f"imds-{eni}", daemon=True).start()
+        self._servers[eni] = _started(handle, lambda: self._tree(eni), f"imds-{eni}")
 
     def close(self, eni: str) -> None:
         """Stop serving an ENI; no error when it is not served."""
@@ -49,9 +48,15 @@ class Imds:
             server.end()
 
 
-def serve(handle: socket.socket, tree: Callable[[], Tree | None]) -> None:
-    """Serve on a bound socket without end, where there is no lab: for one instance, whose tree is asked for each time."""
-    _Server(handle, tree).run()
+def serve(tree: Callable[[], Tree | None]) -> None:
+    """Serve for ever where there is no lab, and this network has the address: one instance, whose tree is asked for."""
+    _started(_listen(), tree, "imds")
+
+
+def _started(handle: socket.socket, tree: Callable[[], Tree | None], name: str) -> _Server:
+    server = _Server(handle, tree)
+    threading.Thread(target=server.run, name=name, daemon=True).start()
+    return server
 
 
 def _listen() -> socket.socket:

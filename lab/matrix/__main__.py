@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,16 +21,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from lab import siteboot
-from lab.errors import LabError
+from lab import reports, siteboot
 from lab.matrix import results, rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels
 from lab.matrix.conductor import VARIABLES, Conductor, more_tables
 from lab.matrix.faults import FAULTS, NOT_SHOWN
-from lab.matrix.lookout import Lookout, NotSeen, shown, until
+from lab.matrix.lookout import Lookout
 from lab.matrix.model import ROWS
 from lab.matrix.page import page
 from lab.names import REPOSITORY, Names
-from lab.steps import API_DELAY_MS, StepFailed, console, lab_environment, playbook, run, stop_on_signal, take_down
+from lab.steps import API_DELAY_MS, console, lab_environment, lab_program, playbook, run
 
 OUTPUT = REPOSITORY / "artifacts" / "faults"
 LAST = (13, 60, 61, 44, 42, 36)  # the slowest
@@ -57,7 +55,7 @@ def chosen(only: str) -> list[int]:
 def write(output: Path) -> dict[str, Any]:
     """Write the report and its page; returns the report."""
     found = results.report(output)
-    results.write(output / "report.json", found)
+    reports.write(output / "report.json", found)
     (output / "report.html").write_text(page(found), encoding="utf-8")
     return found
 
@@ -95,7 +93,6 @@ def main(
     keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
 ) -> None:
     """Cause every fault of the matrix in the lab; rows that an earlier call has run are left as they are."""
-    signal.signal(signal.SIGTERM, stop_on_signal)
     numbers = chosen(only)
     if again and not only:
         shutil.rmtree(OUTPUT, ignore_errors=True)
@@ -103,22 +100,14 @@ def main(
         results.forget(OUTPUT, numbers)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     left = results.due(OUTPUT, numbers, repeat)
-    try:
-        if left:
-            _go_through(left, Names.from_env())
-        found = write(OUTPUT)
+    with lab_program(keep=keep or not left, stays="what was run so far stays"):
+        try:
+            if left:
+                _go_through(left, Names.from_env())
+        finally:
+            found = write(OUTPUT)
         show(found, numbers, OUTPUT)
         raise typer.Exit(0 if results.kept(found, numbers) else 1)
-    except (StepFailed, LabError, NotSeen) as failure:
-        console.print(str(failure), style="red", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        console.print("interrupted; what was run so far stays", style="red")
-        raise typer.Exit(130) from None
-    finally:
-        write(OUTPUT)
-        if left and not keep:
-            take_down()
 
 
 def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
@@ -140,7 +129,7 @@ def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
     more_tables(lookout)
     subprocess.run([*lab, "fault", "clear", DELAY], env=env, check=False, capture_output=True)
     run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS), "--id", DELAY], env)
-    until(lambda: not lookout.objections(), 120.0, f"all is well after the deploy: {shown(lookout.objections())}")
+    lookout.await_well(120.0)
     conductor = Conductor(names, lookout, env, deploy)
     targets = [site["probe_targets"][0] for site in sites]
     console.rule("[bold]Rows")
@@ -148,7 +137,7 @@ def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
         began = time.monotonic()
         console.print(f"[{at} of {len(left)}] row {number}, run {repetition}: {FAULTS[number].fault}", markup=False)
         seen = conductor.run(ROWS[number], repetition, targets)
-        results.write(results.file_of(OUTPUT, number, repetition), seen)
+        reports.write(results.file_of(OUTPUT, number, repetition), seen)
         write(OUTPUT)
         good = seen["verdict"] == results.AS_EXPECTED
         console.print(f"  {seen['verdict']} after {time.monotonic() - began:.0f} s", style="green" if good else "red")

@@ -69,7 +69,7 @@ class Conductor:
                 self._make_well()
                 watch.start()
                 until(lambda: probes.steady_seconds(0.0) >= STEADY_SECONDS, 30.0, "no packet is lost for 2 s")
-            except (NotSeen, LabError, VpnhaError, OSError) as error:
+            except (LabError, VpnhaError, OSError) as error:
                 seen |= {"verdict": NOT_STARTED, "problems": [str(error)], "ended": time.time()}
                 return seen
             seen |= self._act(row, watch, probes, began)

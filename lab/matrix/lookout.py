@@ -23,7 +23,7 @@ GATEWAYS = ("gw-a", "gw-b")
 POLL_SECONDS = 0.1
 
 
-class NotSeen(Exception):
+class NotSeen(LabError):
     """Something that was awaited did not come; the text is a sentence."""
 
 
@@ -116,6 +116,13 @@ class Lookout:
             return drill_plan.objections(self.status())
         except (OSError, ValueError) as error:
             return [f"The monitor does not answer: {error}."]
+
+    def await_well(self, seconds: float) -> None:
+        """Wait until there is no objection. Raises NotSeen with those that are left."""
+        try:
+            until(lambda: not self.objections(), seconds, "all is well")
+        except NotSeen as error:
+            raise NotSeen(f"{error} {shown(self.objections())}") from None
 
     def events(self, since: float) -> list[dict[str, Any]]:
         """The journal from then on."""

@@ -6,30 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lab.matrix.results import AS_EXPECTED, LEFT_OUT, NOT_AS_EXPECTED, NOT_STARTED
+from lab.reports import render
 
-_TEMPLATES = Path(__file__).resolve().parent
 _CLASSES = {AS_EXPECTED: "yes", NOT_AS_EXPECTED: "no", NOT_STARTED: "no", LEFT_OUT: "soft"}
 
 
 def page(report: Mapping[str, Any]) -> str:
     """The report (as ``results.report`` makes it) as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
-    environment.filters.update(moment=_moment, numbers=_numbers, style=lambda verdict: _CLASSES.get(verdict, ""))
-    return environment.get_template("page.html.j2").render(report=report)
-
-
-def _moment(wall: float | None) -> str:
-    return "" if wall is None else datetime.fromtimestamp(wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    filters = {"numbers": _numbers, "style": lambda verdict: _CLASSES.get(verdict, "")}
+    return render(Path(__file__).with_name("page.html.j2"), filters=filters, report=report)
 
 
 def _numbers(values: list[int]) -> str:

@@ -24,14 +24,6 @@ def file_of(output: Path, number: int, repetition: int) -> Path:
     return output / "runs" / f"{number:02d}-{repetition}.json"
 
 
-def write(file: Path, value: Mapping[str, Any]) -> None:
-    """Write it in one step: who is interrupted leaves no half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    new.replace(file)
-
-
 def read(output: Path, number: int) -> list[dict[str, Any]]:
     """A row's repetitions, in order."""
     files = sorted((output / "runs").glob(f"{number:02d}-*.json"), key=lambda file: int(file.stem.partition("-")[2]))

@@ -107,7 +107,8 @@ def _cidrs(vpc: Any) -> tuple[str, ...]:
 def table_routes(backend: Any, table: Any) -> tuple[Route, ...]:
     """The kernel routes of one route table; its ``local`` routes are the router's own business."""
     routes: dict[str, Route] = {}
-    for route in table.routes:
+    # EC2's rule: on what both match, a route for a CIDR comes before one for a prefix list
+    for route in sorted(table.routes, key=lambda each: each.destination_prefix_list is None):
         if route.local:
             continue
         target = _target(backend, table, route)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan
+from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan, drill_window
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
@@ -35,6 +35,20 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
         raise AnsibleFilterError(f"This is no status document of a monitor: {error} is missing.") from error
 
 
+def window(given: Any, now: float, seconds: float) -> str:
+    """``drill_window.objection`` of a window that the plan has found good."""
+    return drill_window.objection(drill_window.parse(json.loads(json.dumps(given))), now, seconds)
+
+
+def schedule(given: Any) -> dict[str, str]:
+    """The window in words, and the rule of a schedule that begins with it; what is wrong stands under ``refused``."""
+    try:
+        found = drill_window.parse(json.loads(json.dumps(given)))
+    except VpnhaError as error:
+        return {"refused": str(error), "rule": "", "text": ""}
+    return {"refused": "", "rule": found.rule if found else "", "text": str(found) if found else ""}
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
@@ -44,4 +58,7 @@ class FilterModule:
             "drill_plan": plan,
             "drill_objections": objections,
             "drill_standing": drill_plan.standing_objections,
+            "drill_window": window,
+            "drill_schedule": schedule,
+            "drill_left_behind": drill_plan.left_behind,
         }

@@ -13,10 +13,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vpnha.aws.plugins.module_utils import gateway_turn as turns
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.description_certificates import AUTHORITIES, credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
+from ansible_collections.vpnha.aws.plugins.module_utils.model import PSK, Deployment
 
 
 def _deployment(checked: Mapping[str, Any]) -> Deployment:
@@ -39,12 +41,12 @@ def gateway_tunnels(
 ) -> list[dict[str, Any]]:
     """One gateway's tunnels with their keys, as the module ``gateway_tunnels`` takes them."""
     deployment = _deployment(checked)
-    psks = tunnel_config.psks(sites)
+    keys = {key: tunnel_config.psks(sites, key) for key in ("psk", "psk_next")}
     return [
         {
             "name": tunnel.name,
             "connection": tunnel_config.connection(deployment, tunnel, data_plane, **options),
-            "psk": psks[tunnel.name],
+            **({key: of[tunnel.name] for key, of in keys.items() if tunnel.name in of and tunnel.auth == PSK}),
             "owners": [tunnel.local_id, tunnel.peer_id],
         }
         for tunnel in deployment.tunnels
@@ -52,9 +54,27 @@ def gateway_tunnels(
     ]
 
 
+def gateway_turn(checked: Mapping[str, Any], name: str, **found: Any) -> dict[str, Any]:
+    """``gateway_turn.Turn`` as a dictionary."""
+    others = len(_deployment(checked).gateways) - 1
+    plain = json.loads(json.dumps(found))
+    result: dict[str, Any] = json.loads(json.dumps(asdict(turns.turn(name, others, turns.Differences(**plain)))))
+    return result
+
+
+def gateway_credentials(gateways: Sequence[Mapping[str, Any]], name: str, authorities: str = "") -> dict[str, Any]:
+    """One gateway's certificate, key and peers' CAs as the module ``gateway_tunnels`` takes them; {} without any."""
+    return credentials({"vpnha_gateways": gateways, AUTHORITIES: authorities}, name) or {}
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"gateway_view": gateway_view, "gateway_tunnels": gateway_tunnels}
+        return {
+            "gateway_view": gateway_view,
+            "gateway_tunnels": gateway_tunnels,
+            "gateway_credentials": gateway_credentials,
+            "gateway_turn": gateway_turn,
+        }

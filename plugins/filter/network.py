@@ -120,7 +120,12 @@ def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, grou
             }
             for zone in checked["zones"]
         ],
-        "destinations": [prefix for site in checked["sites"] for prefix in site["prefixes"]],
+        "destinations": [
+            prefix for site in checked["sites"] if not site["by_prefix_list"] for prefix in site["prefixes"]
+        ],
+        "prefix_lists": [
+            {"site": site["name"], "entries": site["prefixes"]} for site in checked["sites"] if site["by_prefix_list"]
+        ],
         "public_subnets": [
             subnets[zone["gateway_subnet"]] for zone in checked["zones"] if zone["gateway_subnet"] in subnets
         ],
@@ -135,9 +140,19 @@ def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, grou
     }
 
 
+def with_prefix_lists(checked: Plain, ids: Mapping[str, str]) -> dict[str, Any]:
+    """The checked deployment with the ids, by site, of the prefix lists that its sites are routed by."""
+    sites = [{**site, "prefix_list": ids.get(site["name"], "")} for site in checked["sites"]]
+    return {**checked, "sites": sites}
+
+
 class FilterModule:
     """Ansible's way to find the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by name."""
-        return {"network_plan": network_plan, "network_request": network_request}
+        return {
+            "network_plan": network_plan,
+            "network_request": network_request,
+            "with_prefix_lists": with_prefix_lists,
+        }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from . import ec2, tags
+from . import ec2, pace, tags
 from .errors import VpnhaError
 
 METRIC, COMPOSITE = "metric", "composite"
@@ -141,12 +141,12 @@ def _is_ours(cloudwatch: Any, deployment: str, alarm: Mapping[str, Any]) -> bool
     return tags.to_dict(ec2.call("reading an alarm's tags", asked).get("Tags")).get(tags.MADE) == deployment
 
 
-def carry_out(cloudwatch: Any, todo: Plan, existing: Existing, bucket: ec2.TokenBucket | None = None) -> None:
+def carry_out(cloudwatch: Any, todo: Plan, existing: Existing, bucket: pace.TokenBucket | None = None) -> None:
     """Does what is planned. Raises Ec2Error; what was done until then stays, and the next run does the rest."""
-    pace = bucket or ec2.TokenBucket(capacity=_RATE, rate=_RATE)
+    tokens = bucket or pace.TokenBucket(capacity=_RATE, rate=_RATE)
 
     def go(doing: str, method: Any, **arguments: Any) -> None:
-        pace.acquire()
+        tokens.acquire()
         ec2.call(doing, partial(method, **arguments))
 
     for alarm in todo.put:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import alarm_set, ec2, tags
+from . import alarm_set, ec2, pace, tags
 from .alarm_set import Alarm, Plan, own_tags
 from .errors import VpnhaError
 
@@ -66,7 +66,7 @@ def prefix(deployment: str) -> str:
 
 
 def see_to(
-    cloudwatch: Any, client: Any, wanted: Wanted, *, check: bool, bucket: ec2.TokenBucket | None = None
+    cloudwatch: Any, client: Any, wanted: Wanted, *, check: bool, bucket: pace.TokenBucket | None = None
 ) -> Outcome:
     """Make the alarms what they should be. ``check``: change nothing. Raises VpnhaError.
 

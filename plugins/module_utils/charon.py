@@ -161,6 +161,32 @@ class Charon:
             raise _charon_error(self.path, exc) from None
 
 
+def session(path: str, seconds: float, wait: float = 0.0) -> Any:
+    """A session of the library's own that has answered once, for who may wait: ``seconds`` for each answer.
+
+    Raises VpnhaError when none answers in ``wait`` seconds.
+    """
+    from vici import Session
+
+    end = time.monotonic() + wait
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(seconds)
+        try:
+            sock.connect(path)
+            found = Session(sock)
+            found.version()
+            return found
+        except OSError as error:
+            sock.close()
+            if time.monotonic() >= end:
+                raise VpnhaError(
+                    f"strongSwan does not answer on {path} ({error.strerror or error}); "
+                    "see 'systemctl status strongswan'."
+                ) from error
+            time.sleep(0.1)
+
+
 def events(path: str, tick: float) -> Iterator[tuple[str, str, bool] | None]:
     """charon's events as (event, connection's name, up), and None at least every ``tick`` seconds without one.
 

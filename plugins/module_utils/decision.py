@@ -7,8 +7,8 @@
 ``step`` is pure: no clock, no I/O, no randomness. Call it at least every ``heartbeat_interval`` while something is
 amiss; each call gives the actions of that moment:
 
-- ``Swap``: order it once. Its ``SwapResult`` comes back in the ``Evidence`` of a later step; until then, or until it is
-  overdue, the route is left alone.
+- ``Swap``: order it once; the most urgent come first. Its ``SwapResult`` comes back in the ``Evidence`` of a later
+  step; until then, or until it is overdue, the route is left alone.
 - ``Repair``: the same for a gateway's instance; its ``RepairResult`` comes back likewise.
 - ``ReadEc2``: read routes and instances now, out of turn.
 - ``Note``: tell it. A note with ``resolved`` takes an earlier one with the same code and subject back.
@@ -17,9 +17,9 @@ amiss; each call gives the actions of that moment:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from . import invariants, lease, repair, repair_promises, told
+from .changed import changed
 from .errors import InvariantViolation
 from .holds import remember, rested
 from .judge import judge
@@ -28,6 +28,7 @@ from .moves import Move, wanted
 from .owners import OWNER_SILENCE
 from .places import take_in
 from .state import Flight, Health, State
+from .urgency import ordered
 from .verdicts import Judgement, Pair, Verdicts
 
 BLACKHOLE = Judgement(Verdict.DOWN, "route-blackhole", "EC2 says that routes to it are blackholes.")
@@ -43,9 +44,20 @@ LATE_WRITES = "another monitor's late writes"
 LATE = 30.0  # seconds after something has happened, be it that another monitor fell silent or came back
 
 
-def start(deployment: Deployment, now: float, seed: int = 0, monitor: str = "") -> State:
-    """The state of a monitor that has just started."""
-    return State(deployment=deployment, started=now, seed=seed, monitor=monitor, trusted_from=now)
+def start(
+    deployment: Deployment,
+    now: float,
+    seed: int = 0,
+    monitor: str = "",
+    *,
+    moved: Mapping[RouteKey, tuple[float, ...]] | None = None,
+) -> State:
+    """The state of a monitor that has just started.
+
+    ``moved`` is when routes were moved voluntarily in the last hour, which counts whoever did it.
+    """
+    state = State(deployment=deployment, started=now, seed=seed, monitor=monitor, trusted_from=now)
+    return changed(state, routes=changed(state.routes, moves=moved)) if moved else state
 
 
 def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Action, ...]]:
@@ -55,7 +67,7 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
         answering = {name for name, seen in evidence.gateways.items() if seen.icmp.last_answer_age is not None}
         pingable = pingable | answering
     verdicts = judge(state.deployment, evidence, pingable, state.verdicts.sites_down)
-    state = replace(
+    state = changed(
         state,
         verdicts=verdicts,
         pingable=pingable,
@@ -73,14 +85,16 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
     state = _others(state, evidence, now)
     moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
-    ordered = {swap.key for swap in swaps}
-    news = [move for move in moves if move.swaps[0].key in ordered and _first(state, move)]
+    held = {swap.key for swap in swaps}
+    news = [move for move in moves if move.swaps[0].key in held and _first(state, move)]
+    if len(swaps) > 1 and evidence.ec2 is not None:
+        swaps = ordered(swaps, evidence.ec2, evidence.traffic)
     state, repairs, unfit = _repairs(state, evidence, now, bool(moves))
     dropped += unfit
     state, reads = _reads(state, evidence, now)
     state, more = told.tell(state, told.matters(state, evidence, stuck, now), now)
     if swaps:
-        state = replace(state, routes=replace(state.routes, flights=_in_flight(state, swaps, now)))
+        state = changed(state, routes=changed(state.routes, flights=_in_flight(state, swaps, now)))
     notes += [*more, *(told.move_note(move, evidence) for move in news), *dropped]
     return state, (*swaps, *repairs, *reads, *notes)
 
@@ -96,10 +110,10 @@ def reconfigured(state: State, deployment: Deployment) -> State:
     names = {gateway.name for gateway in deployment.targets}
     sites = {site.name for site in deployment.sites}
     healths = {pair: health for pair, health in state.healths.items() if pair[0] in names and pair[1] in sites}
-    routes, repairs = replace(state.routes, version=-1), state.repairs
+    routes, repairs = changed(state.routes, version=-1), state.repairs
     if deployment.repair != state.deployment.repair:
         repairs = repair.rested(repairs)  # nobody has watched for them
-    return replace(state, deployment=deployment, healths=healths, routes=routes, repairs=repairs)
+    return changed(state, deployment=deployment, healths=healths, routes=routes, repairs=repairs)
 
 
 def reload_problems(state: State, deployment: Deployment) -> list[str]:
@@ -126,25 +140,26 @@ def _wall_jumped(state: State, evidence: Evidence, now: float) -> tuple[State, b
     parted = abs(offset - state.wall_offset) if state.wall_offset is not None else float("inf")
     if parted < WALL_JUMP / 10:
         return state, False
-    return replace(state, wall_offset=offset), state.wall_offset is not None and parted > WALL_JUMP
+    return changed(state, wall_offset=offset), state.wall_offset is not None and parted > WALL_JUMP
 
 
 def _distrust(state: State, now: float) -> State:
     """Throw away what was seen: all timers start afresh."""
     healths = {pair: rested(health) for pair, health in state.healths.items()}
-    return replace(state, trusted_from=now, healths=healths, repairs=repair.rested(state.repairs))
+    return changed(state, trusted_from=now, healths=healths, repairs=repair.rested(state.repairs))
 
 
 def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> State:
     timing = state.deployment.timing
     # a route that EC2 calls a blackhole tells against its gateway as much as any probe
     dead = {(group.gateway, group.site) for group in state.routes.groups if group.fault == "blackhole"}
-    healths: Mapping[Pair, Health] = {
-        pair: remember(state.healths.get(pair, UNSEEN), BLACKHOLE if pair in dead else path, now, timing, drill=drill)
-        for pair, path in verdicts.paths.items()
-    }
-    if all(healths[pair] is state.healths.get(pair) for pair in healths):
-        healths = state.healths
+    before, same = state.healths, True
+    after: dict[Pair, Health] = {}
+    for pair, path in verdicts.paths.items():
+        health = before.get(pair, UNSEEN)
+        after[pair] = remember(health, BLACKHOLE if pair in dead else path, now, timing, drill=drill)
+        same = same and after[pair] is before.get(pair)
+    healths = before if same else after
     down_at = state.sites_down_at
     if verdicts.sites_down or verdicts.sites_quiet:
         down_at = {**down_at, **dict.fromkeys((*verdicts.sites_down, *verdicts.sites_quiet), now)}
@@ -153,7 +168,7 @@ def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> S
         dark_at = {**dark_at, **dict.fromkeys(verdicts.sites_dark, now)}
     if healths is state.healths and down_at is state.sites_down_at and dark_at is state.sites_dark_at:
         return state
-    return replace(state, healths=healths, sites_down_at=down_at, sites_dark_at=dark_at)
+    return changed(state, healths=healths, sites_down_at=down_at, sites_dark_at=dark_at)
 
 
 def _hold_to_promises(
@@ -176,9 +191,9 @@ def _hold_to_promises(
 
 def _repairs(state: State, evidence: Evidence, now: float, swapping: bool) -> tuple[State, list[Repair], list[Note]]:
     """The repair of this moment, if there is one: after the swaps, which it never delays."""
-    plan = repair.Plan() if observing(state, now) else repair.plan(state, evidence, now, swapping)
+    plan = repair.NOTHING if observing(state, now) else repair.plan(state, evidence, now, swapping)
     if (plan.waiting, plan.lost) != (state.repairs.waiting, state.repairs.lost):
-        state = replace(state, repairs=replace(state.repairs, waiting=plan.waiting, lost=plan.lost))
+        state = changed(state, repairs=changed(state.repairs, waiting=plan.waiting, lost=plan.lost))
     if plan.repair is None:
         return state, [], []
     try:
@@ -186,7 +201,7 @@ def _repairs(state: State, evidence: Evidence, now: float, swapping: bool) -> tu
     except InvariantViolation as violation:
         facts = {"invariant": violation.number, "rung": plan.repair.rung}
         return state, [], [Note("invariant-violated", plan.repair.gateway, str(violation), facts)]
-    return replace(state, repairs=repair.ordered(state.repairs, plan.repair, now)), [plan.repair], []
+    return changed(state, repairs=repair.ordered(state.repairs, plan.repair, now)), [plan.repair], []
 
 
 def _first(state: State, move: Move) -> bool:
@@ -203,14 +218,15 @@ def _in_flight(state: State, swaps: Iterable[Swap], now: float) -> dict[RouteKey
 
 def _others(state: State, evidence: Evidence, now: float) -> State:
     """The state with the monitors that have said lately that they can act."""
-    others = frozenset(name for name, age in evidence.store.words.items() if age <= OWNER_SILENCE)
-    return state if others == state.others else replace(state, others=others, others_changed=now)
+    others = frozenset([name for name, age in evidence.store.words.items() if age <= OWNER_SILENCE])
+    return state if others == state.others else changed(state, others=others, others_changed=now)
 
 
 def _late_writes(state: State, now: float) -> bool:
     """Whether another monitor may still carry out what it decided some time ago."""
-    busy = state.routes.beliefs or state.routes.flights or now - state.others_changed < LATE
-    return lease.needed(state.deployment) and bool(busy)
+    if not lease.needed(state.deployment):
+        return False
+    return bool(state.routes.beliefs or state.routes.flights or now - state.others_changed < LATE)
 
 
 def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[ReadEc2]]:
@@ -222,10 +238,10 @@ def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[Re
             reasons.append(f"{name} is {judgement.verdict.value}")
     asked = {reason: at for reason, at in state.reads_asked.items() if now - at < READ_AGAIN}
     due = [reason for reason in reasons if reason not in asked]
-    doubtful = any(belief.contrary is not None for belief in state.routes.beliefs.values())
-    every = READ_IN_DOUBT if doubtful else READ_OF_SEVERAL
-    if _late_writes(state, now) and now - asked.get(LATE_WRITES, float("-inf")) > every:
-        due.append(LATE_WRITES)
+    if _late_writes(state, now):
+        doubtful = any(belief.contrary is not None for belief in state.routes.beliefs.values())
+        if now - asked.get(LATE_WRITES, float("-inf")) > (READ_IN_DOUBT if doubtful else READ_OF_SEVERAL):
+            due.append(LATE_WRITES)
     if asked == state.reads_asked and not due:
         return state, []
-    return replace(state, reads_asked={**asked, **dict.fromkeys(due, now)}), [ReadEc2(reason) for reason in due]
+    return changed(state, reads_asked={**asked, **dict.fromkeys(due, now)}), [ReadEc2(reason) for reason in due]

@@ -6,19 +6,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from . import lease
 from .announced import announcing
+from .description_certificates import ending, with_certificates
 from .description_checks import check
 from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
 from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
 from .errors import DescriptionError
-from .model import REPAIR_POLICIES, Deployment, Gateway, Monitor, Site, Tunnel, Zone
+from .model import (
+    CERTIFICATE,
+    PSK,
+    REPAIR_POLICIES,
+    SPREADS,
+    Deployment,
+    Gateway,
+    Monitor,
+    Site,
+    Tunnel,
+    Zone,
+)
 from .owners import owner_of
 
 __all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
@@ -27,11 +40,13 @@ VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
-    "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
+    "vpnha_peer_ca", "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
+    "vpnha_spread",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
 HEARTBEAT_KEY_LEAST = 32
+_ALIKE = ("vpnha_awx_deployment", "vpnha_gateway_mss")  # of roles, and no misspelling of the description's
 
 
 def parse(variables: Mapping[str, Any]) -> Deployment:
@@ -45,7 +60,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         # other vpnha_ variables belong to roles and playbooks: only what looks misspelt is a problem
         bare = str(key).removeprefix("vpnha_")
         hint = nearest(bare, (known.removeprefix("vpnha_") for known in VARIABLES), cutoff=0.8)
-        if str(key).startswith("vpnha_") and key not in VARIABLES and hint:
+        if str(key).startswith("vpnha_") and key not in VARIABLES and key not in _ALIKE and hint:
             problems.add(str(key), f"this variable is unknown; did you mean vpnha_{hint}?")
     tunnels = _tunnels(top)
     deployment = Deployment(
@@ -54,13 +69,14 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         vpc_cidrs=_vpc(top),
         asn=top.asn("vpnha_asn", DEFAULT_ASN) or DEFAULT_ASN,
         zones=_zones(top),
-        gateways=_gateways(top),
+        gateways=with_certificates(top, _gateways(top), [tunnel for _where, tunnel in tunnels]),
         sites=_sites(top),
         tunnels=tuple(tunnel for _where, tunnel in tunnels),
         monitors=_monitors(top),
         timing=timing(_mapping(top, "vpnha_timing")),
         repair=_repair(top),
         managed_gateways=managed_gateways(top),
+        spread=_spread(top),
     )
     if not any(deployment.vpc_cidrs):
         # an existing VPC given without its CIDR: at least the subnets that the user named
@@ -74,9 +90,10 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
     return deployment
 
 
-def remarks(deployment: Deployment) -> tuple[str, ...]:
-    """What is allowed but probably not meant: one sentence each."""
-    found = []
+def remarks(deployment: Deployment, now: float | None = None) -> tuple[str, ...]:
+    """What is allowed but probably not meant: one sentence each. ``now``: seconds since the epoch."""
+    now = time.time() if now is None else now
+    found = [sentence for gateway in deployment.gateways if (sentence := ending(gateway, now))]
     for site in deployment.sites:
         gateways = {tunnel.gateway for tunnel in deployment.tunnels if tunnel.site == site.name}
         led = [one.name for one in deployment.managed_gateways if site.name in {probe.site for probe in one.probes}]
@@ -128,16 +145,27 @@ def _repair(top: Section) -> str:
     return policy
 
 
+def _spread(top: Section) -> str:
+    spread = top.text("vpnha_spread", SPREADS[0])
+    if spread and spread not in SPREADS:
+        top.problem("vpnha_spread", f"{shown(spread)} is unknown; write {' or '.join(SPREADS)}.")
+    return spread
+
+
 def _zones(top: Section) -> tuple[Zone, ...]:
     found = []
-    for section in top.sections("vpnha_zones", ("name", "gateway_subnet", "app_subnets"), needed=True):
+    for section in top.sections("vpnha_zones", ("name", "gateway_subnet", "app_subnets", "near"), needed=True):
         net = section.net("gateway_subnet", "the public subnet of gateways and monitors")
-        found.append(Zone(section.name(), str(net or ""), section.nets("app_subnets")))
+        near = tuple(str(member) for _where, member in section.items("near"))
+        found.append(Zone(section.name(), str(net or ""), section.nets("app_subnets"), near))
     return tuple(found)
 
 
 def _gateways(top: Section) -> tuple[Gateway, ...]:
-    known = ("name", "zone", "address", "home_zones", "instance_type", "ansible_host")
+    known = (
+        "name", "zone", "address", "home_zones", "capacity", "instance_type", "ansible_host", "certificate",
+        "private_key",
+    )  # fmt: skip
     found = []
     for section in top.sections("vpnha_gateways", known, needed=True):
         zone = section.text("zone", None, "the name of one of vpnha_zones")
@@ -147,7 +175,8 @@ def _gateways(top: Section) -> tuple[Gateway, ...]:
             home = tuple(str(member) for _where, member in section.items("home_zones"))
         section.text("instance_type", "t3.small")
         section.text("ansible_host", " ")
-        found.append(Gateway(section.name(), zone, str(section.address("address") or ""), home))
+        address, capacity = str(section.address("address") or ""), section.share("capacity", 1.0)
+        found.append(Gateway(section.name(), zone, address, home, capacity))
     return tuple(found)
 
 
@@ -161,7 +190,7 @@ def _monitors(top: Section) -> tuple[Monitor, ...]:
     return tuple(found)
 
 
-_SITE_KEYS = ("name", "prefixes", "probe_targets", "routing", "asn", "tunnels")
+_SITE_KEYS = ("name", "prefixes", "prefix_list", "probe_targets", "routing", "asn", "tunnels")
 
 
 def _sites(top: Section) -> tuple[Site, ...]:
@@ -174,11 +203,12 @@ def _sites(top: Section) -> tuple[Site, ...]:
             section.problem("asn", "routing bgp needs the AS number of the site's peers; give it, or write static.")
         nets = section.nets("prefixes", needed=True)
         targets = tuple(str(member) for _where, member in section.items("probe_targets", needed=True))
-        found.append(Site(section.name(), nets, targets, routing))
+        by_prefix_list = section.truth("prefix_list", False)
+        found.append(Site(section.name(), nets, targets, routing, by_prefix_list))
     return tuple(found)
 
 
-_TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "psk", "initiate")
+_TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "auth", "psk", "psk_next", "initiate")
 
 
 def _tunnels(top: Section) -> list[tuple[str, Tunnel]]:
@@ -213,7 +243,15 @@ def _tunnel(section: Section, site: str, asn: int | None, deployment: str) -> Tu
         ours, theirs = str(inside[1]), str(inside[2])
         # from the network, not from a counter: a tunnel added in the middle must not renumber the others
         if_id = (int(inside.network_address) & 0xFFFF) >> 2
-    section.secret("psk", PSK_LEAST, "pre-shared key")
+    auth = section.text("auth", PSK)
+    if auth not in (PSK, CERTIFICATE):
+        section.problem("auth", f"{shown(auth)} is unknown; write {PSK} or {CERTIFICATE}.")
+    if auth != CERTIFICATE:
+        section.secret("psk", PSK_LEAST, "pre-shared key")
+    if auth != CERTIFICATE and section.given("psk_next"):
+        section.secret("psk_next", PSK_LEAST, "next pre-shared key")
+        if section.value["psk_next"] == section.value.get("psk"):
+            section.problem("psk_next", "this is the key that psk has already; give another one, or leave it out.")
     return Tunnel(
         name=f"{site}-{gateway}",
         site=site,
@@ -227,4 +265,5 @@ def _tunnel(section: Section, site: str, asn: int | None, deployment: str) -> Tu
         peer_asn=asn,
         initiate=section.truth("initiate", True),
         if_id=if_id,
+        auth=auth,
     )

@@ -97,6 +97,12 @@ def _check_homes(problems: Problems, deployment: Deployment) -> None:
                     "name it in one gateway's home_zones only ([] for none).",
                 )
             homes.setdefault(zone, target.name)
+    for n, described in enumerate(deployment.zones):
+        where = f"vpnha_zones[{n}].near"
+        for near in described.near:
+            _known(problems, where, near, "zone", zones)
+            if near == described.name or described.near.count(near) > 1:
+                problems.add(where, f"{near} is {'the zone itself' if near == described.name else 'named twice'}.")
     for n, zone in enumerate(zones):
         if zone and zone not in homes:
             problems.add(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -146,6 +147,21 @@ class Section:
     def nets(self, key: str, needed: bool = False) -> tuple[str, ...]:
         """The networks of a list; a malformed one is noted and empty, so that the others keep their places."""
         return tuple(str(network(self.problems, where, member) or "") for where, member in self.items(key, needed))
+
+    def share(self, key: str, default: float) -> float:
+        """How much something is, compared with others: a number above 0."""
+        value = self.value.get(key)
+        if value in (None, ""):
+            return default
+        if isinstance(value, str):
+            try:
+                value = float(value)  # Ansible hands templated numbers over as strings
+            except ValueError:
+                value = None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            self.problem(key, f"{shown(self.value[key])} is no number above 0; write how much it takes, like 1 or 2.5.")
+            return default
+        return float(value)
 
     def truth(self, key: str, default: bool) -> bool:
         """A truth value."""

@@ -392,6 +392,13 @@ _ALL = (
         "Find out what else calls the EC2 API of the account; use prefix lists.",
     ),
     Diagnosis(
+        "swaps-waiting",
+        "Swaps wait for EC2's limit",
+        "none",
+        "More routes are to be moved than EC2 takes at once; it goes on, the most urgent first.",
+        "See `vpnha plan` for what would make it fewer.",
+    ),
+    Diagnosis(
         "swap-forbidden",
         "The monitor may not swap routes",
         "told",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from . import drill_window, tags
 from .errors import VpnhaError
 from .model import LAST_RESORT, Deployment, Gateway, ManagedGateway
 
@@ -49,6 +50,9 @@ class Wish:
     responder_port: int = 0  # of the chosen targets; 0: none
     limits: Mapping[str, float] | None = None
     repeat: int = 1
+    window: Mapping[str, Any] | None = None  # see drill_window; None or empty: at any time
+    now: float = 0.0  # wall clock
+    run_seconds: float = 0.0  # so long a run may take
 
 
 def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
@@ -62,6 +66,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         problems.append(f"No scenario is given; the drill knows {', '.join(SCENARIOS)}.")
     if not 1 <= wish.repeat <= 100:
         problems.append(f"The drill cannot be repeated {wish.repeat} times; choose from 1 to 100.")
+    window = _window(wish, problems)
     gateway = _gateway(deployment, wish, problems)
     if wish.site and wish.site not in {site.name for site in deployment.sites}:
         problems.append(f"{wish.site} is no site of the deployment; it has {_names(deployment.sites)}.")
@@ -96,6 +101,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     limits = {name: float((wish.limits or {}).get(name, SCENARIOS[name].limit_ms)) for name in wish.scenarios}
     runs = [name for name in wish.scenarios for _number in range(wish.repeat)]
     return {
+        "not_now": drill_window.objection(window, wish.now, wish.run_seconds * len(runs)),
         "gateway": gateway.name,
         "other": other.name,
         "zones": zones,
@@ -111,6 +117,14 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         "site_prefixes": sorted({prefix for site in deployment.sites for prefix in site.prefixes}),
         "runs": [_run(name, number, gateway.name, other.name, limits) for number, name in enumerate(runs, 1)],
     }
+
+
+def _window(wish: Wish, problems: list[str]) -> drill_window.Window | None:
+    try:
+        return drill_window.parse(wish.window)
+    except VpnhaError as error:
+        problems.append(str(error))
+        return None
 
 
 def _run(name: str, number: int, gateway: str, other: str, limits: Mapping[str, float]) -> dict[str, Any]:
@@ -190,11 +204,26 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
     found += [
         f"Actions are paused ({pause['scope']} {pause['name']}).".replace(" )", ")") for pause in status["pauses"]
     ]
-    if status["drill"] and status["drill"] != drill:
+    if status["drill"] and status["drill"] != tags.plain(drill):
         found.append(f"The drill {status['drill']} is running.")
     if status["swaps_in_flight"]:
         found.append("The monitor is moving routes.")
     return found
+
+
+def left_behind(standing: Mapping[str, Any], drill: str) -> dict[str, Any]:
+    """What EC2 shows of a drill that died in the middle: ``standing`` is what the module vpn_ha_info returns.
+
+    A gateway counts only while the drill's own mark stands: later, somebody may have stopped it.
+    """
+    marked = standing["drill"] == tags.plain(drill)
+    by = tags.plain(f"drill {drill}")
+    stopped = [one["name"] for one in standing["gateways"] if one["state"] in ("stopping", "stopped")]
+    return {
+        "marked": marked,
+        "stopped": stopped if marked else [],
+        "pinned": [one["id"] for one in standing["route_tables"] if one["pin"] and one["pin"]["by"] == by],
+    }
 
 
 def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[str]:
@@ -214,6 +243,8 @@ def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[st
     ]
     paused = {"The deployment": standing["pause"], **standing["paused_gateways"], **standing["paused_tables"]}
     found += [f"{what} is paused until {until}." for what, until in paused.items() if until]
-    if standing["drill"] and standing["drill"] != drill:
+    if standing["freeze"]:
+        found.append(f"{standing['freeze']}.")
+    if standing["drill"] and standing["drill"] != tags.plain(drill):
         found.append(f"The drill {standing['drill']} is running.")
     return found

@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the collection talks to EC2: clients that never stall, errors in one sentence, and a token bucket.
+"""How the collection talks to EC2: clients that never stall, and errors in one sentence. Its limits are in ``pace``.
 
 A client made here has botocore's retries off and short timeouts, because whoever fails over must know within
 seconds whether a call went through, and decides by itself what to repeat. Its signatures follow the clock of AWS: a
@@ -11,7 +11,6 @@ host whose own clock is wrong is exactly the host that may still have to move ro
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import Ec2Error
+from .pace import THROTTLED
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -29,7 +29,6 @@ UNREACHABLE = "unreachable"
 CLOSED = "closed"  # the connection broke, or the answer was not EC2's
 CREDENTIALS = "credentials"
 
-THROTTLED = frozenset({"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"})
 # The call may have been applied although it failed.
 UNKNOWN_OUTCOME = frozenset({TIMEOUT, CLOSED, "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"})
 UNKNOWN_OUTCOME |= {"InternalServerError"}  # DynamoDB's word for it
@@ -230,49 +229,3 @@ def pages(client: Any, operation: str, key: str, doing: str, **arguments: Any) -
         token = answer.get("NextToken")
         if not token:
             return items
-
-
-class TokenBucket:
-    """EC2's limit on calls that change things, kept on this side: 50 at once, then 5 a second.
-
-    EC2 counts by account and region, so others may empty its bucket too: `drain` follows what it says.
-    Thread-safe; ``clock`` and ``sleep`` are seconds, monotonic.
-    """
-
-    def __init__(
-        self,
-        capacity: float = 50.0,
-        rate: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.capacity = capacity
-        self.rate = rate
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._tokens = capacity
-        self._at = clock()
-
-    def acquire(self, deadline: float | None = None) -> bool:
-        """Takes a token, waiting for one if need be; False, without one, if it would come after ``deadline``."""
-        with self._lock:
-            self._refill()
-            wait = max(0.0, (1.0 - self._tokens) / self.rate)
-            if deadline is not None and self._at + wait > deadline:
-                return False
-            self._tokens -= 1.0  # below zero: taken in advance, in the order of asking
-        if wait > 0.0:
-            self._sleep(wait)
-        return True
-
-    def drain(self) -> None:
-        """Call when EC2 says that the limit is reached: no token is left."""
-        with self._lock:
-            self._refill()
-            self._tokens = min(self._tokens, 0.0)
-
-    def _refill(self) -> None:
-        now = self._clock()
-        self._tokens = min(self.capacity, self._tokens + (now - self._at) * self.rate)
-        self._at = now

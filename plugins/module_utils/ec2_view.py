@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from . import ec2, tags
-from .model import Deployment, Ec2View, Instance, Pin, RepairMark, Route, RouteKey
+from .model import USUAL_PRIORITY, Deployment, Ec2View, Instance, Pin, RepairMark, Route, RouteKey
 
 Item = Mapping[str, Any]  # one thing as boto3 gives it
 
@@ -33,7 +33,7 @@ class Snapshot:
     interfaces: Sequence[Item] = ()  # the gateways' ENIs
     instances: Sequence[Item] = ()  # the gateways' instances that still exist
     statuses: Sequence[Item] = ()  # their status checks and events
-    vpcs: Sequence[Item] = ()  # VPCs with a pause or a drill of the deployment on them
+    vpcs: Sequence[Item] = ()  # VPCs with a pause, a drill or a freeze of the deployment on them
     subnets: Sequence[Item] = ()  # only where a table's zone is not on its tag
 
 
@@ -45,6 +45,7 @@ class _Reading:
     tables: dict[str, float] = field(default_factory=dict)
     gateways: dict[str, float] = field(default_factory=dict)
     repairs: dict[str, RepairMark] = field(default_factory=dict)
+    priorities: dict[str, int] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
     def pause(self, where: str, key: str, value: str) -> float:
@@ -92,7 +93,7 @@ def read_snapshot(client: Any, deployment: str, pool: Executor | None = None) ->
         )  # fmt: skip
 
     def vpcs() -> list[dict[str, Any]]:
-        names = [tags.pause_of(deployment), tags.drill_of(deployment)]
+        names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.freeze_of(deployment)]
         return ec2.pages(
             client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
         )
@@ -173,12 +174,29 @@ def routes_of(table: Item) -> dict[str, Item]:
     }
 
 
+def edge_of(table: Item) -> str:
+    """Why a table cannot have routes to sites if it is a gateway's own, an edge table, else an empty string.
+
+    EC2 lets such a table have no route to what is outside the VPC, and none for a prefix list
+    (https://docs.aws.amazon.com/vpc/latest/userguide/gateway-route-tables.html).
+    """
+    gateways = sorted(str(each["GatewayId"]) for each in table.get("Associations", ()) if each.get("GatewayId"))
+    if not gateways:
+        return ""
+    return (
+        f"{table['RouteTableId']} is the edge table of {' and '.join(gateways)}, which can have no route out of the "
+        f"VPC and so none to a site; remove {tags.DEPLOYMENT} and {tags.TABLE} from it."
+    )
+
+
 def zone_of_table(table: Item, subnet_zones: Mapping[str, str], known: Sequence[str]) -> tuple[str | None, str]:
     """The zone whose subnets use a table, or None and a sentence that says why it is not looked after.
 
     The tag `vpnha:zone` decides; without it the zones of the associated subnets do, if they are one.
     """
     table_id = table["RouteTableId"]
+    if edge := edge_of(table):
+        return None, edge
     zone = tags.to_dict(table.get("Tags")).get(tags.ZONE)
     if zone is not None:
         if zone in known:
@@ -218,7 +236,8 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
     owners = {eni["NetworkInterfaceId"]: gateway_of_interface(eni) for eni in snapshot.interfaces}
     owners |= {target: name for name, target in managed.items()}
     subnet_zones = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in snapshot.subnets}
-    destinations = [prefix for site in deployment.sites for prefix in site.prefixes]
+    wanted = {destination for site in deployment.sites for destination in site.destinations}
+    destinations = dict.fromkeys(each for site in deployment.sites for each in (*site.destinations, *site.prefixes))
 
     marks = _Reading()
     routes: dict[RouteKey, Route] = {}
@@ -237,7 +256,8 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         for destination in destinations:
             key = RouteKey(table_id, destination)
             if destination not in present:
-                missing.add(key)
+                if destination in wanted:
+                    missing.add(key)
                 continue
             route = present[destination]
             eni_id, target = route.get("NetworkInterfaceId"), target_of(route)
@@ -247,7 +267,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
 
     vpcs = {table["RouteTableId"]: str(table["VpcId"]) for table in snapshot.tables}
     vpc_ids = set(vpcs.values()) | {str(eni["VpcId"]) for eni in snapshot.interfaces}
-    paused, drill = _vpc_marks(snapshot, deployment.name, vpc_ids, marks, wall)
+    paused, drill, freeze = _vpc_marks(snapshot, deployment.name, vpc_ids, marks, wall)
     for eni in snapshot.interfaces:
         _read_interface_marks(eni, marks)
     return Ec2View(
@@ -260,12 +280,14 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         missing_routes=frozenset(missing),
         refused_tables=refused,
         drill=drill,
+        freeze=freeze,
         repairs=marks.repairs,
         table_zones=zones,
         table_vpcs=vpcs,
         vpc_id=vpc_ids.pop() if len(vpc_ids) == 1 else None,
         unreadable_marks=tuple(marks.unreadable),
         managed=managed,
+        table_priorities=marks.priorities,
     )
 
 
@@ -280,6 +302,15 @@ def _read_table_marks(table: Item, marks: _Reading) -> None:
             )
     if tags.PAUSE in tag:
         marks.tables[table_id] = marks.pause(table_id, tags.PAUSE, tag[tags.PAUSE])
+    if tags.PRIORITY in tag:
+        priority = tags.parse_priority(tag[tags.PRIORITY])
+        if priority is not None:
+            marks.priorities[table_id] = priority
+        else:
+            marks.unreadable.append(
+                f'{table_id}: {tags.PRIORITY} should be a digit from 1, the first, to 9, not "{tag[tags.PRIORITY]}"; '
+                f"it counts as {USUAL_PRIORITY}."
+            )
 
 
 def _read_interface_marks(eni: Item, marks: _Reading) -> None:
@@ -299,10 +330,11 @@ def _read_interface_marks(eni: Item, marks: _Reading) -> None:
 
 def _vpc_marks(
     snapshot: Snapshot, name: str, vpc_ids: set[str], marks: _Reading, wall: float
-) -> tuple[float | None, str | None]:
-    """Until when the deployment is paused, and the id of a drill that is running."""
+) -> tuple[float | None, str | None, str | None]:
+    """Until when the deployment is paused, the id of a drill that is running, and why none may."""
     paused: float | None = None
     running: str | None = None
+    frozen: str | None = None
     for vpc in snapshot.vpcs:
         vpc_id, tag = vpc["VpcId"], tags.to_dict(vpc.get("Tags"))
         if vpc_ids and vpc_id not in vpc_ids:
@@ -312,7 +344,10 @@ def _vpc_marks(
         if tags.drill_of(name) in tag:
             drill = tags.parse_drill(tag[tags.drill_of(name)])
             running = drill.id if drill.until_wall > wall else running
-    return paused, running
+        if tags.freeze_of(name) in tag:
+            freeze = tags.parse_freeze(tag[tags.freeze_of(name)])
+            frozen = str(freeze) if freeze.until_wall > wall else frozen
+    return paused, running, frozen
 
 
 def _instance(name: str, address: str, snapshot: Snapshot) -> Instance:

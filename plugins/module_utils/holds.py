@@ -17,8 +17,8 @@ def remember(health: Health, path: Judgement, now: float, timing: Timing, *, dri
     """The health after one more verdict.
 
     ``suspect`` breaks nothing but being down: it is what random loss looks like. ``unknown`` breaks everything. A fall
-    counts as a flap once it has lasted for the patience that its verdict asks for; not while a ``drill`` is running,
-    since what is broken on purpose says nothing of how steady a gateway is.
+    counts as a flap once it has lasted for the patience that its verdict asks for; not while a ``drill`` is running
+    or when traffic is handed over on request, since what is done on purpose says nothing of how steady a gateway is.
     """
     if path.verdict is Verdict.UP:
         if health.well_since is not None and health.off_since is None:
@@ -36,7 +36,7 @@ def remember(health: Health, path: Judgement, now: float, timing: Timing, *, dri
     if health.well_since is not None or (off_since, bad_since) != (health.off_since, health.bad_since):
         health = replace(health, well_since=None, off_since=off_since, bad_since=bad_since)
     if health.armed and (bad_since is None or now - bad_since >= path.patience):
-        if drill:
+        if drill or path.on_purpose:
             return replace(health, armed=False)
         again = _remembered(health, now, timing)
         hold = min(2 * hold_down(health, now, timing), timing.hold_down_max) if again else 0.0

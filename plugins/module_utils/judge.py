@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
 from .judge_managed import managed_ways
-from .judge_paths import judge_paths, judge_tunnel, tunnel_remarks
+from .judge_paths import judge_paths, judge_tunnels, tunnel_remarks
 from .model import Deployment, Evidence, Verdict
 from .verdicts import Judgement, Remark, Verdicts
 
@@ -34,22 +34,18 @@ def judge(
         gateway.name: judge_gateway(gateway.name, evidence, timing, gateway.name in pingable)
         for gateway in deployment.gateways
     }
-    sites = {site.name: site for site in deployment.sites}
-    tunnels = {
-        tunnel.name: judge_tunnel(
-            tunnel, sites[tunnel.site], gateways[tunnel.gateway], evidence.gateways.get(tunnel.gateway), timing
-        )
-        for tunnel in deployment.tunnels
-    }
+    judged = judge_tunnels(deployment, gateways, evidence.gateways)
     managed = managed_ways(deployment, evidence.managed)
     paths, down, dark, quiet = judge_paths(
-        deployment, gateways, tunnels, managed, evidence.gateways, were_down=sites_down
+        deployment, gateways, judged, managed, evidence.gateways, were_down=sites_down
     )
     remarks: list[Remark] = []
     for name, judgement in gateways.items():
         remarks += gateway_remarks(name, judgement, evidence, timing)
-    for tunnel in deployment.tunnels:
-        remarks += tunnel_remarks(tunnel, tunnels[tunnel.name], evidence.gateways.get(tunnel.gateway))
+    for one in judged:
+        if one.carries:
+            remarks += tunnel_remarks(one, evidence.gateways.get(one.tunnel.gateway))
+    tunnels = {one.tunnel.name: one.judgement for one in judged}
     return Verdicts(gateways, tunnels, paths, down, dark, quiet, remarks=tuple(remarks))
 
 

@@ -52,7 +52,7 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
     ):
         share = round(100 * one_way_loss(seen.heartbeat))
         return Judgement(Verdict.GREY, "gateway-grey", f"{name} loses {share} % of its packets each way.")
-    return good("gateway-up", f"{name} answers.")
+    return good("gateway-up", "{} answers.", name)
 
 
 def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
@@ -115,13 +115,19 @@ def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timin
 
 def peer_ages(name: str, evidence: Evidence, timing: Timing) -> Iterator[tuple[str, float]]:
     """Who of the other working gateways has heard this one, and how long ago, in seconds."""
+    for other, age in _heard(name, evidence):
+        report, told = evidence.gateways[other].report, evidence.gateways[other].report_age
+        if report is not None and report.stopping != "host" and told is not None and told <= timing.window:
+            yield other, age
+
+
+def _heard(name: str, evidence: Evidence) -> Iterator[tuple[str, float]]:
+    """The same of all other gateways: what was heard stays true of its moment, whatever has become of who heard it."""
     for other, seen in evidence.gateways.items():
-        report, age = seen.report, seen.report_age
-        if other == name or report is None or age is None or age > timing.window or report.stopping == "host":
-            continue
-        heard = report.peers.get(name)
-        if heard is not None:
-            yield other, heard + age
+        if other != name and seen.report is not None and seen.report_age is not None:
+            heard = seen.report.peers.get(name)
+            if heard is not None:
+                yield other, heard + seen.report_age
 
 
 def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
@@ -130,7 +136,7 @@ def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
         return "another monitor"
     seen = evidence.gateways.get(name)
     lost = seen.heartbeat.last_answer_age if seen is not None else None
-    for other, age in peer_ages(name, evidence, timing):
+    for other, age in _heard(name, evidence):
         apart = lost is None or lost - age > APART_SHARE * timing.window
         if age < (WITNESS_WINDOWS if apart else VETO_SHARE) * timing.window:
             return other
@@ -167,19 +173,19 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
     """What should be told of a gateway besides its verdict."""
     found: list[Remark] = []
     seen, instance = evidence.gateways.get(name), _instance(name, evidence)
-    works = judgement.verdict in (Verdict.UP, Verdict.GREY)
-    if seen is not None and works and silent(seen.heartbeat, timing.window):
+    works = judgement.verdict is Verdict.UP or judgement.verdict is Verdict.GREY
+    if works and seen is not None and silent(seen.heartbeat, timing.window):
         text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
         found.append(Remark("agent-silent", name, text, timing.agent_silence_warning))
     if instance is None:
         return found
-    if works and "impaired" in (instance.system_status, instance.instance_status):
+    if works and (instance.system_status == "impaired" or instance.instance_status == "impaired"):
         states = f"system {instance.system_status}, instance {instance.instance_status}"
         text = f"EC2's status checks of {name} fail ({states}), but it works."
         found.append(Remark("status-check-impaired", name, text))
     if instance.eni_id is None:
         found.append(Remark("gateway-absent", name, f"{name} has no network interface in EC2."))
-    if retiring(name, evidence):
+    if instance.retirement_wall is not None and retiring(name, evidence):
         text = f"EC2 will retire {name}'s {instance.instance_id} within a day."
         found.append(Remark("gateway-retiring", name, text))
     return found
@@ -187,7 +193,7 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
 
 def retiring(name: str, evidence: Evidence) -> bool:
     """Whether EC2 will retire the gateway's instance soon."""
-    instance = _instance(name, evidence)
+    instance = evidence.ec2.instances.get(name) if evidence.ec2 is not None else None
     if instance is None or instance.retirement_wall is None:
         return False
     return instance.retirement_wall - evidence.wall <= RETIREMENT_LEAD

@@ -47,6 +47,11 @@ class ManagedWay:
         """Whether they come back, or it is not known yet that they no longer do."""
         return self.carries or self.judgement.verdict is Verdict.SUSPECT
 
+    @property
+    def fell_silent(self) -> bool:
+        """Whether it has stopped to answer, for as long as a tunnel that counts as down, and not by its own fault."""
+        return not self.lately and self.judgement.code in ("managed-suspect", "managed-silent")
+
 
 def managed_ways(deployment: Deployment, evidence: Mapping[str, ManagedEvidence]) -> dict[str, list[ManagedWay]]:
     """The ways of all managed gateways by site."""
@@ -76,7 +81,7 @@ def judge_managed(gateway: ManagedGateway, site: Site, seen: ManagedEvidence | N
             share = round(100 * one_way_loss(probe.loss))
             text = f"{name} loses {share} % of the packets for {site.name} each way."
             return Judgement(Verdict.GREY, "managed-grey", text)
-        return good("managed-up", f"{site.name} answers through {name}.")
+        return good("managed-up", "{} answers through {}.", site.name, name)
     if not silent(probe.loss, window):
         if not probe.loss.window_full:
             text = f"{name} has not been probed for a full window yet."

@@ -10,11 +10,12 @@ fine and carry nothing, and packets can pass while IKE is down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .judge_managed import ManagedWay
-from .model import Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel, TunnelReport, Verdict
+from .model import AgentReport, Deployment, GatewayEvidence, LossStats, Site, Timing, Tunnel, TunnelReport, Verdict
 from .verdicts import Judgement, Pair, Remark, fresh, good, grey, one_way_loss, silent
 
 LARGE_LOSS = 0.5  # share of full-size probes lost, while small ones pass, that means an MTU fault
@@ -22,14 +23,62 @@ LOSSY = 0.25  # share of a tunnel's own probes lost over a window, from which on
 _CARRIES = (Verdict.UP, Verdict.GREY)
 
 
+@dataclass(slots=True)
+class Judged:
+    """A tunnel and its verdict."""
+
+    tunnel: Tunnel
+    judgement: Judgement
+    report: TunnelReport | None  # a recent one
+    age: float  # of that report, seconds
+
+    @property
+    def carries(self) -> bool:
+        """Packets pass, if not all of them."""
+        return self.judgement.verdict in _CARRIES
+
+    @property
+    def lossy(self) -> bool:
+        """Its own probes are lost so often that its targets' silence may be chance."""
+        return self.report is not None and self.report.probe.lost > LOSSY * self.report.probe.sent
+
+    def target(self, reading: Callable[[LossStats, float, float], bool], window: float) -> bool:
+        """What the probes to the site's targets say, read in this way."""
+        return self.report is not None and reading(self.report.target, window, self.age)
+
+
+def judge_tunnels(
+    deployment: Deployment, gateways: Mapping[str, Judgement], seen: Mapping[str, GatewayEvidence]
+) -> list[Judged]:
+    """The verdicts on all tunnels, in the deployment's order."""
+    timing = deployment.timing
+    sites = {site.name: site for site in deployment.sites}
+    reports = {name: _recent(seen.get(name), timing) for name in gateways}
+    found = []
+    for tunnel in deployment.tunnels:
+        agent, age = reports[tunnel.gateway]
+        report = agent.tunnels.get(tunnel.name) if agent is not None else None
+        judgement = judge_tunnel(
+            tunnel, sites[tunnel.site], gateways[tunnel.gateway], timing, agent=agent, report=report, age=age
+        )
+        found.append(Judged(tunnel, judgement, report, age))
+    return found
+
+
 def judge_tunnel(
-    tunnel: Tunnel, site: Site, gateway: Judgement, seen: GatewayEvidence | None, timing: Timing
+    tunnel: Tunnel,
+    site: Site,
+    gateway: Judgement,
+    timing: Timing,
+    *,
+    agent: AgentReport | None,
+    report: TunnelReport | None,
+    age: float,
 ) -> Judgement:
-    """The verdict on one tunnel."""
+    """The verdict on one tunnel, by the recent report of its gateway's ``agent`` and what that says of the tunnel."""
     if gateway.verdict is Verdict.DOWN:
         return Judgement(Verdict.DOWN, gateway.code, gateway.text, gateway_wide=True)
-    report, age = _report(tunnel, seen, timing)
-    if report is None:
+    if agent is None or report is None:
         return Judgement(Verdict.UNKNOWN, "tunnel-unknown", f"There is no recent report on {tunnel.name}.")
     # the site answers over this tunnel only, so its answers prove the tunnel as well as the peer's own do
     by_probe = fresh(report.probe, timing.tunnel_window, age)
@@ -37,7 +86,7 @@ def judge_tunnel(
     if not by_probe and not by_target:
         unanswered = not report.target.sent or silent(report.target, timing.tunnel_window, age)
         if unanswered and silent(report.probe, timing.tunnel_window, age):
-            code, why = _reason(report, seen)
+            code, why = _reason(report, agent)
             text = f"No probe through {tunnel.name} is answered: {why}."
             return Judgement(Verdict.DOWN, code, text, patience=timing.bgp_grace if site.routing == "bgp" else 0.0)
         if report.probe.last_answer_age is None and report.target.last_answer_age is None:
@@ -53,14 +102,13 @@ def judge_tunnel(
     if report.large_loss >= LARGE_LOSS:
         share = round(100 * report.large_loss)
         return Judgement(Verdict.GREY, "tunnel-mtu", f"{tunnel.name} loses {share} % of large packets only.")
-    return good("tunnel-up", f"{tunnel.name} carries packets.")
+    return good("tunnel-up", "{} carries packets.", tunnel.name)
 
 
-def _reason(report: TunnelReport, seen: GatewayEvidence | None) -> tuple[str, str]:
-    charon = seen.report.charon if seen is not None and seen.report is not None else "alive"
-    if charon == "dead":
+def _reason(report: TunnelReport, agent: AgentReport) -> tuple[str, str]:
+    if agent.charon == "dead":
         return "charon-dead", "charon does not run"
-    if charon == "hung":
+    if agent.charon == "hung":
         return "charon-hung", "charon does not answer"
     if report.ike in ("missing", "connecting"):
         return "ike-sa-missing", f"its IKE SA is {report.ike}"
@@ -69,11 +117,11 @@ def _reason(report: TunnelReport, seen: GatewayEvidence | None) -> tuple[str, st
     return "tunnel-nothing-returns", "its security associations are up, but nothing comes back"
 
 
-def tunnel_remarks(tunnel: Tunnel, judgement: Judgement, seen: GatewayEvidence | None) -> list[Remark]:
-    """What should be told of a tunnel besides its verdict."""
-    if judgement.verdict not in _CARRIES or seen is None or seen.report is None:
+def tunnel_remarks(judged: Judged, seen: GatewayEvidence | None) -> list[Remark]:
+    """What should be told of a tunnel that carries packets, besides its verdict."""
+    tunnel, report = judged.tunnel, judged.report
+    if report is None or seen is None or seen.report is None:
         return []
-    report = seen.report.tunnels[tunnel.name]
     if seen.report.charon != "alive":
         text = f"{tunnel.name} carries packets, but charon on {tunnel.gateway} is {seen.report.charon}."
         return [Remark("charon-silent-esp-passes", tunnel.name, text, delay=2.0)]
@@ -86,28 +134,33 @@ def tunnel_remarks(tunnel: Tunnel, judgement: Judgement, seen: GatewayEvidence |
     return []
 
 
+class Paths(NamedTuple):
+    """Every gateway's way to every site, and the sites that no tunnel leads to."""
+
+    verdicts: dict[Pair, Judgement]
+    down: dict[str, str]  # the sites that are down through every gateway, with what shows it
+    dark: frozenset[str]  # those to which every tunnel is down, while a managed gateway may still lead there
+    quiet: frozenset[str]  # of these, those that have not answered through one for a moment either
+
+
 def judge_paths(
     deployment: Deployment,
     gateways: Mapping[str, Judgement],
-    tunnels: Mapping[str, Judgement],
+    tunnels: Iterable[Judged],
     managed: Mapping[str, Sequence[ManagedWay]],
     seen: Mapping[str, GatewayEvidence],
     *,
     were_down: Mapping[str, str],
-) -> tuple[dict[Pair, Judgement], dict[str, str], frozenset[str], frozenset[str]]:
-    """The verdict on every (gateway, site), and the sites that are down through every gateway, with what shows it.
+) -> Paths:
+    """The verdict on every (gateway, site), and the sites that no tunnel leads to.
 
-    ``managed`` are the managed gateways' ways by site, ``were_down`` the sites that were down a moment ago. The last
-    parts are the sites to which every tunnel is down, while a managed gateway may still lead there, and those of them
-    that have not answered through one for a moment either.
+    ``managed`` are the managed gateways' ways by site, ``were_down`` the sites that were down a moment ago.
     """
-    best: dict[str, dict[str, _Own]] = {site.name: {} for site in deployment.sites}
-    for tunnel in deployment.tunnels:
-        judgement, owns = tunnels[tunnel.name], best[tunnel.site]
-        if tunnel.gateway not in owns or judgement.rank < owns[tunnel.gateway].judgement.rank:
-            owns[tunnel.gateway] = _Own(
-                tunnel, judgement, *_own_figures(tunnel, seen.get(tunnel.gateway), deployment.timing)
-            )
+    best: dict[str, dict[str, Judged]] = {site.name: {} for site in deployment.sites}
+    for one in tunnels:
+        name, own = one.tunnel.gateway, best[one.tunnel.site]
+        if name not in own or one.judgement.rank < own[name].judgement.rank:
+            own[name] = one
     paths: dict[Pair, Judgement] = {
         (way.gateway, site): way.judgement for site, ways in managed.items() for way in ways
     }
@@ -125,26 +178,7 @@ def judge_paths(
             dark.add(site.name)
         if view.quiet:
             quiet.add(site.name)
-    return paths, down, frozenset(dark), frozenset(quiet)
-
-
-@dataclass(frozen=True)
-class _Own:
-    """A gateway's best tunnel to a site."""
-
-    tunnel: Tunnel
-    judgement: Judgement
-    probe: LossStats | None  # the probes to the peer; None without a recent report
-    target: LossStats | None  # the probes to the site's targets, likewise
-    age: float  # of those figures, seconds
-
-    @property
-    def carries(self) -> bool:
-        return self.judgement.verdict in _CARRIES
-
-    @property
-    def lossy(self) -> bool:
-        return self.probe is not None and self.probe.lost > LOSSY * self.probe.sent
+    return Paths(paths, down, frozenset(dark), frozenset(quiet))
 
 
 class _SiteView:
@@ -154,7 +188,7 @@ class _SiteView:
         self,
         site: Site,
         gateways: Mapping[str, Judgement],
-        own: Mapping[str, _Own],
+        own: Mapping[str, Judged],
         managed: Sequence[ManagedWay],
         seen: Mapping[str, GatewayEvidence],
         *,
@@ -163,7 +197,7 @@ class _SiteView:
         self._site, self._gateways, self._own, self._seen, self._timing = site, gateways, own, seen, timing
         self._managed = managed
         self._carrying = [name for name, best in own.items() if best.carries]
-        self._reaching = [name for name in self._carrying if self._target(name, fresh)]
+        self._reaching = [name for name in self._carrying if own[name].target(fresh, timing.tunnel_window)]
         self._reaching += [way.gateway for way in managed if way.reaches]
 
     @property
@@ -185,19 +219,20 @@ class _SiteView:
             return own.judgement
         seen = self._seen.get(name)
         way = seen.report.paths.get(self._site.name, "") if seen is not None and seen.report is not None else ""
-        why = own.judgement.text if own is not None else "It has no tunnel there."
         if way == "neighbour" and set(self._carrying) - {name}:
+            why = own.judgement.text if own is not None else "It has no tunnel there."
             text = f"{name} hands packets for {self._site.name} to another gateway. {why}"
-            return Judgement(Verdict.VIA_NEIGHBOUR, "via-neighbour", text)
+            asked = seen is not None and seen.report is not None and seen.report.handed_over
+            return Judgement(Verdict.VIA_NEIGHBOUR, "via-neighbour", text, on_purpose=asked)
         if own is None:
             text = f"{name} has no tunnel to {self._site.name}."
             return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)
-        if not own.carries:
+        if own.judgement.verdict not in _CARRIES:
             return own.judgement
         if way in ("none", "neighbour"):
             text = f"{name} has no route to {self._site.name}, although {own.tunnel.name} carries packets."
             return Judgement(Verdict.DOWN, "no-path", text, patience=timing.bgp_grace)
-        if self._target(name, silent) and not own.lossy:
+        if own.target(silent, timing.tunnel_window) and not own.lossy:
             others = [other for other in self._reaching if other != name]
             if others:
                 text = f"{self._site.name} answers through {', '.join(others)}, but not through {name}."
@@ -206,7 +241,7 @@ class _SiteView:
             return Judgement(Verdict.GREY, gateway.code, gateway.text, gateway_wide=True)
         if own.judgement.verdict is Verdict.GREY:
             return own.judgement
-        return good("path-up", f"{self._site.name} is reached through {name}.")
+        return good("path-up", "{} is reached through {}.", self._site.name, name)
 
     def down_everywhere(self, before: str) -> str:
         """What shows that the site is down through every gateway; empty if it is not.
@@ -216,38 +251,32 @@ class _SiteView:
         still answer, speaks against it. ``before`` is what has shown it so far: it holds until a tunnel or a managed
         gateway carries packets again, whatever becomes of the witnesses.
         """
+        own = self._own
+        if self._carrying:
+            window = self._timing.tunnel_window
+            if not self._reaching and all(own[name].target(silent, window) for name in self._carrying):
+                return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
+            return ""
         alive = any(way.carries for way in self._managed)
         witnesses = self._witnesses()
-        if witnesses:
-            if self.dark:
-                return "" if alive else before
+        if witnesses and not self.dark:
             return f"No tunnel to {self._site.name} carries packets, through {' or '.join(witnesses)}."
-        if self._carrying and not self._reaching and all(self._target(name, silent) for name in self._carrying):
-            return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
-        return "" if self._carrying or alive else before
+        return "" if alive else before
 
     def _witnesses(self) -> list[str]:
-        """The gateways that show that every tunnel to the site is down; none if not enough of them do."""
+        """The gateways that show that every tunnel to the site is down; none if not enough of them do.
+
+        A managed gateway that has fallen silent is one as well, beside one with a tunnel of its own.
+        """
         witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        witnesses += [way.gateway for way in self._managed if way.fell_silent] if witnesses else []
         enough = 0 < min(2, len(self._own)) <= len(witnesses)
         down = all(best.judgement.verdict is Verdict.DOWN for best in self._own.values())
         return witnesses if enough and down else []
 
-    def _target(self, name: str, reading: Callable[[LossStats, float, float], bool]) -> bool:
-        own = self._own[name]
-        return own.target is not None and reading(own.target, self._timing.tunnel_window, own.age)
 
-
-def _own_figures(
-    tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing
-) -> tuple[LossStats | None, LossStats | None, float]:
-    """The figures of the tunnel's probes to its peer and to the site's targets, and their age in seconds."""
-    report, age = _report(tunnel, seen, timing)
-    return (None, None, age) if report is None else (report.probe, report.target, age)
-
-
-def _report(tunnel: Tunnel, seen: GatewayEvidence | None, timing: Timing) -> tuple[TunnelReport | None, float]:
-    """The tunnel's recent report and its age in seconds."""
+def _recent(seen: GatewayEvidence | None, timing: Timing) -> tuple[AgentReport | None, float]:
+    """A gateway's recent report and its age in seconds."""
     if seen is None or seen.report is None or seen.report_age is None or seen.report_age > timing.window:
         return None, 0.0
-    return seen.report.tunnels.get(tunnel.name), seen.report_age
+    return seen.report, seen.report_age

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import alarm_set, alarm_topic, ec2, managed_vpn
+from . import alarm_set, alarm_topic, ec2, managed_vpn, pace
 from .alarm_set import Plan
 from .alarm_topic import Topic
 from .errors import VpnhaError
@@ -53,7 +53,7 @@ class Outcome:
         return self.topic.changed or bool(self.plan.put or self.plan.remove)
 
 
-def see_to(clients: Clients, wish: Wish, *, check: bool, bucket: ec2.TokenBucket | None = None) -> Outcome:
+def see_to(clients: Clients, wish: Wish, *, check: bool, bucket: pace.TokenBucket | None = None) -> Outcome:
     """Makes alarms and topic what is asked for. Raises VpnhaError; what is refused is refused before any change."""
     wish.rules.check()
     connections = _chosen(clients.ec2, wish) if wish.present else []

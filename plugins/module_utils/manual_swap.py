@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import ec2, marks
+from . import ec2, marks, pace
 from .errors import Ec2Error, VpnhaError
 from .model import Deployment, Ec2View, Pin, RouteKey
 from .routes import (
@@ -35,6 +35,7 @@ from .routes import (
     target_argument,
 )
 
+_LONG = 10.0  # s of waiting for EC2's limit that are worth a warning
 _WHY = {
     THERE: "It already is there.",
     FOREIGN: "It points at no gateway of the deployment: a person's route, unless taken over.",
@@ -64,6 +65,8 @@ class Report:
     routes: list[dict[str, Any]]
     tables: list[str]
     failure: str = ""  # one sentence; empty if all is as wished
+    swapping: dict[str, Any] = field(default_factory=dict)  # calls, and the seconds that they take
+    warnings: tuple[str, ...] = ()  # one sentence each
 
 
 def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
@@ -116,13 +119,13 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
     pinned = [table for table in tables if table in view.table_pins] if wish.unpin else []
     changed = bool(swaps or missing or pin_tables or pinned)
     done: dict[RouteKey, _Done] = {}
-    failure = ""
+    failure, began, bucket = "", time.monotonic(), pace.TokenBucket()
     if not check:
         if pin_tables:
             marks.pin(client, pin_tables, Pin(choice.gateway or "", wall + wish.pin_minutes * 60, wish.by))
         done = {line.key: _create(client, view, line) for line in missing}
         deadline = time.monotonic() + wish.seconds
-        for result in swap_all(client, swaps, bucket=ec2.TokenBucket(), deadline=deadline):
+        for result in swap_all(client, swaps, bucket=bucket, deadline=deadline):
             error = "" if result.accepted else result.detail or result.error
             done[result.swap.key] = _Done(result.accepted, error, round(result.milliseconds, 1))
         failure = _failure(done)
@@ -130,7 +133,37 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
             marks.unpin(client, pinned)
     acts = {swap.key for swap in swaps} | {line.key for line in missing}
     rows = [_row(deployment, line, line.key in acts, done.get(line.key)) for line in lines]
-    return Report(changed, rows, tables, failure)
+    spent = None if check else round(time.monotonic() - began, 2)
+    swapping, warnings = _swapping(len(swaps), wish.seconds, spent, bucket.refusals)
+    return Report(changed, rows, tables, failure, swapping, warnings)
+
+
+def _swapping(calls: int, allowed: float, spent: float | None, refused: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """How long so many swaps take under EC2's limit, and what a person should know of that."""
+    least = pace.seconds_for(calls)
+    found = {
+        "calls": calls,
+        "at_least_seconds": round(least, 1),
+        "seconds": spent,
+        "refused": refused,
+    }
+    warnings = []
+    if least > allowed:
+        warnings.append(
+            f"{calls} swaps take at least {least:.0f} s under EC2's limit, and no call is begun after {allowed:g} s: "
+            "allow more time, or run it again for the rest."
+        )
+    elif least >= _LONG:
+        warnings.append(
+            f"{calls} swaps take at least {least:.0f} s under EC2's limit; prefix lists or shared route tables would "
+            "make them fewer."
+        )
+    if refused:
+        warnings.append(
+            f"EC2 refused {refused} calls for its limit, so the others were made more slowly: something else in the "
+            "account uses it up too."
+        )
+    return found, tuple(warnings)
 
 
 @dataclass(frozen=True)

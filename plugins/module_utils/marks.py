@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Setting and clearing a person's marks in EC2: pins, pauses and running drills, each a tag.
+"""Setting and clearing a person's marks in EC2: pins, pauses, running drills and freezes, each a tag.
 
 Reading them is part of the one read of everything, see ``ec2_view``.
 """
@@ -20,6 +20,7 @@ from .errors import VpnhaError
 from .model import Deployment, Ec2View, Pin
 
 _PER_CALL = 500  # resources; EC2 takes 1000
+_REASON_MOST = 100  # characters
 
 
 def pin(client: Any, tables: Sequence[str], mark: Pin) -> None:
@@ -101,13 +102,14 @@ def _chunks(resources: Sequence[str]) -> list[list[str]]:
 class Mark:
     """A mark that shall be there, or not. ``scope`` is as `pause_place` has it, for a pin route table ids."""
 
-    kind: str  # "pin", "pause" or "drill"
+    kind: str  # "pin", "pause", "drill" or "freeze"
     present: bool
     scope: tuple[str, ...] = ()
     gateway: str = ""
     seconds: float = 3600.0
     by: str = ""
     drill_id: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def apply(client: Any, deployment: Deployment, mark: Mark, *, check: bool, wall:
     )  # fmt: skip
     have = {(tag["ResourceId"], tag["Key"]): tag["Value"] for tag in found}
     value = _value(mark, wall) if mark.present else None
-    wrong = [place for place in places if not _as_good(have.get(place), value)]
+    wrong = [
+        place for place in places if not (_as_good(have.get(place), value) or _another_drill_s(have.get(place), mark))
+    ]
     for name in {name for _resource, name in wrong} if not check else ():
         resources = [resource for resource, its in wrong if its == name]
         if value is None:
@@ -155,8 +159,10 @@ def _mark_problem(deployment: Deployment, mark: Mark) -> str:
         problem = f'A pin needs a gateway of the deployment ({", ".join(names)}), not "{mark.gateway}".'
     elif mark.kind == "drill" and mark.present and not mark.drill_id:
         problem = "The mark of a drill needs drill_id."
-    elif mark.kind == "drill" and mark.scope:
-        problem = "A drill is always the whole deployment's, so scope must be empty."
+    elif mark.kind in ("drill", "freeze") and mark.scope:
+        problem = f"A {mark.kind} is always the whole deployment's, so scope must be empty."
+    elif mark.kind == "freeze" and len(mark.reason) > _REASON_MOST:
+        problem = f"The reason of a freeze has {len(mark.reason)} characters; {_REASON_MOST} are allowed."
     return problem
 
 
@@ -164,6 +170,8 @@ def _places(view: Ec2View, deployment: str, mark: Mark) -> list[tuple[str, str]]
     """Where the tag stands: resource id and tag name."""
     if mark.kind == "drill":
         return [(vpc_of(view), tags.drill_of(deployment))]
+    if mark.kind == "freeze":
+        return [(vpc_of(view), tags.freeze_of(deployment))]
     if mark.kind == "pause":
         return [pause_place(view, deployment, scope) for scope in mark.scope or ("",)]
     for table in mark.scope:
@@ -181,7 +189,16 @@ def _value(mark: Mark, wall: float) -> str:
         return tags.format_pin(Pin(mark.gateway, until, mark.by))
     if mark.kind == "drill":
         return tags.format_drill(tags.Drill(mark.drill_id, until))
+    if mark.kind == "freeze":
+        return tags.format_freeze(tags.Freeze(until, mark.reason, mark.by))
     return tags.format_pause(tags.Pause(until, mark.by))
+
+
+def _another_drill_s(have: str | None, mark: Mark) -> bool:
+    """Whether the mark of one drill shall go, and that of another stands."""
+    if have is None or mark.present or mark.kind != "drill" or not mark.drill_id:
+        return False
+    return tags.parse_drill(have).id != tags.plain(mark.drill_id)
 
 
 def _as_good(have: str | None, want: str | None) -> bool:

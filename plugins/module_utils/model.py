@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Union
 
+PSK, CERTIFICATE = "psk", "certificate"  # how the two ends of a tunnel authenticate each other
+
 # --- What a deployment is ---------------------------------------------------------------------------------
 
 
@@ -35,6 +37,7 @@ class Tunnel:
     peer_asn: int | None  # None in static mode
     initiate: bool = True  # only one end starts; the gateway unless the peer must
     if_id: int = 0  # of the XFRM interface, where the data plane has one
+    auth: str = PSK  # or CERTIFICATE
 
     @property
     def interface(self) -> str:
@@ -50,6 +53,13 @@ class Site:
     prefixes: tuple[str, ...]  # CIDRs, normalised
     probe_targets: tuple[str, ...]  # addresses inside the prefixes that answer ICMP
     routing: str  # "bgp" or "static"
+    by_prefix_list: bool = False  # the VPC's route tables have one route to a prefix list of them all
+    prefix_list: str = ""  # that list's id in EC2, where it is known
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """What a route table needs routes to: the site's prefix list, or without one each of its prefixes."""
+        return (self.prefix_list,) if self.by_prefix_list and self.prefix_list else self.prefixes
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class Gateway:
     zone: str
     address: str  # private address of its ENI
     home_zones: tuple[str, ...]  # zones whose route tables use it when all is well
+    capacity: float = 1.0  # how much it can take, compared with the others
+    certificate_ends: float | None = None  # seconds since the epoch; None: it has none
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,11 @@ class ManagedGateway:
         return ""
 
     @property
+    def capacity(self) -> float:
+        """As a gateway's where nothing else is said."""
+        return 1.0
+
+    @property
     def last_resort(self) -> bool:
         """Whether routes lead there only while no other gateway is up."""
         return self.use == LAST_RESORT
@@ -101,6 +118,7 @@ class Zone:
     name: str
     gateway_subnet: str
     app_subnets: tuple[str, ...]
+    near: tuple[str, ...] = ()  # other zones, the nearest first; those that are not named come after them, all alike
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,7 @@ class Timing:
     repairs_per_day: int = 3  # steps per gateway within 24 hours, then a person is told
 
 
+SPREADS = ("distance", "capacity")
 REPAIR_POLICIES = ("none", "reboot", "restart", "replace")
 
 
@@ -158,6 +177,7 @@ class Deployment:
     timing: Timing = field(default_factory=Timing)
     repair: str = "none"  # what the monitor may do to a gateway that stays down, one of REPAIR_POLICIES
     managed_gateways: tuple[ManagedGateway, ...] = ()
+    spread: str = "distance"  # where a lost gateway's zones go: to the nearest gateway, or to the least loaded one
 
     @property
     def targets(self) -> tuple[Gateway | ManagedGateway, ...]:
@@ -186,9 +206,21 @@ class Deployment:
         """The home gateway of a zone."""
         return self._homes.get(zone)
 
+    def distance(self, zone: str, other: str) -> int:
+        """How far another zone is: 0 is the zone itself, 1 the nearest; none is farther than one that is not named."""
+        near = self._near.get(zone, ())
+        if zone == other:
+            return 0
+        return 1 + (near.index(other) if other in near else len(near))
+
     def site_of(self, destination: str) -> Site | None:
         """The site that a managed destination belongs to."""
-        return self._sites_by_prefix.get(destination)
+        return self._sites_by_destination.get(destination)
+
+    def named(self, key: RouteKey) -> str:
+        """A route for people: the id of a prefix list is followed by its site's name."""
+        site = self.site_of(key.destination)
+        return f"{key} ({site.name})" if site is not None and key.destination not in site.prefixes else str(key)
 
     # looked up for each route and step: made once; the first one in the description counts
 
@@ -197,11 +229,23 @@ class Deployment:
         return {zone: gateway for gateway in reversed(self.targets) for zone in gateway.home_zones}
 
     @cached_property
-    def _sites_by_prefix(self) -> dict[str, Site]:
-        return {prefix: site for site in reversed(self.sites) for prefix in site.prefixes}
+    def _near(self) -> dict[str, tuple[str, ...]]:
+        return {zone.name: zone.near for zone in self.zones}
+
+    @cached_property
+    def _sites_by_destination(self) -> dict[str, Site]:
+        return {
+            destination: site
+            for site in reversed(self.sites)
+            # while a site goes over to its prefix list, routes to its prefixes stand beside it, and come first in EC2
+            for destination in (*site.prefixes, *site.destinations)
+        }
 
 
 # --- What EC2 shows -----------------------------------------------------------------------------------------
+
+
+USUAL_PRIORITY = 5  # of a route table that declares none; from 1, the first, to 9
 
 
 @dataclass(frozen=True, order=True)
@@ -275,12 +319,18 @@ class Ec2View:
     missing_routes: frozenset[RouteKey] = frozenset()  # ours by table and destination, but not there
     refused_tables: Mapping[str, str] = field(default_factory=dict)  # table id -> why it is not looked after
     drill: str | None = None  # a running drill's id
+    freeze: str | None = None  # why nothing may be broken on purpose now, for people
     repairs: Mapping[str, RepairMark] = field(default_factory=dict)  # by gateway name
     table_zones: Mapping[str, str] = field(default_factory=dict)  # table id -> zone, of the tables looked after
     table_vpcs: Mapping[str, str] = field(default_factory=dict)  # table id -> VPC id
     vpc_id: str | None = None  # of the deployment, where its tables or interfaces tell
     unreadable_marks: tuple[str, ...] = ()  # pins, pauses, drills whose tag cannot be read in full; one sentence each
     managed: Mapping[str, str] = field(default_factory=dict)  # managed gateway -> its virtual private gateway
+    table_priorities: Mapping[str, int] = field(default_factory=dict)  # table id -> its tag's, where it has one
+
+    def priority(self, table_id: str) -> int:
+        """When the routes of a table have their turn among others: 1 is the first, 9 the last."""
+        return self.table_priorities.get(table_id, USUAL_PRIORITY)
 
     def target(self, gateway: str) -> str | None:
         """What a route to the gateway must point at: its ENI or its virtual private gateway; None if it has none."""
@@ -345,6 +395,7 @@ class AgentReport:
     peers: Mapping[str, float | None]  # other gateway -> age of its last answer to this agent, seconds
     stopping: str = ""  # "", "agent" (a restart of the agent), "host" (the host is shutting down)
     counters: Mapping[str, int] = field(default_factory=dict)  # zone name -> packets forwarded from that zone
+    handed_over: bool = False  # on request, its neighbours carry its traffic
 
 
 @dataclass(frozen=True)
@@ -389,6 +440,9 @@ class StoreView:
     words: Mapping[str, float] = field(default_factory=dict)  # other monitor -> since it said that it can act
 
 
+NO_STORE = StoreView()
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that the monitor knows at one moment; what ``step`` gets to see."""
@@ -403,8 +457,9 @@ class Evidence:
     vetoes: Mapping[str, float] = field(default_factory=dict)  # gateway -> age of another monitor's "healthy", s
     repair_results: tuple[RepairResult, ...] = ()  # of repairs likewise
     clock_skew: float = 0.0  # AWS's clock minus this host's where it matters, seconds
-    store: StoreView = field(default_factory=StoreView)
+    store: StoreView = NO_STORE
     managed: Mapping[str, ManagedEvidence] = field(default_factory=dict)  # by managed gateway
+    traffic: Mapping[str, float] = field(default_factory=dict)  # zone -> packets a second, lately
 
 
 # --- What is done ---------------------------------------------------------------------------------------------
@@ -420,6 +475,11 @@ class Swap:
     reason: str  # code of a diagnosis
     voluntary: bool = False
     by_lease: bool = False  # only the lease allows it, so it must not be begun when that runs out
+    priority: int = USUAL_PRIORITY  # its table's
+
+
+DEADLINE = "deadline"  # error of a swap that was not begun, because time was up
+WITHDRAWN = "withdrawn"  # of one that was not begun, because meanwhile there was no more reason to
 
 
 @dataclass(frozen=True)

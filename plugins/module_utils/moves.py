@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .holds import held
@@ -71,9 +70,10 @@ class _Planner:
 
     def plan(self, group: Group) -> None:
         """Plan the group's move, if it is this monitor's, and there is reason for one and a place to go to."""
-        if not acts(self._state, self._evidence, group.zone, self._now):
+        reasons = _reasons(self._state, self._evidence, group, self._now)
+        if not reasons or not acts(self._state, self._evidence, group.zone, self._now):
             return
-        for leave in _reasons(self._state, self._evidence, group, self._now):
+        for leave in reasons:
             targets = self._voluntary(group, leave) if leave.voluntary else self._emergency(group, leave)
             if leave.voluntary and not targets:
                 continue
@@ -104,7 +104,7 @@ class _Planner:
         target_id = self._state.routes.target_of(target) or ""
         leased = not owns(self._state, group.zone)
         swaps = tuple(
-            Swap(key, target, target_id, leave.code, leave.voluntary, leased)
+            Swap(key, target, target_id, leave.code, leave.voluntary, leased, self._view.priority(key.table_id))
             for key in keys
             if free(self._state.routes, key, self._now) and not unseen(self._state, self._evidence, key)
         )
@@ -177,45 +177,59 @@ class _Planner:
         return self._ordered(group, found, None)
 
     def _ordered(self, group: Group, names: list[str], preferred: str | None) -> list[str]:
-        """The home gateway first, then the zone's other choice, its own zone, the least loaded, the name."""
-        home = self._state.deployment.home(group.zone)
-        zones = {gateway.name: gateway.zone for gateway in self._state.deployment.targets}
+        """The home gateway first, then the zone's other choice, then the nearest or the least loaded, the name.
 
-        def order(name: str) -> tuple[bool, bool, bool, int, str]:
+        A zone stays together and each of its routes moves once: what is spread over the others are a gateway's zones.
+        """
+        deployment = self._state.deployment
+        home = deployment.home(group.zone)
+        gateways = {gateway.name: gateway for gateway in deployment.targets}
+        size = len(self._state.routes.groups[group])
+
+        def order(name: str) -> tuple[bool, bool, float, float, str]:
             at_home = home is not None and home.name == name
-            return not at_home, name != preferred, zones[name] != group.zone, self._load.get(name, 0), name
+            distance = float(deployment.distance(group.zone, gateways[name].zone))
+            load = (self._load.get(name, 0) + size) / gateways[name].capacity
+            first, second = (load, distance) if deployment.spread == "capacity" else (distance, load)
+            return not at_home, name != preferred, first, second, name
 
         return sorted(names, key=order)
 
 
-def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> Iterator[Leave]:
+def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> list[Leave]:
     """Why a group should leave its gateway, the most urgent first."""
-    gateway, pair = group.gateway or "", (group.gateway or "", group.site)
+    gateway = group.gateway or ""
+    pair = gateway, group.site
+    found: list[Leave] = []
     path, health = state.verdicts.paths.get(pair), state.healths.get(pair)
     if path is None or health is None:
-        return
-    working = path.verdict in (Verdict.UP, Verdict.GREY, Verdict.VIA_NEIGHBOUR)
-    if group.fault == "old interface":
-        text = f"{gateway} has another network interface now."
-        yield Leave("gateway-new-interface", text, voluntary=False, only_to=gateway if working else None)
-    if group.fault == "blackhole" or (group.fault == "blackhole?" and not working):
-        yield Leave("route-blackhole", f"EC2 says that routes to {gateway} are blackholes.", voluntary=False)
+        return found
+    if group.fault:
+        working = path.verdict in (Verdict.UP, Verdict.GREY, Verdict.VIA_NEIGHBOUR)
+        if group.fault == "old interface":
+            text, only_to = f"{gateway} has another network interface now.", gateway if working else None
+            found.append(Leave("gateway-new-interface", text, voluntary=False, only_to=only_to))
+        if group.fault == "blackhole" or (group.fault == "blackhole?" and not working):
+            text = f"EC2 says that routes to {gateway} are blackholes."
+            found.append(Leave("route-blackhole", text, voluntary=False))
     if path.verdict is Verdict.DOWN and health.bad_since is not None and now - health.bad_since >= path.patience:
         down_at = state.sites_down_at.get(group.site)
         if path.gateway_wide or down_at is None or now - down_at >= RECOVERY_GRACE:
-            yield Leave(path.code, path.text, voluntary=False)
-        return
+            found.append(Leave(path.code, path.text, voluntary=False))
+        return found
     home = state.deployment.home(group.zone)
     if home is not None and home.name != gateway:
-        yield Leave("failback", f"{home.name} has been healthy for its hold-down.", voluntary=True, only_to=home.name)
+        text = f"{home.name} has been healthy for its hold-down."
+        found.append(Leave("failback", text, voluntary=True, only_to=home.name))
     managed = state.deployment.managed(gateway)
     if managed is not None and managed.last_resort:
-        yield Leave("leave-last-resort", f"{gateway} is for when no other gateway is up.", voluntary=True)
-    if path.verdict in (Verdict.GREY, Verdict.VIA_NEIGHBOUR):
+        found.append(Leave("leave-last-resort", f"{gateway} is for when no other gateway is up.", voluntary=True))
+    if path.verdict is Verdict.GREY or path.verdict is Verdict.VIA_NEIGHBOUR:
         if health.off_since is not None and now - health.off_since >= state.deployment.timing.voluntary_delay:
-            yield Leave(path.code, path.text, voluntary=True)
+            found.append(Leave(path.code, path.text, voluntary=True))
     elif retiring(gateway, evidence):
-        yield Leave("gateway-retiring", f"EC2 will retire {gateway}'s instance.", voluntary=True)
+        found.append(Leave("gateway-retiring", f"EC2 will retire {gateway}'s instance.", voluntary=True))
+    return found
 
 
 def movable(view: Ec2View, key: RouteKey, gateway: str | None, wall: float) -> bool:

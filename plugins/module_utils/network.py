@@ -11,11 +11,12 @@ Making it so is in ``network_build``, removing it in ``network_removal``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, tags
-from .ec2_view import Item, destination_of, routes_of, target_of, zone_of_table
+from . import ec2, prefix_lists, tags
+from .ec2_view import Item, destination_of, edge_of, routes_of, target_of, zone_of_table
+from .prefix_lists import PrefixList, SiteList
 
 APP = "app"
 PUBLIC = "public"
@@ -65,6 +66,7 @@ class Network:
     interfaces: tuple[Interface, ...] = ()
     zones: tuple[ZoneTables, ...] = ()
     destinations: tuple[str, ...] = ()
+    prefix_lists: tuple[SiteList, ...] = ()
     public_subnets: tuple[str, ...] = ()
     internet_gateway: str | None = None
     adopt: bool = False  # tag route tables that subnets already have, instead of refusing them
@@ -86,6 +88,7 @@ class Found:
     addresses: Sequence[Item]  # Elastic IPs of the deployment
     tables: Sequence[Item]  # all route tables of the VPC
     vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
+    prefix_lists: Mapping[str, PrefixList] = field(default_factory=dict)  # of the deployment, by site
 
     def interface(self, name: str) -> Item | None:
         """The deployment's ENI of a host."""
@@ -130,6 +133,7 @@ def read(client: Any, network: Network) -> Found:
                 {"Name": "addresses.private-ip-address", "Values": [i.address for i in network.interfaces]},
             ],
         )  # fmt: skip
+    tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc)
     return Found(
         subnets=ec2.pages(
             client, "describe_subnets", "Subnets", "reading the subnets",
@@ -140,13 +144,13 @@ def read(client: Any, network: Network) -> Found:
         ),
         taken=taken,
         addresses=ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"],
-        tables=ec2.pages(
-            client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc
-        ),
+        tables=tables,
         vpn_gateways=ec2.pages(
             client, "describe_vpn_gateways", "VpnGateways", "reading the virtual private gateways",
             Filters=[{"Name": "vpn-gateway-id", "Values": [one.vpn_gateway for one in network.managed]}],
         ) if network.managed else (),
+        prefix_lists=prefix_lists.read(client, network.deployment)
+        if network.prefix_lists or prefix_lists.named_by(tables) else {},
     )  # fmt: skip
 
 
@@ -238,7 +242,7 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
                 f"{wanted.name}'s interface {eni_id} has {eni['PrivateIpAddress']} in {eni['SubnetId']}, which cannot "
                 f"become {wanted.address} in {wanted.subnet_id}; correct the description, or delete the interface."
             )
-    if not network.destinations:
+    if not network.destinations and not network.prefix_lists:
         return out  # no route to make, so no gateway is needed
     names = {interface.name for interface in network.interfaces if interface.role == "gateway"}
     names |= {tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces}
@@ -283,7 +287,8 @@ def _app_problems(network: Network, found: Found) -> list[str]:
             elif own_routes(table):
                 out.append(
                     f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, and would lose its routes "
-                    f"({', '.join(own_routes(table))}) with a table of its own; associate a table with it and {hint}."
+                    f"({', '.join(own_routes(table))}) with a table of its own; associate a table with it and {hint}. "
+                    "Or tag the main table so: every subnet without a table of its own then has that zone's gateway."
                 )
     zones = [zone.zone for zone in network.zones]
     for table in found.tables:
@@ -305,10 +310,14 @@ def _adoption_problems(network: Network, found: Found) -> list[str]:
                 continue
             if own:
                 users.setdefault(table["RouteTableId"], set()).add(zone.zone)
+                if edge_of(table):
+                    out.append(f"{subnet_id}: {edge_of(table)}")
             elif own_routes(table):
                 out.append(
                     f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, which other subnets use "
-                    f"too; associate a route table of zone {zone.zone} with it."
+                    f"too; associate a route table of zone {zone.zone} with it, or tag the main table "
+                    f"{tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP}, and {tags.ZONE} with the zone whose "
+                    "home gateway all of them shall use."
                 )
     for table_id, zones in sorted(users.items()):
         if len(zones) > 1:

@@ -11,27 +11,16 @@ this moves nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, tags
+from . import ec2, prefix_lists, prefix_lists_build, tags
 from .ec2_view import Item, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
 from .network import APP, PUBLIC, Found, Interface, Network, ZoneTables, is_of, leads_to_internet, wanted_tags
+from .network_worker import NEW, Change, Worker
 from .routes import destination_argument, target_argument
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that was changed, or would be; for diffs."""
-
-    subject: str
-    before: str
-    after: str
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.after}" if not self.before else f"{self.subject}: {self.before} -> {self.after}"
 
 
 @dataclass
@@ -40,45 +29,8 @@ class Outcome:
 
     interfaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     route_tables: list[dict[str, Any]] = field(default_factory=list)
+    prefix_lists: dict[str, str] = field(default_factory=dict)  # site -> id
     changes: list[Change] = field(default_factory=list)
-
-
-NEW = "(new)"
-
-
-class Worker:
-    """Does the changing calls, or in check mode only notes them."""
-
-    def __init__(self, client: Any, check: bool, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.client = client
-        self.check = check
-        self.changes: list[Change] = []
-        self._sleep = sleep
-
-    def change(self, subject: str, before: str, after: str, operation: str, **arguments: Any) -> Any:
-        """Notes a change and makes it; None in check mode. Raises Ec2Error."""
-        self.changes.append(Change(subject, before, after))
-        return None if self.check else self.call(f"{subject}: {after}", operation, **arguments)
-
-    def call(self, doing: str, operation: str, **arguments: Any) -> Any:
-        """A call; what was made a moment ago may not be found yet, so "not found" is tried again for some seconds."""
-        for pause in (0.5, 1.0, 2.0, 4.0, None):
-            try:
-                with ec2.telling(doing):
-                    return getattr(self.client, operation)(**arguments)
-            except Ec2Error as error:
-                if pause is None or not error.code.endswith(".NotFound"):
-                    raise
-            self._sleep(pause)
-        raise AssertionError("unreachable")
-
-    def tag(self, resource: str, subject: str, have: Mapping[str, str], want: Mapping[str, str]) -> None:
-        """Sets the tags that are missing or differ; leaves all others."""
-        lacking = {key: value for key, value in want.items() if have.get(key) != value}
-        if lacking:
-            before = ", ".join(f"{key}={have[key]}" for key in lacking if key in have) or "without tags"
-            after = ", ".join(f"{key}={value}" for key, value in lacking.items())
-            self.change(subject, before, after, "create_tags", Resources=[resource], Tags=tags.to_list(lacking))
 
 
 def build(client: Any, network: Network, found: Found, check: bool, wall: float) -> Outcome:
@@ -97,9 +49,14 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     gateways = {name: eni_id for eni_id, name in names.items()}
     gateways |= {name: result["id"] for name, result in outcome.interfaces.items()}
     gateways |= {one.name: one.vpn_gateway for one in network.managed}
+    lists = prefix_lists_build.keep(worker, network.deployment, network.prefix_lists, found.prefix_lists)
+    outcome.prefix_lists = {site: one.id for site, one in lists.items()}
+    destinations = (*network.destinations, *outcome.prefix_lists.values())
+    beside = prefix_lists.beside({**found.prefix_lists, **lists}.values())
     for zone in network.zones:
         for table in _app_tables(worker, network, found, zone):
-            routes = _missing_routes(worker, network.destinations, table, _target(table, zone, gateways, wall))
+            ways = _Ways(gateways, _target(table, zone, gateways, wall), beside)
+            routes = _missing_routes(worker, destinations, table, ways)
             outcome.route_tables.append({"id": table["RouteTableId"], "kind": APP, "zone": zone.zone, "routes": routes})
     outcome.changes = worker.changes
     return outcome
@@ -301,8 +258,9 @@ def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables
     ours = next((table for table in tables if tags.MADE in tags.to_dict(table.get("Tags"))), None)
     for subnet_id in zone.subnets:
         table, own = found.table_of(subnet_id)
-        if table is not None and own:
-            if not is_of(table, network.deployment, APP) and table not in tables:
+        ours_already = table is not None and is_of(table, network.deployment, APP)  # also the main table, where tagged
+        if table is not None and (own or ours_already):
+            if not ours_already and table not in tables:
                 adopted = {tags.DEPLOYMENT: network.deployment, tags.TABLE: APP, tags.ZONE: zone.zone}
                 worker.tag(table["RouteTableId"], table["RouteTableId"], tags.to_dict(table.get("Tags")), adopted)
                 tables.append(table)
@@ -328,11 +286,28 @@ def _target(table: Item, zone: ZoneTables, gateways: Mapping[str, str], wall: fl
     return zone.gateway, gateways.get(zone.gateway, "")
 
 
-def _missing_routes(
-    worker: Worker, destinations: tuple[str, ...], table: Item, target: tuple[str, str]
-) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Ways:
+    """Where new routes of a table may lead."""
+
+    gateways: Mapping[str, str]  # gateway -> its target
+    usual: tuple[str, str]  # a gateway and its target
+    beside: Mapping[str, tuple[str, ...]]  # destination -> those for the same packets, see `prefix_lists.beside`
+
+    def of(self, destination: str, have: Mapping[str, Item]) -> tuple[str, str] | None:
+        """A gateway and its target: where routes for the same packets lead, so that nothing moves; None: elsewhere.
+
+        A route for a prefix comes before that of its list, so that it would take packets from where they go now.
+        """
+        others = {target_of(have[other]) for other in self.beside.get(destination, ()) if other in have}
+        known = [(gateway, target) for gateway, target in self.gateways.items() if target in others]
+        if len(others) == len(known) == 1:
+            return known[0]
+        return None if others and not destination.startswith("pl-") else self.usual
+
+
+def _missing_routes(worker: Worker, destinations: tuple[str, ...], table: Item, ways: _Ways) -> dict[str, str]:
     """Creates a table's missing routes; returns all of the deployment's, destination to target, or "elsewhere"."""
-    gateway, target_id = target
     subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table['RouteTableId'])}"
     have = routes_of(table)
     result: dict[str, str] = {}
@@ -341,6 +316,11 @@ def _missing_routes(
             leads = target_of(have[destination])
             result[destination] = leads if leads.startswith(("eni-", "vgw-")) else "elsewhere"
             continue
+        way = ways.of(destination, have)
+        if way is None:
+            result[destination] = "elsewhere"
+            continue
+        gateway, target_id = way
         try:
             worker.change(
                 subject, "", f"{destination} -> {gateway} ({target_id})", "create_route",

@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import ec2, tags
+from . import ec2, prefix_lists_build, tags
 from .ec2_view import Item, destination_of
 from .errors import VpnhaError
-from .network_build import Outcome, Worker, remove_probes
+from .network_build import Outcome, remove_probes
+from .network_worker import Worker
 from .routes import destination_argument
 
 _PATIENCE = 60.0  # seconds for EC2 to free the interfaces of instances that have ended
@@ -45,7 +46,9 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
             eni_id = eni["NetworkInterfaceId"]
             subject = f"interface of {tags.to_dict(eni.get('TagSet')).get('Name', eni_id)}"
             worker.change(subject, eni_id, "deleted", "delete_network_interface", NetworkInterfaceId=eni_id)
+    prefix_lists_build.remove(worker, deployment)
     _clear_vpc(worker, deployment)
+    _remove_lock(worker, deployment)
     return Outcome(changes=worker.changes)
 
 
@@ -125,7 +128,7 @@ def _release_address(worker: Worker, address: Item) -> None:
 
 
 def _clear_vpc(worker: Worker, deployment: str) -> None:
-    names = [tags.pause_of(deployment), tags.drill_of(deployment)]
+    names = [tags.pause_of(deployment), tags.drill_of(deployment), tags.freeze_of(deployment)]
     for vpc in ec2.pages(
         worker.client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
     ):
@@ -134,3 +137,13 @@ def _clear_vpc(worker: Worker, deployment: str) -> None:
             vpc["VpcId"], f"tags {', '.join(have)}", "without", "delete_tags",
             Resources=[vpc["VpcId"]], Tags=[{"Key": name} for name in have],
         )  # fmt: skip
+
+
+def _remove_lock(worker: Worker, deployment: str) -> None:
+    name = tags.lock_of(deployment)
+    for group in ec2.pages(
+        worker.client, "describe_security_groups", "SecurityGroups", "reading the lock",
+        Filters=[{"Name": "group-name", "Values": [name]}],
+    ):  # fmt: skip
+        group_id = group["GroupId"]
+        worker.change(f"lock {name}", group_id, "deleted", "delete_security_group", GroupId=group_id)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import tags
-from .model import Deployment, Ec2View, Instance, RepairMark, Route
+from . import failover_plan, tags
+from .model import Deployment, Ec2View, Instance, RepairMark, Route, RouteKey
 from .repair import DAY
 from .routes import preflight
 
@@ -31,7 +31,9 @@ def overview(view: Ec2View, deployment: Deployment, wall: float) -> dict[str, An
             for one in deployment.managed_gateways
         ],
         "zones": [_zone(view, deployment, zone.name) for zone in deployment.zones],
-        "route_tables": [_table(view, table_id, zone, wall) for table_id, zone in sorted(view.table_zones.items())],
+        "route_tables": [
+            _table(view, deployment, table_id, zone, wall) for table_id, zone in sorted(view.table_zones.items())
+        ],
         "refused_tables": dict(view.refused_tables),
         "differences": differences,
         "at_home": not differences and not view.refused_tables,
@@ -39,6 +41,8 @@ def overview(view: Ec2View, deployment: Deployment, wall: float) -> dict[str, An
         "paused_gateways": _times(view.paused_gateways, wall),
         "paused_tables": _times(view.paused_tables, wall),
         "drill": view.drill,
+        "freeze": view.freeze,
+        "plan": failover_plan.plan(view, deployment),
         "unreadable_marks": list(view.unreadable_marks),
         "summary": _summary(view, deployment, differences, wall),
     }
@@ -82,14 +86,14 @@ def _zone(view: Ec2View, deployment: Deployment, zone: str) -> dict[str, Any]:
     return {"name": zone, "home_gateway": home.name if home else None, "gateways": using, "route_tables": tables}
 
 
-def _table(view: Ec2View, table_id: str, zone: str, wall: float) -> dict[str, Any]:
+def _table(view: Ec2View, deployment: Deployment, table_id: str, zone: str, wall: float) -> dict[str, Any]:
     routes = [route for key, route in sorted(view.routes.items()) if key.table_id == table_id]
     pin = view.table_pins.get(table_id)
     return {
         "id": table_id,
         "zone": zone,
         "vpc_id": view.table_vpcs.get(table_id),
-        "routes": [_route(route) for route in routes],
+        "routes": [_route(deployment, route) for route in routes],
         "missing": sorted(key.destination for key in view.missing_routes if key.table_id == table_id),
         "pin": (
             {"gateway": pin.gateway, "expires": tags.format_time(pin.expires_wall), "by": pin.by}
@@ -99,9 +103,11 @@ def _table(view: Ec2View, table_id: str, zone: str, wall: float) -> dict[str, An
     }
 
 
-def _route(route: Route) -> dict[str, Any]:
+def _route(deployment: Deployment, route: Route) -> dict[str, Any]:
+    site = deployment.site_of(route.key.destination)
     return {
         "destination": route.key.destination,
+        "site": site.name if site else None,
         "gateway": route.gateway,
         "target": route.target,
         "blackhole": route.blackhole,
@@ -141,6 +147,20 @@ def _repairs(view: Ec2View, wall: float) -> list[str]:
     return lines
 
 
+def _beside(view: Ec2View, deployment: Deployment) -> list[str]:
+    """Routes to prefixes that stand beside the route to their list, while a site goes over to it."""
+    lines = []
+    for site in (site for site in deployment.sites if site.prefix_list in site.destinations):
+        count = sum(key.destination in site.prefixes for key in view.routes)
+        if count:
+            lines.append(
+                f"{count} route{'s' if count > 1 else ''} to prefixes of {site.name} stand beside its prefix list "
+                f"{site.prefix_list} and come before it; the deploy playbook removes them with "
+                "vpnha_remove_covered_routes."
+            )
+    return lines
+
+
 def _summary(view: Ec2View, deployment: Deployment, differences: list[dict[str, Any]], wall: float) -> list[str]:
     """The same for people, one sentence each."""
     lines = []
@@ -155,13 +175,14 @@ def _summary(view: Ec2View, deployment: Deployment, differences: list[dict[str, 
         where = "at home" if stands["gateways"] == [stands["home_gateway"]] else f"home is {stands['home_gateway']}"
         lines.append(f"{zone.name} uses {', '.join(stands['gateways']) or 'no gateway'} ({where}).")
     for each in differences:
-        route = f"{each['route_table_id']} {each['destination']}"
+        route = deployment.named(RouteKey(each["route_table_id"], each["destination"]))
         if each["missing"]:
             lines.append(f"{route} is missing; the deploy playbook creates it.")
         elif each["blackhole"]:
             lines.append(f"{route} is a blackhole: {each['target']} does not run or is gone.")
         elif each["gateway"] is None:
             lines.append(f"{route} points at {each['target']}, no gateway of the deployment, and is left alone.")
+    lines += _beside(view, deployment)
     for table_id, pin in sorted(view.table_pins.items()):
         if pin.expires_wall > wall:
             by = f" by {pin.by}" if pin.by else ""
@@ -173,4 +194,5 @@ def _summary(view: Ec2View, deployment: Deployment, differences: list[dict[str, 
     lines += _repairs(view, wall)
     if view.drill:
         lines.append(f"The drill {view.drill} is running.")
+    lines += [f"{view.freeze}."] if view.freeze else []
     return lines + list(view.refused_tables.values()) + list(view.unreadable_marks)

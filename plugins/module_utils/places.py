@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from . import lease
-from .model import Deployment, Ec2View, Evidence, RouteKey, SwapResult
+from .changed import changed
+from .model import DEADLINE, WITHDRAWN, Deployment, Ec2View, Evidence, RouteKey, SwapResult
 from .owners import read_lately
 from .state import Belief, Doubt, Group, Interface, Retry, Routes
 
@@ -32,7 +33,7 @@ HOUR = 3600.0
 READS_APART_OF_SEVERAL = 0.3
 BELIEVED_OF_SEVERAL = 1.2  # seconds after a swap before which none is
 FORBIDDEN = ("UnauthorizedOperation", "AccessDenied", "AuthFailure", "UnauthorizedAccess")
-THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled")
+NOT_BEGUN = (DEADLINE, WITHDRAWN)  # nothing went wrong: its turn did not come
 
 
 def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: float, seed: int) -> Routes:
@@ -46,7 +47,7 @@ def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: flo
             routes = _take_result(routes, lost, now, seed)
     view, several = evidence.ec2, lease.needed(deployment)
     if routes.placed and (not several or read_lately(evidence)):
-        routes = replace(routes, placed={})
+        routes = changed(routes, placed={})
     if view is None:
         return routes
     if evidence.ec2_version != routes.version:
@@ -71,13 +72,13 @@ def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> R
     key, swap = result.swap.key, result.swap
     flight = routes.flights.get(key)
     if flight is not None and flight.swap == swap:
-        routes = replace(routes, flights=_without(routes.flights, key))
+        routes = changed(routes, flights=_without(routes.flights, key))
     if result.accepted:
         return _accepted(routes, key, Belief(swap.gateway, swap.target, now), now if swap.voluntary else None)
     retry = _next_retry(routes.retries.get(key), key, result.error or "unknown", now, seed)
-    routes = replace(routes, retries={**routes.retries, key: retry})
+    routes = changed(routes, retries={**routes.retries, key: retry})
     if result.accepted is None:
-        routes = replace(routes, doubts={**routes.doubts, key: Doubt(swap, now)})
+        routes = changed(routes, doubts={**routes.doubts, key: Doubt(swap, now)})
     return routes
 
 
@@ -86,7 +87,7 @@ def _accepted(routes: Routes, key: RouteKey, belief: Belief, voluntary_at: float
     if voluntary_at is not None:
         recent = tuple(at for at in moves.get(key, ()) if voluntary_at - at < HOUR)
         moves = {**moves, key: (*recent, voluntary_at)}
-    return replace(
+    return changed(
         routes,
         beliefs={**routes.beliefs, key: belief},
         doubts=_without(routes.doubts, key),
@@ -97,8 +98,12 @@ def _accepted(routes: Routes, key: RouteKey, belief: Belief, voluntary_at: float
 
 
 def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed: int) -> Retry:
-    """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function."""
-    count = last.round + 1 if last is not None else 1
+    """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function.
+
+    A call that was never begun is no round: what waits for EC2's limit must not wait longer each time.
+    """
+    before = last.round if last is not None else 0
+    count = max(1, before if error in NOT_BEGUN else before + 1)
     spread = zlib.crc32(f"{seed} {key} {count}".encode()) / 2**32
     delay = RETRY_LEAST * 2 ** min(count - 1, 5) * (1.0 + spread)
     if error in FORBIDDEN:
@@ -127,7 +132,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
     blackholes = {
         key: routes.blackholes.get(key, evidence.ec2_version) for key, route in view.routes.items() if route.blackhole
     }
-    routes = replace(
+    routes = changed(
         routes,
         version=evidence.ec2_version,
         beliefs=beliefs,
@@ -137,7 +142,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
     )
     # what has not been tried again for long is no longer wanted
     retries = {key: retry for key, retry in routes.retries.items() if now - retry.next_at < BELIEF_SECONDS}
-    routes = replace(routes, retries=retries)
+    routes = changed(routes, retries=retries)
     for key, doubt in routes.doubts.items():
         if began <= doubt.since:
             continue
@@ -146,7 +151,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
             belief = Belief(doubt.swap.gateway, doubt.swap.target, doubt.since, confirmed=True)
             routes = _accepted(routes, key, belief, now if doubt.swap.voluntary else None)
         else:
-            routes = replace(routes, doubts=_without(routes.doubts, key))
+            routes = changed(routes, doubts=_without(routes.doubts, key))
     return routes
 
 
@@ -195,7 +200,8 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
     groups: dict[Group, list[RouteKey]] = {}
     carried: dict[str, int] = {}
     foreign: dict[RouteKey, str] = {}
-    for key, route in sorted(view.routes.items()):
+    for key in sorted(view.routes, key=lambda one: (one.table_id, one.destination)):
+        route = view.routes[key]
         site = deployment.site_of(key.destination)
         if site is None or key.table_id in view.refused_tables:
             continue
@@ -217,7 +223,7 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
         groups.setdefault(Group(gateway, route.zone, site.name, fault), []).append(key)
         carried[gateway] = carried.get(gateway, 0) + 1
     ordered = sorted(groups, key=lambda one: (one.zone, one.site, one.gateway or "", one.fault))
-    return replace(
+    return changed(
         routes,
         groups={group: tuple(groups[group]) for group in ordered},
         carried=carried,

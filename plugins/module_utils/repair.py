@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from . import lease, tags
+from .changed import changed
 from .judge_gateway import peer_ages, stands_still
 from .model import Ec2View, Evidence, Instance, Note, Repair, RepairMark, RepairResult, RouteKey, Timing, Verdict
 from .moves import gateway_paused, paused
@@ -71,6 +72,8 @@ class Plan:
     lost: Mapping[str, str] = field(default_factory=dict)
 
 
+NOTHING = Plan()
+
 # --- What is remembered ---------------------------------------------------------------------------------------------
 
 
@@ -84,21 +87,20 @@ def watch(state: State, evidence: Evidence, now: float) -> State:
     if evidence.ec2 is not None:
         stopping = [name for name, instance in evidence.ec2.instances.items() if instance.state == "stopping"]
     working = [name for name, judgement in gateways.items() if judgement.verdict in _WORKS]
-    after = replace(
-        repairs,
-        down_since=_since(repairs.down_since, down, now),
-        stopping_since=_since(repairs.stopping_since, stopping, now),
-        failed=_without(repairs.failed, working),
-        steps=_kept(repairs.steps, evidence, now),
-    )
-    return state if after == repairs else replace(state, repairs=after)
+    down_since, stopping_since = _since(repairs.down_since, down, now), _since(repairs.stopping_since, stopping, now)
+    failed, steps = _without(repairs.failed, working), _kept(repairs.steps, evidence, now)
+    before = repairs.down_since, repairs.stopping_since, repairs.failed, repairs.steps
+    if (down_since, stopping_since, failed, steps) == before:
+        return state
+    after = changed(repairs, down_since=down_since, stopping_since=stopping_since, failed=failed, steps=steps)
+    return changed(state, repairs=after)
 
 
 def rested(repairs: Repairs) -> Repairs:
     """With all clocks to be started afresh; steps are not forgotten."""
     if not repairs.down_since and not repairs.stopping_since:
         return repairs
-    return replace(repairs, down_since={}, stopping_since={}, waiting={}, lost={})
+    return changed(repairs, down_since={}, stopping_since={}, waiting={}, lost={})
 
 
 def take_in(repairs: Repairs, results: Iterable[RepairResult], now: float) -> Repairs:
@@ -117,24 +119,24 @@ def ordered(repairs: Repairs, repair: Repair, now: float) -> Repairs:
     if repair.mark is not None:
         step = RepairStep(now, max(repair.mark.steps_wall), repair.rung)
         steps = {**repairs.steps, name: (*repairs.steps.get(name, ()), step)}
-        repairs = replace(repairs, steps=steps, taken=_without(repairs.taken, [name]))
+        repairs = changed(repairs, steps=steps, taken=_without(repairs.taken, [name]))
     flight = RepairFlight(repair, now + RESULT_SECONDS)
-    return replace(repairs, called={**repairs.called, name: now}, flight=flight)
+    return changed(repairs, called={**repairs.called, name: now}, flight=flight)
 
 
 def _take_result(repairs: Repairs, result: RepairResult) -> Repairs:
     repair, name = result.repair, result.repair.gateway
     if repairs.flight is not None and repairs.flight.repair == repair:
-        repairs = replace(repairs, flight=None)
+        repairs = changed(repairs, flight=None)
     if repair.mark is not None and result.marked is False:  # the step was not begun
         kept = tuple(step for step in repairs.steps.get(name, ()) if step.wall != max(repair.mark.steps_wall))
-        repairs = replace(repairs, steps={**repairs.steps, name: kept})
+        repairs = changed(repairs, steps={**repairs.steps, name: kept})
     if result.accepted:
         taken = {**repairs.taken, name: repair.rung}
-        return replace(repairs, taken=taken, failed=_without(repairs.failed, [name]))
+        return changed(repairs, taken=taken, failed=_without(repairs.failed, [name]))
     what = "its tag could not be written" if result.marked is False else f"EC2 did not take the {repair.rung}"
     text = f"The repair of {name} failed: {what} ({result.error or 'unknown'})."
-    return replace(repairs, failed={**repairs.failed, name: text})
+    return changed(repairs, failed={**repairs.failed, name: text})
 
 
 def _kept(
@@ -243,10 +245,10 @@ def plan(state: State, evidence: Evidence, now: float, swapping: bool) -> Plan:
     """What to do now about gateways that are down. ``swapping``: routes are being moved in this very step."""
     view, timing = evidence.ec2, state.deployment.timing
     if state.deployment.repair == "none" or view is None or not state.repairs.down_since:
-        return Plan()
+        return NOTHING
     due = [name for name, since in state.repairs.down_since.items() if now - since >= timing.repair_after]
     if not due:
-        return Plan()
+        return NOTHING
     waiting: dict[str, str] = {}
     lost: dict[str, str] = {}
     chosen: Repair | None = None

@@ -67,6 +67,7 @@ def to_wire(report: AgentReport) -> dict[str, Any]:
         "paths": dict(report.paths),
         "peers_ms": {name: None if age is None else round(1000 * age) for name, age in report.peers.items()},
         "counters": dict(report.counters),
+        "handed_over": report.handed_over,
     }
 
 
@@ -202,4 +203,5 @@ def from_wire(raw: object) -> AgentReport:
         },
         stopping=reader.one_of("stopping", STOPPING, ""),
         counters={zone: count(packets, "a counter") for zone, packets in reader.mapping("counters").items()},
+        handed_over=reader.flag("handed_over"),
     )

@@ -17,10 +17,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from . import ec2
+from . import ec2, pace
 from .ec2_view import read_view, routes_of, target_of
 from .errors import Ec2Error
-from .model import Deployment, Ec2View, Route, RouteKey, Swap, SwapResult
+from .model import DEADLINE, Deployment, Ec2View, Route, RouteKey, Swap, SwapResult
+from .urgency import ordered
 
 __all__ = ["Choice", "Line", "plan", "preflight", "read_view", "survey", "swap_all"]
 
@@ -32,8 +33,7 @@ PINNED = "pinned"
 NO_HOME = "no home"  # its zone has no home gateway
 MISSING = "missing"  # the table has no such route
 
-DEADLINE = "deadline"  # error of a swap that was not begun, because time was up
-STALE = "stale"  # EC2 said yes, and its reads did not show it while we waited
+STALE = "stale"  # error of a swap: EC2 said yes, and its reads did not show it while we waited
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,17 @@ def _verdict(view: Ec2View, choice: Choice, key: RouteKey, wanted: str | None, w
 
 
 def plan(view: Ec2View, deployment: Deployment, choice: Choice, wall: float, reason: str = "manual") -> list[Swap]:
-    """The swaps that a choice asks for. Gateways without an ENI are left out: `preflight` names them."""
+    """The swaps that a choice asks for, the most urgent first.
+
+    Gateways without an ENI are left out: `preflight` names them.
+    """
     swaps = []
     for line in survey(view, deployment, choice, wall):
         target = view.target(line.gateway or "")
         if line.verdict == SWAP and line.gateway and target:
-            swaps.append(Swap(line.key, line.gateway, target, reason, voluntary=True))
-    return swaps
+            priority = view.priority(line.key.table_id)
+            swaps.append(Swap(line.key, line.gateway, target, reason, voluntary=True, priority=priority))
+    return ordered(swaps, view)
 
 
 def preflight(view: Ec2View, gateway: str, tables: Iterable[str] = ()) -> list[str]:
@@ -161,7 +165,7 @@ def swap_all(
     client: Any,
     swaps: Sequence[Swap],
     *,
-    bucket: ec2.TokenBucket,
+    bucket: pace.Tokens,
     pool: Executor | None = None,
     deadline: float,
     carrying: Callable[[Swap], bool | None] | None = None,
@@ -180,7 +184,7 @@ def swap_all(
     if not swaps:
         return []
     if pool is None:
-        with ThreadPoolExecutor(min(32, len(swaps)), thread_name_prefix="vpnha-swap") as own:
+        with ThreadPoolExecutor(min(pace.SIDE_BY_SIDE, len(swaps)), thread_name_prefix="vpnha-swap") as own:
             return swap_all(
                 client, swaps, bucket=bucket, pool=own, deadline=deadline, carrying=carrying, clock=clock, sleep=sleep
             )
@@ -204,7 +208,7 @@ class _Round:
     """What all swaps of one call of `swap_all` share."""
 
     client: Any
-    bucket: ec2.TokenBucket
+    bucket: pace.Tokens
     deadline: float
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -227,8 +231,8 @@ def _replace(this: _Round, swap: Swap) -> _Answer:
         except Ec2Error as error:
             certain = error.applied is not None and answer.certain
             answer = _Answer(error.code, str(error), certain, (this.clock() - this.began) * 1000.0)
-            if error.code in ec2.THROTTLED:
-                this.bucket.drain()
+            if error.code in pace.THROTTLED:
+                this.bucket.throttled()
             if error.code not in ec2.TRANSIENT:
                 return answer
         if attempt == 1:
@@ -291,10 +295,11 @@ def _verify(
 
 def _targets(client: Any, tables: list[str]) -> dict[RouteKey, str | None]:
     # By filter: asked by id, one deleted table would spoil the answer for all others.
-    found = ec2.pages(
-        client, "describe_route_tables", "RouteTables", "reading the route tables back",
-        Filters=[{"Name": "route-table-id", "Values": tables}], MaxResults=100,
-    )  # fmt: skip
+    with pace.urgently():
+        found = ec2.pages(
+            client, "describe_route_tables", "RouteTables", "reading the route tables back",
+            Filters=[{"Name": "route-table-id", "Values": tables}], MaxResults=100,
+        )  # fmt: skip
     return {
         RouteKey(table["RouteTableId"], destination): target_of(route)
         for table in found

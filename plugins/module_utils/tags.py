@@ -26,9 +26,13 @@ GATEWAY = "vpnha:gateway"
 ROLE = "vpnha:role"
 ZONE = "vpnha:zone"
 TABLE = "vpnha:table"
+PRIORITY = "vpnha:priority"  # of a route table: whose routes are swapped first
+SITE = "vpnha:site"  # of a prefix list
 PIN = "vpnha:pin"
 PAUSE = "vpnha:pause"
 DRILL = "vpnha:drill"
+LOCK = "vpnha:lock"
+FREEZE = "vpnha:freeze"
 REPAIR = "vpnha:repair"
 PROBES = "vpnha:probes"
 TUNNEL_REPLACED = "vpnha:tunnel-replaced"  # of a VPN connection: when, and which of its tunnels
@@ -57,6 +61,33 @@ class Drill:
     readable: bool = True
 
 
+@dataclass(frozen=True)
+class Freeze:
+    """A person's word that nothing is broken on purpose for a while."""
+
+    until_wall: float
+    reason: str = ""
+    by: str = ""
+    readable: bool = True
+
+    def __str__(self) -> str:
+        why = f" ({self.reason})" if self.reason else ""
+        until = f" until {format_time(self.until_wall)}" if self.readable else ""
+        return f"Changes are frozen{until}{f' by {self.by}' if self.by else ''}{why}"
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A drill or a deploy that wants no other beside it."""
+
+    what: str
+    owner: str
+    until_wall: float
+    by: str = ""
+    run: str = ""  # tells two of the same owner apart
+    readable: bool = True
+
+
 def pause_of(deployment: str) -> str:
     """Name of the tag on the VPC that pauses a whole deployment; a VPC may carry several deployments."""
     return f"{PAUSE}:{deployment}"
@@ -65,6 +96,16 @@ def pause_of(deployment: str) -> str:
 def drill_of(deployment: str) -> str:
     """Name of the tag on the VPC that says that a drill is running."""
     return f"{DRILL}:{deployment}"
+
+
+def freeze_of(deployment: str) -> str:
+    """Name of the tag on the VPC that says that nothing may be broken on purpose for a while."""
+    return f"{FREEZE}:{deployment}"
+
+
+def lock_of(deployment: str) -> str:
+    """Name of the security group that lets one drill or deploy work at a time; its tag `LOCK` says who."""
+    return f"{LOCK}:{deployment}"
 
 
 def probes_of(deployment: str) -> str:
@@ -80,6 +121,11 @@ def format_probes(addresses: Iterable[str]) -> str:
 def parse_probes(value: str) -> list[str]:
     """What `format_probes` made; whatever is no IPv4 address is left out."""
     return [word for word in value.split() if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", word)]
+
+
+def parse_priority(value: str) -> int | None:
+    """The priority that a value of the tag `PRIORITY` says; None if it says none."""
+    return int(value) if re.fullmatch("[1-9]", value.strip()) else None
 
 
 def launch_template(deployment: str, gateway: str) -> str:
@@ -112,9 +158,14 @@ def parse_time(text: str) -> float:
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
 
 
+def plain(text: str) -> str:
+    """A word in EC2's characters; what is not allowed becomes "-"."""
+    return _NOT_ALLOWED.sub("-", text)
+
+
 def format_mark(**fields: str) -> str:
     """ "key=value key=value", in EC2's characters; what is not allowed in a value becomes "-"."""
-    return " ".join(f"{key}={_NOT_ALLOWED.sub('-', value)}" for key, value in fields.items() if value)[:_MAX_VALUE]
+    return " ".join(f"{key}={plain(value)}" for key, value in fields.items() if value)[:_MAX_VALUE]
 
 
 def parse_mark(text: str) -> dict[str, str]:
@@ -163,6 +214,32 @@ def parse_drill(text: str) -> Drill:
     fields = parse_mark(text)
     until, readable = _expiry(fields, "until")
     return Drill(fields.get("id", "unnamed"), until, readable and "id" in fields)
+
+
+def format_freeze(freeze: Freeze) -> str:
+    """The value of the tag `FREEZE`."""
+    return format_mark(until=format_time(freeze.until_wall), by=plain(freeze.by)[:60], reason=freeze.reason)
+
+
+def parse_freeze(text: str) -> Freeze:
+    """The freeze that a value of the tag `FREEZE` says."""
+    fields = parse_mark(text)
+    until, readable = _expiry(fields, "until")
+    return Freeze(until, fields.get("reason", ""), fields.get("by", ""), readable)
+
+
+def format_lock(lock: Lock) -> str:
+    """The value of the tag `LOCK`."""
+    until = format_time(lock.until_wall)
+    return format_mark(what=lock.what, owner=lock.owner, until=until, by=lock.by, run=lock.run)
+
+
+def parse_lock(text: str) -> Lock:
+    """The lock that a value of the tag `LOCK` says."""
+    fields = parse_mark(text)
+    until, readable = _expiry(fields, "until")
+    owner, by, run = (fields.get(key, "") for key in ("owner", "by", "run"))
+    return Lock(fields.get("what", ""), owner, until, by, run, readable and bool(owner))
 
 
 def format_repair(mark: RepairMark) -> str:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 
 from . import lease
+from .changed import changed
 from .holds import hold_down
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
 from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
-from .places import FORBIDDEN, THROTTLED
+from .pace import THROTTLED
+from .places import FORBIDDEN, NOT_BEGUN
 from .repair import under_way
 from .state import State, Subject, Told
 
@@ -64,7 +66,7 @@ def tell(state: State, matters: Mapping[Subject, Matter], now: float) -> tuple[S
             told[subject] = replace(known, absent_since=absent_since)
     if told == state.told and untold == state.untold:
         return state, notes
-    return replace(state, told=told, untold=untold), notes
+    return changed(state, told=told, untold=untold), notes
 
 
 def blind_matters(state: State) -> dict[Subject, Matter]:
@@ -122,21 +124,23 @@ def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
         yield ("site-down", site), Matter(text, PATH_DELAY)
     for tunnel in state.deployment.tunnels:
         judgement = verdicts.tunnels.get(tunnel.name)
-        if judgement is None or judgement.gateway_wide or tunnel.site in quiet:
+        if judgement is None or judgement.verdict is Verdict.UP or judgement.gateway_wide or tunnel.site in quiet:
             continue
         if judgement.verdict in _TROUBLE:
             yield (judgement.code, tunnel.name), Matter(judgement.text, delay)
     for (gateway, site), judgement in verdicts.paths.items():
-        own = judgement.code in _OF_PATH or judgement.code in _OF_MANAGED
-        if own and site not in quiet and not judgement.gateway_wide:
+        if judgement.verdict is Verdict.UP or judgement.gateway_wide or site in quiet:
+            continue
+        if judgement.code in _OF_PATH or judgement.code in _OF_MANAGED:
             yield (judgement.code, f"{gateway}/{site}"), Matter(judgement.text, delay)
 
 
 def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
+    named = state.deployment.named
     for key in view.missing_routes:
-        yield ("route-missing", str(key)), Matter(f"The route {key} is gone; it is not made again.")
+        yield ("route-missing", str(key)), Matter(f"The route {named(key)} is gone; it is not made again.")
     for key, target in state.routes.foreign.items():
-        yield ("route-foreign", str(key)), Matter(f"The route {key} points at {target}; it is left alone.")
+        yield ("route-foreign", str(key)), Matter(f"The route {named(key)} points at {target}; it is left alone.")
     for table, why in view.refused_tables.items():
         yield ("table-refused", table), Matter(f"The route table {table} is not looked after: {why}")
     for table, pin in view.table_pins.items():
@@ -144,10 +148,12 @@ def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
             by = f" by {pin.by}" if pin.by else ""
             yield ("pinned", table), Matter(f"The routes of {table} are pinned to {pin.gateway}{by}.")
     for group, keys in state.routes.groups.items():
-        path = state.verdicts.paths.get((group.gateway or "", group.site))
         if group.fault == "blackhole":
             text = f"EC2 calls {counted(keys)} of zone {group.zone} for {group.site} to {group.gateway} a blackhole."
             yield ("route-blackhole", f"{group.gateway}/{group.site}"), Matter(text)
+        if not view.table_pins:
+            continue
+        path = state.verdicts.paths.get((group.gateway or "", group.site))
         if path is None or path.verdict is not Verdict.DOWN:
             continue
         pinned = [key for key in keys if _pinned(view, key.table_id, wall)]
@@ -160,7 +166,7 @@ def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
 def _pause_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
     if paused(view, wall):
         yield ("paused", "deployment"), Matter("All actions of the deployment are paused.")
-    for gateway in state.deployment.gateways:
+    for gateway in state.deployment.gateways if view.paused_gateways else ():
         if gateway_paused(view, gateway.name, wall):
             yield ("paused", gateway.name), Matter(f"Actions on {gateway.name} are paused.")
     for table, until in view.paused_tables.items():
@@ -193,7 +199,8 @@ def _ec2_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple
         yield ("ec2-unreadable", ""), Matter("EC2 could not be read for a while; decisions go by the last view.")
     errors: dict[str, list[str]] = {}
     for key, retry in state.routes.retries.items():
-        errors.setdefault(retry.error, []).append(str(key))
+        if retry.error not in NOT_BEGUN:
+            errors.setdefault(retry.error, []).append(str(key))
     for error, keys in errors.items():
         code = "swap-failed"
         if error in FORBIDDEN:
@@ -204,6 +211,8 @@ def _ec2_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple
         yield (code, error), Matter(text, evidence={"routes": keys[:ROUTES_NAMED]})
     timing = state.deployment.timing
     for (gateway, site), health in state.healths.items():
+        if health.flapped_at is None:
+            continue
         hold = hold_down(health, now, timing)
         if hold > 2 * timing.hold_down:
             text = f"{gateway} keeps failing for {site}; routes go back to it after {hold:g} healthy seconds."
@@ -234,7 +243,7 @@ def result_notes(results: Iterable[SwapResult]) -> list[Note]:
         swap, subject = result.swap, str(result.swap.key)
         facts = {
             "gateway": swap.gateway, "reason": swap.reason, "ms": round(result.milliseconds, 1),
-            "carrying": result.carrying,
+            "carrying": result.carrying, "voluntary": swap.voluntary,
         }  # fmt: skip
         notes.append(Note("swap-accepted", subject, f"The route {subject} leads to {swap.gateway} now.", facts))
         if result.carrying is False:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import VpnhaError
-from .model import Deployment, Gateway, Tunnel
+from .model import CERTIFICATE, Deployment, Gateway, Tunnel
 
 XFRM = "xfrm"
 LIBIPSEC = "libipsec"
@@ -166,6 +166,7 @@ def connection(
         "dpd_action": "restart" if tunnel.initiate else "clear",
         "close_action": "none",
     }
+    method = "pubkey" if tunnel.auth == CERTIFICATE else "psk"
     if data_plane == XFRM:
         child["if_id_in"] = child["if_id_out"] = str(tunnel.if_id)
     return {
@@ -178,14 +179,17 @@ def connection(
         "keyingtries": "0",
         "reauth_time": "0",
         "dpd_delay": f"{dpd_delay:g}s",
-        "local": {"auth": "psk", "id": tunnel.local_id},
-        "remote": {"auth": "psk", "id": tunnel.peer_id},
+        "local": {"auth": method, "id": tunnel.local_id},
+        "remote": {"auth": method, "id": tunnel.peer_id},
         "children": {tunnel.name: child},
     }
 
 
-def psks(sites: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The pre-shared keys of a description's ``vpnha_sites``, by tunnel name (as ``description.parse`` names them)."""
+def psks(sites: Sequence[Mapping[str, Any]], key: str = "psk") -> dict[str, str]:
+    """The pre-shared keys of a description's ``vpnha_sites``, by tunnel name (as ``description.parse`` names them).
+
+    ``key`` may be "psk_next", which not every tunnel has.
+    """
     found: dict[str, str] = {}
     for site in sites:
         used: dict[str, int] = {}
@@ -193,23 +197,35 @@ def psks(sites: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             gateway = str(tunnel["gateway"])
             used[gateway] = used.get(gateway, 0) + 1
             suffix = f"-{used[gateway]}" if used[gateway] > 1 else ""
-            found[f"{site['name']}-{gateway}{suffix}"] = str(tunnel["psk"])
+            if tunnel.get(key) not in (None, ""):
+                found[f"{site['name']}-{gateway}{suffix}"] = str(tunnel[key])
     return found
 
 
-def swanctl_text(name: str, body: Mapping[str, Any], psk: str, owners: Sequence[str]) -> str:
-    """A connection and its key as a file of swanctl. The key is in hexadecimal, so any character may be in it."""
+def swanctl_text(name: str, body: Mapping[str, Any], psk: str, owners: Sequence[str], psk_next: str = "") -> str:
+    """A connection and its key, if it has one, as a file of swanctl. In hexadecimal any character may be in a key.
+
+    The next key comes first: strongSwan accepts all that it has for the owners, and signs with the one loaded last.
+    """
     ids = "".join(f"    id-{number} = {_quoted(owner)}\n" for number, owner in enumerate(owners, 1))
+    keys = {next_secret_id(name): psk_next} if psk_next else {}
+    if psk:
+        keys[secret_id(name)] = psk
+    secrets = "".join(f"  {each} {{\n{ids}    secret = 0x{key.encode().hex()}\n  }}\n" for each, key in keys.items())
     return (
         "# Written by Ansible (vpnha.aws.gateway); changes made here are lost.\n"
         f"connections {{\n  {name} {{\n{_section(body, 4)}  }}\n}}\n"
-        f"secrets {{\n  {secret_id(name)} {{\n{ids}    secret = 0x{psk.encode().hex()}\n  }}\n}}\n"
-    )
+    ) + (f"secrets {{\n{secrets}}}\n" if secrets else "")
 
 
 def secret_id(name: str) -> str:
     """Under which a tunnel's key is loaded."""
     return f"ike-{name}"
+
+
+def next_secret_id(name: str) -> str:
+    """Under which a tunnel's next key is loaded, beside the one that signs. No tunnel's own is called so."""
+    return f"ikenext-{name}"
 
 
 def _section(body: Mapping[str, Any], indent: int) -> str:

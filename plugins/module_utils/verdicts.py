@@ -35,6 +35,7 @@ class Judgement:
     text: str  # one sentence for people
     patience: float = 0.0  # seconds that a ``down`` must last without a break before routes leave for it
     gateway_wide: bool = False  # the reason is the gateway's, not one tunnel's
+    on_purpose: bool = False  # somebody has asked for it, so it says nothing of how steady a gateway is
 
     @property
     def rank(self) -> int:
@@ -43,9 +44,9 @@ class Judgement:
 
 
 @lru_cache(maxsize=4096)
-def good(code: str, text: str) -> Judgement:
-    """An ``up``. Nearly all judgements are: each is made once, not in each step."""
-    return Judgement(Verdict.UP, code, text)
+def good(code: str, text: str, *names: str) -> Judgement:
+    """An ``up``; ``text`` has a place for each of the names. Nearly all judgements are: each is made once."""
+    return Judgement(Verdict.UP, code, text.format(*names))
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ def fresh(stats: LossStats, window: float, older: float = 0.0) -> bool:
 
 def silent(stats: LossStats, window: float, older: float = 0.0) -> bool:
     """Nothing came back over one full window: neither answers to its probes nor late ones to older probes."""
-    late = stats.last_answer_age is None or stats.last_answer_age + older >= window - _EPSILON
-    return stats.silent and late
+    if not stats.lost or not stats.silent:
+        return False
+    return stats.last_answer_age is None or stats.last_answer_age + older >= window - _EPSILON
 
 
 def one_way_loss(stats: LossStats) -> float:

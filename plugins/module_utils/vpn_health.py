@@ -17,6 +17,7 @@ from typing import Any
 
 from . import charon, description
 from .charon import Charon, CharonError
+from .description_certificates import ending
 from .diagnoses import DIAGNOSES
 from .errors import DescriptionError, VpnhaError
 from .icmp import IcmpSocket
@@ -90,6 +91,13 @@ def from_agent_config(path: str) -> tuple[tuple[Subject, ...], str, float]:
     return subjects, str(value.get("vici_socket", charon.SOCKET)), deployment.timing.grey_loss
 
 
+def certificate_remark(path: str, now: float | None = None) -> tuple[float | None, str]:
+    """When the certificate of an agent's gateway ends, and a sentence if that is soon. ``path`` was read before."""
+    value = json.loads(File(path).read_text(encoding="utf-8"))
+    gateway = description.from_dict(value["deployment"]).gateway(value["gateway"])
+    return gateway.certificate_ends, ending(gateway, time.time() if now is None else now)
+
+
 def subject(given: Mapping[str, Any]) -> Subject:
     """A tunnel as the module's option describes it. Raises VpnhaError when an address is none."""
     for key, addresses in (("peer", [given["peer"]]), ("source", [given["source"]]), ("targets", given["targets"])):
@@ -137,12 +145,24 @@ def examine(what: Examination) -> dict[str, Any]:
     }
 
 
-def examine_until_healthy(what: Examination, seconds: float) -> dict[str, Any]:
-    """Examine again and again until all is healthy or the time is over; the last result. Raises like ``examine``."""
+def ailing(result: Mapping[str, Any], names: Sequence[str] = ()) -> list[Mapping[str, Any]]:
+    """The tunnels that are not up, of these names or of all."""
+    return [
+        tunnel
+        for tunnel in result["tunnels"]
+        if tunnel["verdict"] != Verdict.UP.value and (not names or tunnel["name"] in names)
+    ]
+
+
+def examine_until_healthy(what: Examination, seconds: float, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Examine again and again until all tunnels, or those of these names, are up or the time is over.
+
+    Returns the last result. Raises like ``examine``.
+    """
     until = time.monotonic() + seconds
     while True:
         result = examine(what)
-        if result["healthy"] or time.monotonic() >= until:
+        if not ailing(result, names) or time.monotonic() >= until:
             return result
         time.sleep(min(ROUND_SECONDS, max(until - time.monotonic(), 0.0)))
 

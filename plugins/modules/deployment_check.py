@@ -92,21 +92,25 @@ deployment:
       type: int
       sample: 64512
     zones:
-      description: Each zone's C(name), C(gateway_subnet) and C(app_subnets).
+      description: Each zone's C(name), C(gateway_subnet), C(app_subnets) and C(near).
       type: list
       elements: dict
     gateways:
-      description: Each gateway's C(name), C(zone), C(address) and C(home_zones).
+      description:
+        - Each gateway's C(name), C(zone), C(address), C(home_zones), C(capacity) and C(certificate_ends).
       type: list
       elements: dict
     sites:
-      description: Each site's C(name), C(prefixes), C(probe_targets) and C(routing).
+      description:
+        - Each site's C(name), C(prefixes), C(probe_targets), C(routing), C(by_prefix_list) and C(prefix_list).
+        - C(prefix_list) is the id of the site's prefix list, which is not known here; see
+          P(vpnha.aws.with_prefix_lists#filter).
       type: list
       elements: dict
     tunnels:
       description:
         - Each tunnel's C(name), C(site), C(gateway), C(peer_address), C(peer_id), C(local_id), C(inside_address),
-          C(peer_inside_address), C(inside_cidr), C(peer_asn), C(initiate) and C(if_id).
+          C(peer_inside_address), C(inside_cidr), C(peer_asn), C(initiate), C(if_id) and C(auth).
       type: list
       elements: dict
     monitors:
@@ -120,8 +124,11 @@ deployment:
     timing:
       description: Every delay in seconds, with the defaults filled in.
       type: dict
+    spread:
+      description: Where the zones of a lost gateway go first, V(distance) or V(capacity).
+      type: str
     repair:
-      description: What the monitor may do to a gateway that stays down, V(none), V(reboot) or V(restart).
+      description: What the monitor may do to a gateway that stays down, V(none), V(reboot), V(restart) or V(replace).
       type: str
 remarks:
   description: What is allowed but probably not meant, one sentence each; also shown as warnings.
@@ -137,6 +144,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
+
+_SECRETS = ("psk", "psk_next", "private_key", "vpnha_heartbeat_key", "vpnha_notify_apprise")
 
 
 def main() -> None:
@@ -163,11 +172,7 @@ def main() -> None:
 def _secrets(value: Any, secret: bool = False) -> list[str]:
     """Every string and number under a key that names a secret."""
     if isinstance(value, dict):
-        return [
-            found
-            for key, member in value.items()
-            for found in _secrets(member, secret or key in ("psk", "vpnha_heartbeat_key", "vpnha_notify_apprise"))
-        ]
+        return [found for key, member in value.items() for found in _secrets(member, secret or key in _SECRETS)]
     if isinstance(value, list):
         return [found for member in value for found in _secrets(member, secret)]
     return [str(value)] if secret and value not in (None, "") and not isinstance(value, bool) else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: deployment_mark
-short_description: Set or clear a pin, a pause or the mark of a running drill
+short_description: Set or clear a pin, a pause, the mark of a running drill or a freeze
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
@@ -17,12 +17,13 @@ description:
   - A pause (C(vpnha:pause)) stops the monitors' actions for the deployment, one gateway or one route table; they go on
     observing.
   - A drill (C(vpnha:drill:NAME) on the VPC) says that a failure is being caused on purpose.
+  - A freeze (C(vpnha:freeze:NAME) on the VPC) lets no drill begin. The monitors do not heed it.
   - All marks end by themselves.
 options:
   mark:
     description: Which mark.
     type: str
-    choices: [pin, pause, drill]
+    choices: [pin, pause, drill, freeze]
     required: true
   state:
     description: Whether the mark shall be there.
@@ -34,7 +35,7 @@ options:
       - What is marked; several are allowed.
       - For O(mark=pin), route table ids; without any, all route tables of the deployment.
       - For O(mark=pause), gateway names and route table ids; without any, the whole deployment.
-      - Not allowed for O(mark=drill), which is always the deployment's.
+      - Not allowed for O(mark=drill) and O(mark=freeze), which are always the deployment's.
     type: list
     elements: str
     default: []
@@ -50,7 +51,12 @@ options:
     type: str
     default: ansible
   drill_id:
-    description: For O(mark=drill), the id of the drill. Needed when O(state=present).
+    description:
+      - For O(mark=drill), the id of the drill. Needed when O(state=present).
+      - With O(state=absent), the mark of another drill is left alone; without an id, whosever it is goes.
+    type: str
+  reason:
+    description: For O(mark=freeze), why, in at most 100 characters. What a mark cannot hold, as a space, becomes C(-).
     type: str
 extends_documentation_fragment:
   - vpnha.aws.attributes
@@ -79,6 +85,14 @@ EXAMPLES = r"""
     region: eu-central-1
     mark: pause
     state: absent
+
+- name: Let no drill begin for two weeks
+  vpnha.aws.deployment_mark:
+    deployment: "{{ checked.deployment }}"
+    region: eu-central-1
+    mark: freeze
+    minutes: 20160
+    reason: year-end
 
 - name: Leave gw-a alone for a while
   vpnha.aws.deployment_mark:
@@ -114,13 +128,14 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "deployment": {"type": "dict", "required": True},
-            "mark": {"type": "str", "choices": ["pin", "pause", "drill"], "required": True},
+            "mark": {"type": "str", "choices": ["pin", "pause", "drill", "freeze"], "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "scope": {"type": "list", "elements": "str", "default": []},
             "gateway": {"type": "str"},
             "minutes": {"type": "int", "default": 60},
             "by": {"type": "str", "default": "ansible"},
             "drill_id": {"type": "str"},
+            "reason": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -134,6 +149,7 @@ def main() -> None:
             seconds=given["minutes"] * 60,
             by=given["by"],
             drill_id=given["drill_id"] or "",
+            reason=given["reason"] or "",
         )
         client = ec2.of_module(module, patient=True)
         result = marks.apply(client, from_dict(given["deployment"]), wanted, check=module.check_mode, wall=time.time())

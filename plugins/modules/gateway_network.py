@@ -12,14 +12,14 @@ short_description: Network interfaces, Elastic IPs and route tables of a VPN dep
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
-  - Sees to the network interfaces and Elastic IPs of a deployment's hosts, to the route tables of its zones, and to the
-    routes that are missing in them, all in one call.
+  - Sees to the network interfaces and Elastic IPs of a deployment's hosts, to the prefix lists of its sites, to the
+    route tables of its zones, and to the routes that are missing in them, all in one call.
   - Never moves, changes or deletes a route that is there, wherever it points, but for host routes of its own by which
     managed gateways are probed. While routes are failed over, a run moves nothing.
   - The source/destination check of gateways is switched off, and then read back from EC2.
   - Everything that forbids the work is found before anything is changed, and all of it is told at once.
   - "Tags what it makes: C(vpnha:made) (only that is ever deleted), C(vpnha:deployment), C(vpnha:gateway),
-    C(vpnha:role), C(vpnha:table), C(vpnha:zone) and C(Name)."
+    C(vpnha:role), C(vpnha:table), C(vpnha:zone), C(vpnha:site) and C(Name)."
 options:
   deployment:
     description: Name of the deployment.
@@ -91,13 +91,34 @@ options:
         required: true
   destinations:
     description:
-      - The prefixes of all sites, as IPv4 CIDR, IPv6 CIDR or prefix list id.
+      - The prefixes of the sites that have a route for each of them, as IPv4 CIDR, IPv6 CIDR or prefix list id.
       - Routes to them are made where they are missing, in every route table with the tags C(vpnha:deployment) and
         C(vpnha:table=app), also in those that people have tagged.
       - In a table with a pin, they are made to the gateway of the pin.
+      - A route for a prefix whose list a table has a route to is made to where that one leads, since it comes before.
     type: list
     elements: str
     default: []
+  prefix_lists:
+    description:
+      - The sites that have one route in each table, to a prefix list of their prefixes. The lists are made, and their
+        entries kept in step, also by removing what is not wanted any more.
+      - Routes to them are made as those to O(destinations). Where a table has routes to the entries, the list's is made
+        to where these lead, and they stay; see M(vpnha.aws.covered_routes).
+      - EC2 counts a list's size against the quota of routes of every table that has a route to it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      site:
+        description: Name of the site.
+        type: str
+        required: true
+      entries:
+        description: Its prefixes, as IPv4 CIDR.
+        type: list
+        elements: str
+        required: true
   public_subnets:
     description: Ids of the subnets of gateways and monitors. One without a way to the internet gets a route table.
     type: list
@@ -145,6 +166,8 @@ extends_documentation_fragment:
 seealso:
   - module: vpnha.aws.route_swap
     description: Moves routes.
+  - module: vpnha.aws.covered_routes
+    description: Removes routes that a prefix list has made needless.
 """
 
 EXAMPLES = r"""
@@ -159,7 +182,9 @@ EXAMPLES = r"""
     zones:
       - {name: eu-central-1a, subnets: [subnet-1a], gateway: gw-a}
       - {name: eu-central-1b, subnets: [subnet-1b], gateway: gw-b}
-    destinations: [192.168.10.0/24, 192.168.20.0/24]
+    destinations: [192.168.10.0/24]
+    prefix_lists:
+      - {site: plant, entries: [192.168.20.0/24, 192.168.21.0/24]}
     public_subnets: [subnet-0a, subnet-0b]
     internet_gateway: igw-0a1b2c3d
 
@@ -208,6 +233,11 @@ route_tables:
           V(elsewhere).
       type: dict
       returned: always
+prefix_lists:
+  description: The ids of the prefix lists by site.
+  returned: when O(state=present)
+  type: dict
+  sample: {plant: pl-0a1b2c3d}
 changes:
   description: What was changed, or in check mode would be, one sentence each.
   returned: always
@@ -221,6 +251,8 @@ import time
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, network, network_build, network_removal
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import as_result
+from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import SiteList
 
 INTERFACE = {
     "name": {"type": "str", "required": True},
@@ -234,6 +266,10 @@ MANAGED = {
     "name": {"type": "str", "required": True},
     "vpn_gateway": {"type": "str", "required": True},
     "probes": {"type": "list", "elements": "str", "default": []},
+}
+SITE_LIST = {
+    "site": {"type": "str", "required": True},
+    "entries": {"type": "list", "elements": "str", "required": True},
 }
 ZONE = {
     "name": {"type": "str", "required": True},
@@ -252,6 +288,7 @@ def wanted(given: dict) -> network.Network:
         ),
         zones=tuple(network.ZoneTables(z["name"], tuple(z["subnets"]), z["gateway"]) for z in given["zones"]),
         destinations=tuple(given["destinations"]),
+        prefix_lists=tuple(SiteList(each["site"], tuple(each["entries"])) for each in given["prefix_lists"]),
         public_subnets=tuple(given["public_subnets"]),
         internet_gateway=given["internet_gateway"],
         adopt=given["adopt_route_tables"],
@@ -283,6 +320,7 @@ def main() -> None:
             "interfaces": {"type": "list", "elements": "dict", "default": [], "options": INTERFACE},
             "zones": {"type": "list", "elements": "dict", "default": [], "options": ZONE},
             "destinations": {"type": "list", "elements": "str", "default": []},
+            "prefix_lists": {"type": "list", "elements": "dict", "default": [], "options": SITE_LIST},
             "public_subnets": {"type": "list", "elements": "str", "default": []},
             "internet_gateway": {"type": "str"},
             "managed_gateways": {"type": "list", "elements": "dict", "default": [], "options": MANAGED},
@@ -295,16 +333,11 @@ def main() -> None:
         outcome = run(module)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
-    sides = {
-        "before": "".join(f"{change.subject}: {change.before or 'absent'}\n" for change in outcome.changes),
-        "after": "".join(f"{change.subject}: {change.after}\n" for change in outcome.changes),
-    }
     module.exit_json(
-        changed=bool(outcome.changes),
         interfaces=outcome.interfaces,
         route_tables=outcome.route_tables,
-        changes=[str(change) for change in outcome.changes],
-        diff=sides,
+        prefix_lists=outcome.prefix_lists,
+        **as_result(outcome.changes),
     )
 
 

@@ -19,6 +19,8 @@ description:
     module fails and names the tunnel and the reason.
   - Files C(vpnha-*.conf) of tunnels that are no longer given are removed, and their connections closed. Other files are
     left alone.
+extends_documentation_fragment:
+  - vpnha.aws.tunnels
 requirements:
   - strongSwan 5.9.6 or newer with C(charon-systemd) and C(swanctl)
   - the Python package C(vici) for the interpreter that runs the module
@@ -30,37 +32,30 @@ attributes:
     description: Shows the files without their keys.
     support: full
 options:
-  tunnels:
-    description: All tunnels that this gateway shall have, in the order in which they are loaded.
-    type: list
-    elements: dict
-    required: true
+  credentials:
+    description:
+      - The gateway's certificate with its key, and the CAs that its peers' certificates are of, for tunnels whose
+        connection has C(auth=pubkey). They are brought before the tunnels, and interrupt nothing; the next
+        authentication uses them. Where strongSwan does not read them, the former ones stay.
+      - Without any, those that were brought before are removed.
+    type: dict
+    default: {}
     suboptions:
-      name:
-        description: Name of the connection.
+      certificate:
+        description: The gateway's certificate, in PEM.
         type: str
-        required: true
-      connection:
-        description: The connection as VICI's C(load-conn) takes it, the same keys as in C(swanctl.conf).
-        type: dict
-        required: true
-      psk:
-        description: The pre-shared key.
+      private_key:
+        description: The key that belongs to it, in PEM, without a passphrase.
         type: str
-        required: true
-      owners:
-        description: The IKE identities that the key belongs to, ours and the peer's.
+      authorities:
+        description: Certificates of CAs, each in PEM.
         type: list
         elements: str
-        required: true
-  directory:
-    description: Where C(swanctl) reads its files.
+        default: []
+  swanctl:
+    description: The program that has strongSwan read O(credentials) anew.
     type: path
-    default: /etc/swanctl/conf.d
-  socket:
-    description: VICI's socket.
-    type: path
-    default: /run/charon.vici
+    default: /usr/sbin/swanctl
   wait:
     description: How many seconds to wait for strongSwan to answer.
     type: float
@@ -102,8 +97,29 @@ loaded:
   type: list
   elements: str
   sample: [hq-gw-a]
+credentials_changed:
+  description: Whether O(credentials) were others than those that were there.
+  returned: success
+  type: bool
+  sample: false
 removed:
   description: Names of the tunnels that were closed and whose files were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+up:
+  description:
+    - Names of all connections that were established before anything was done; empty where strongSwan was not asked, as
+      in check mode where it does not run, or without the Python package C(vici).
+  returned: success
+  type: list
+  elements: str
+  sample: [hq-gw-a]
+resets:
+  description:
+    - The ones of RV(up) that were closed, or in check mode would be, because their connection changes or is removed.
+      Those that are still wanted are opened again at once. A change of the key alone closes nothing.
   returned: success
   type: list
   elements: str
@@ -116,60 +132,59 @@ failed_tunnels:
     hq-gw-a: "strongSwan refuses the connection hq-gw-a (invalid value for: proposals); nothing was loaded for it."
 """
 
-import socket
-import time
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ansible_collections.vpnha.aws.plugins.module_utils import charon, credentials_load, tunnel_arguments
+from ansible_collections.vpnha.aws.plugins.module_utils.credentials_load import Credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Wanted, apply
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import apply
 
-try:
-    import vici
-
-    HAS_VICI = True
-except ImportError:
-    HAS_VICI = False
-
+HAS_VICI = importlib.util.find_spec("vici") is not None
 ANSWER_SECONDS = 10.0  # a connection that starts at once may take a moment to load
 
 
-def connect(path: str, wait: float) -> Any:
-    """A VICI session that has answered once. Raises VpnhaError when none does in time."""
-    end = time.monotonic() + wait
-    while True:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(ANSWER_SECONDS)
-        try:
-            sock.connect(path)
-            session = vici.Session(sock)
-            session.version()
-            return session
-        except OSError as error:
-            sock.close()
-            if time.monotonic() > end:
-                raise VpnhaError(
-                    f"strongSwan does not answer on {path} ({error.strerror or error}); "
-                    "see 'systemctl status strongswan'."
-                ) from error
-            time.sleep(0.1)
+CREDENTIALS: dict[str, dict[str, Any]] = {
+    "certificate": {"type": "str"},
+    "private_key": {"type": "str", "no_log": True},
+    "authorities": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def bring(module: AnsibleModule) -> bool:
+    """Bring certificate, key and CAs; whether they differ. Raises VpnhaError."""
+    given = module.params["credentials"] or {}
+
+    def reload() -> None:
+        code, out, err = module.run_command([module.params["swanctl"], "--load-creds", "--clear", "--noprompt"])
+        if code != 0:
+            raise VpnhaError(f"strongSwan does not read its certificates anew: {(err or out).strip()[-300:]}")
+
+    wanted = None
+    if given.get("certificate"):
+        wanted = Credentials(given["certificate"], given["private_key"] or "", tuple(given["authorities"]))
+    return credentials_load.apply(Path(module.params["directory"]).parent, wanted, reload, module.check_mode)
+
+
+def runs(socket: str) -> bool:
+    """Whether strongSwan is there to be asked. One that was killed leaves its socket behind."""
+    asking = charon.Charon(socket)
+    try:
+        return asking.state() != "dead"
+    finally:
+        asking.close()
 
 
 def main() -> None:
     """Entry point."""
-    tunnel = {
-        "name": {"type": "str", "required": True},
-        "connection": {"type": "dict", "required": True},
-        "psk": {"type": "str", "required": True, "no_log": True},
-        "owners": {"type": "list", "elements": "str", "required": True},
-    }
     module = AnsibleModule(
         argument_spec={
-            "tunnels": {"type": "list", "elements": "dict", "required": True, "options": tunnel},
-            "directory": {"type": "path", "default": "/etc/swanctl/conf.d"},
-            "socket": {"type": "path", "default": "/run/charon.vici"},
+            **tunnel_arguments.ARGUMENTS,
+            "credentials": {"type": "dict", "default": {}, "options": CREDENTIALS},
+            "swanctl": {"type": "path", "default": "/usr/sbin/swanctl"},
             "wait": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
@@ -177,17 +192,20 @@ def main() -> None:
     if not HAS_VICI and not module.check_mode:
         module.fail_json(msg=missing_required_lib("vici"))
     params = module.params
-    wanted = [Wanted(one["name"], one["connection"], one["psk"], one["owners"]) for one in params["tunnels"]]
     try:
-        reachable = HAS_VICI and (not module.check_mode or Path(params["socket"]).exists())
-        session = connect(params["socket"], params["wait"]) if reachable else None
-        outcome = apply(session, Path(params["directory"]), wanted, check=module.check_mode)
+        asked = HAS_VICI and (not module.check_mode or runs(params["socket"]))
+        session = charon.session(params["socket"], ANSWER_SECONDS, params["wait"]) if asked else None
+        credentials = bring(module)
+        outcome = apply(session, Path(params["directory"]), tunnel_arguments.tunnels(params), check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     result = {
-        "changed": bool(outcome.changed or outcome.removed),
+        "changed": bool(outcome.changed or outcome.removed or credentials),
+        "credentials_changed": credentials,
         "loaded": outcome.changed,
         "removed": outcome.removed,
+        "up": outcome.up,
+        "resets": outcome.resets,
         "diff": {"before": outcome.before, "after": outcome.after},
     }
     if outcome.failed:

@@ -79,7 +79,11 @@ options:
         C(vpnha.aws.failback) need no way to the monitor's port, since they ask on the monitor itself over SSH.
     type: str
   timeout:
-    description: No call is begun after so many seconds. EC2 allows about 50 swaps at once and then 5 a second.
+    description:
+      - No call is begun after so many seconds. EC2 allows about 50 swaps at once and then 5 a second.
+      - Swaps begin in the order of the tag C(vpnha:priority) of their route tables, V(1) first and V(9) last. A table
+        without it counts as V(5).
+      - A warning says so when they take longer, or more than 10 seconds. RV(swapping) says how long, in check mode too.
     type: int
     default: 120
 notes:
@@ -136,7 +140,7 @@ routes:
       type: str
       returned: always
     destination:
-      description: IPv4 CIDR, IPv6 CIDR or prefix list.
+      description: IPv4 CIDR, IPv6 CIDR or id of a prefix list.
       type: str
       returned: always
     zone:
@@ -190,6 +194,27 @@ followed:
   returned: when nothing was refused
   type: list
   elements: str
+swapping:
+  description: How many calls the swaps are, and how long they take.
+  returned: when nothing was refused
+  type: dict
+  contains:
+    calls:
+      description: Swaps, of which each is a call to EC2.
+      type: int
+      returned: always
+    at_least_seconds:
+      description: What EC2's limit costs, which takes about 50 at once and then 5 a second; also in check mode.
+      type: float
+      returned: always
+    seconds:
+      description: What all of it took, reading back included; null in check mode.
+      type: float
+      returned: always
+    refused:
+      description: Calls that EC2 refused because something else uses up its limit as well. They were tried again.
+      type: int
+      returned: always
 route_tables:
   description: Ids of the route tables that were meant.
   returned: when nothing was refused
@@ -203,7 +228,7 @@ import time
 from ansible.module_utils.urls import open_url
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, prefix_lists
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.followed import follow, with_carrying
@@ -271,10 +296,13 @@ def main() -> None:
         except VpnhaError as error:
             module.warn(str(error))
     try:
-        deployment = from_dict(given["deployment"])
-        report = run(ec2.of_module(module), deployment, wish, check=module.check_mode, wall=time.time())
+        client = ec2.of_module(module)
+        deployment = prefix_lists.bound(client, from_dict(given["deployment"]))
+        report = run(client, deployment, wish, check=module.check_mode, wall=time.time())
     except VpnhaError as error:
         module.fail_json(msg=str(error))
+    for warning in report.warnings:
+        module.warn(warning)
     if before is not None:
         try:
             seen = follow(before, report.routes, lambda: status(given["monitor_url"]))
@@ -284,6 +312,7 @@ def main() -> None:
         "changed": report.changed,
         "routes": with_carrying(report.routes, seen),
         "followed": [one.text for one in seen],
+        "swapping": report.swapping,
         "route_tables": report.tables,
         "diff": diff(report.routes),
     }

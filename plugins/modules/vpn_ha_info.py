@@ -112,7 +112,7 @@ gateways:
       returned: always
       sample: ["2026-01-01T00:00:00Z"]
     last_repair:
-      description: What the last of them was, V(reboot), V(stop), V(power-cut) or V(start); null where there was none.
+      description: What the last of them was, as V(reboot), V(stop) or V(launch); null where there was none.
       type: str
       returned: always
       sample: reboot
@@ -204,7 +204,11 @@ route_tables:
       returned: always
       contains:
         destination:
-          description: IPv4 CIDR, IPv6 CIDR or prefix list.
+          description: IPv4 CIDR, IPv6 CIDR or id of a prefix list.
+          type: str
+          returned: always
+        site:
+          description: Site that the destination belongs to.
           type: str
           returned: always
         gateway:
@@ -300,10 +304,102 @@ paused_tables:
   description: Route tables whose actions are paused, with the end of the pause.
   returned: success
   type: dict
+freeze:
+  description: Why no drill may begin, and until when; null if one may.
+  returned: success
+  type: str
+  sample: Changes are frozen until 2026-01-07T00:00:00Z by jane (year-end)
 drill:
   description: Id of the drill that is running; null if there is none.
   returned: success
   type: str
+plan:
+  description:
+    - How long the failover of each gateway takes at worst, if EC2 takes 150 ms to answer a call.
+    - The command C(vpnha plan) on a monitor shows the same for people, for another latency if given one.
+  returned: success
+  type: dict
+  contains:
+    latency_ms:
+      description: The milliseconds that each call is reckoned with.
+      type: float
+      returned: always
+    at_once:
+      description: Calls that are made at once. It is somewhat below RV(plan.ec2_at_once).
+      type: float
+      returned: always
+    a_second:
+      description: Calls that are made each second after these. It is somewhat below RV(plan.ec2_a_second).
+      type: float
+      returned: always
+    ec2_at_once:
+      description: What EC2 documents as its limit at once.
+      type: float
+      returned: always
+    ec2_a_second:
+      description: What EC2 documents as its limit for each second.
+      type: float
+      returned: always
+    gateways:
+      description: The gateways and managed gateways, by what they carry when all is well, or now if that is more.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        name:
+          description: Name of the gateway.
+          type: str
+          returned: always
+        tables:
+          description: Route tables that have to be changed.
+          type: int
+          returned: always
+        calls:
+          description: Calls to EC2, one for each destination in each table.
+          type: int
+          returned: always
+        carries_now:
+          description: Routes that lead to it now.
+          type: int
+          returned: always
+        seconds:
+          description: From its death until two reads of EC2 agree on the last route.
+          type: float
+          returned: always
+        detect_seconds:
+          description: The part of it until the gateway is found dead.
+          type: float
+          returned: always
+        limit_seconds:
+          description: The part of it that EC2's limit costs.
+          type: float
+          returned: always
+        answer_seconds:
+          description: The part of it until the last call is answered.
+          type: float
+          returned: always
+        read_back_seconds:
+          description: The part of it for the two reads.
+          type: float
+          returned: always
+        text:
+          description: The same in one sentence.
+          type: str
+          returned: always
+        priorities:
+          description: The same for the tables of each priority and those before; empty if all have the same.
+          type: list
+          elements: dict
+          returned: always
+        shorter:
+          description: What would make it shorter, each with C(by), C(calls), C(seconds) and C(text).
+          type: list
+          elements: dict
+          returned: always
+    everything:
+      description: The same for a gateway that has taken over every route.
+      type: dict
+      returned: always
 unreadable_marks:
   description: Pins and pauses that count although their tag cannot be read in full, one sentence each.
   returned: success
@@ -320,7 +416,7 @@ summary:
 import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, prefix_lists
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_view
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
@@ -333,8 +429,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        deployment = from_dict(module.params["deployment"])
-        view = read_view(ec2.of_module(module, patient=True), deployment)
+        client = ec2.of_module(module, patient=True)
+        deployment = prefix_lists.bound(client, from_dict(module.params["deployment"]))
+        view = read_view(client, deployment)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **overview(view, deployment, time.time()))

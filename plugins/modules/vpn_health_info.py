@@ -77,6 +77,11 @@ options:
     description: How many seconds to wait at most.
     type: int
     default: 60
+  wait_for:
+    description: Names of the tunnels that O(wait) waits for; all if empty. A name that no tunnel has is not waited for.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: vpnha.aws.vpn_ha_info
   - module: vpnha.aws.gateway_tunnels
@@ -117,6 +122,13 @@ healthy:
   description: Whether there are tunnels and every one is V(up).
   returned: always
   type: bool
+certificate_ends:
+  description:
+    - When the gateway's certificate ends, in seconds since the epoch; null if it has none, or O(tunnels) is given. A
+      warning says so from 30 days before.
+  returned: always
+  type: float
+  sample: 1798761600.0
 charon:
   description: strongSwan's daemon.
   returned: always
@@ -381,6 +393,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "interval": {"type": "float", "default": 0.05},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 60},
+    "wait_for": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -406,16 +419,19 @@ def main() -> None:
     try:
         what = what_to_examine(module.params)
         seconds = module.params["wait_timeout"] if module.params["wait"] else 0
-        result = vpn_health.examine_until_healthy(what, seconds)
+        result = vpn_health.examine_until_healthy(what, seconds, module.params["wait_for"])
+        ends, remark = None, ""
+        if module.params["tunnels"] is None:
+            ends, remark = vpn_health.certificate_remark(module.params["config"])
     except VpnhaError as exc:
         module.fail_json(msg=str(exc))
         return
-    if module.params["wait"] and not result["healthy"]:
-        sick = [
-            f"{tunnel['name']}: {', '.join(tunnel['reasons_text'])}."
-            for tunnel in result["tunnels"]
-            if tunnel["verdict"] != "up"
-        ]
+    result["certificate_ends"] = ends
+    if remark:
+        module.warn(remark)
+    ailing = vpn_health.ailing(result, module.params["wait_for"])
+    if module.params["wait"] and ailing:
+        sick = [f"{tunnel['name']}: {', '.join(tunnel['reasons_text'])}." for tunnel in ailing]
         module.fail_json(msg=f"After {seconds} s not every tunnel is up. {' '.join(sick)}", changed=False, **result)
     module.exit_json(changed=False, **result)
 

@@ -8,6 +8,7 @@ It stays up from module to module until one asks for another variant of it: each
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -76,9 +77,10 @@ class Lab:
 
 
 def lab_env() -> dict[str, str]:
-    """The environment that names the tests' own lab; another one where two checkouts are tested at once."""
-    name = os.environ.get("VPNHA_TEST_LAB_NAME", "vpnhatest")
-    port = os.environ.get("VPNHA_TEST_LAB_PORT", "4866")
+    """The environment that names the tests' own lab: another one in every checkout, so that two don't meet."""
+    checkout = hashlib.sha256(str(ROOT).encode()).digest()
+    name = os.environ.get("VPNHA_TEST_LAB_NAME", f"vpt{checkout.hex()[:6]}")
+    port = os.environ.get("VPNHA_TEST_LAB_PORT", str(5000 + int.from_bytes(checkout[:2]) % 2000 * 10))
     return {**os.environ, "VPNHA_LAB_NAME": name, "VPNHA_LAB_PORT": port}
 
 
@@ -187,7 +189,9 @@ def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
     """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
     tables = aws(lab).describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
     return {
-        (table["RouteTableId"], route["DestinationCidrBlock"]): route["NetworkInterfaceId"]
+        (table["RouteTableId"], route.get("DestinationCidrBlock") or route["DestinationPrefixListId"]): route[
+            "NetworkInterfaceId"
+        ]
         for table in tables
         for route in table["Routes"]
         if "NetworkInterfaceId" in route

@@ -185,7 +185,11 @@ PACKET_FAULTS = {
 
 
 def test_packet_faults_are_taken_by_the_kernel_and_taken_back(world: World) -> None:
-    assert {kind for kind, known in KINDS.items() if "direction" in known.options} == set(PACKET_FAULTS)
+    # those of managed tunnels need a managed VPN, and are tested there
+    directed = {
+        kind for kind, known in KINDS.items() if "direction" in known.options and known.usage.startswith("HOST")
+    }
+    assert directed == set(PACKET_FAULTS)
     world.start()
     silencing = {"cut", "blackout", "loss"}  # the others spare an echo request
     for kind, args in PACKET_FAULTS.items():

@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from .pool import workers
 from .progress import Progress, resume
 from .schedule import Outcome, run
 
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         "promises": met(so_far.coverage),
         "coverage": dict(sorted(so_far.coverage.items())),
         "commit": _commit(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
     print(
         "how often each promise was put to the test:", *(f"{n}: {times}" for n, times in met(so_far.coverage).items())
@@ -109,7 +111,7 @@ def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
     if jobs <= 1 or len(seeds) < 2 * jobs:
         yield from map(run, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with workers(jobs) as pool:
         # a few chunks at a time: all the results of a hundred thousand schedules need not wait in memory
         most = CHUNK * jobs * 8
         for start in range(0, len(seeds), most):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
+from ansible_collections.vpnha.aws.plugins.module_utils import pace, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult, Swap, SwapResult
 from vpnha_monitor import repairing
 
@@ -40,7 +40,7 @@ class Actuator:
         self._now = now
         self._waited = 0.0
         self._client = Ec2Client(model, lambda: now() + self._waited, power)
-        self._bucket = ec2.TokenBucket(clock=now, sleep=self._wait)
+        self._bucket = pace.TokenBucket(clock=now, sleep=self._wait)
         self._pool = Inline()
 
     def swap(self, swap: Swap) -> tuple[SwapResult, float]:

@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -38,6 +37,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgemen
 
 from . import schedule
 from .ec2_model import WALL
+from .pool import workers
 from .text_mutants import TEXT_MUTANTS, TextMutant
 from .text_mutants import hunt as hunt_in_copy
 
@@ -319,7 +319,7 @@ def hunt_all(jobs: int) -> list[Fate]:
     """What becomes of every mutant."""
     if jobs <= 1:
         return [*map(hunt, MUTANTS), *map(hunt_text, TEXT_MUTANTS)]
-    with ProcessPoolExecutor(jobs) as pool:
+    with workers(jobs) as pool:
         return [*pool.map(hunt_number, range(len(MUTANTS))), *pool.map(hunt_text, TEXT_MUTANTS)]
 
 

@@ -22,6 +22,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Swap,
     SwapResult,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.places import NOT_BEGUN
 
 from .faults import LASTING, REPLACED, Fault
 from .repair_oracle import RepairOracle
@@ -45,6 +46,7 @@ class Oracle:
         self.coverage: Counter[str] = Counter()
         self._ordered: dict[RouteKey, float] = {}
         self._times: dict[RouteKey, list[float]] = {}
+        self._failed: dict[RouteKey, float] = {}  # when the monitor came to know that a call was refused
         self.moves: dict[RouteKey, list[float]] = {}  # voluntary ones
         self._accepted: dict[RouteKey, tuple[float, str]] = {}  # when, and to which gateway
         self._told: set[str] = set()  # routes whose move was told, and has not ended yet
@@ -59,6 +61,8 @@ class Oracle:
             self._ordered.pop(key, None)
             self.coverage["promise 8"] += result.accepted is None
             self.coverage["promise 11"] += not result.accepted
+            if result.accepted is False and result.error not in NOT_BEGUN:
+                self._failed[key] = now
             if not result.accepted:
                 continue
             self._accepted[key] = now, result.swap.gateway
@@ -72,6 +76,7 @@ class Oracle:
         away = [route for route in self.world.ec2.truth.routes.values() if route.gateway != home[route.zone]]
         self.coverage["promise 9"] += len(self._ordered) + len(away)  # what it must derive again
         self._ordered.clear()
+        self._failed.clear()
         self._accepted.clear()
         self._told.clear()
 
@@ -245,6 +250,10 @@ class Oracle:
         if ordered is not None and now - ordered < 29.0:
             raise Violation(9, f"{swap.key} ordered again {now - ordered:.1f} s after, without a result")
         self._ordered[swap.key] = now
+        failed = self._failed.pop(swap.key, None)
+        if failed is not None and now - failed < 1.0:
+            raise Violation(11, f"{swap.key} ordered again {now - failed:.2f} s after it has failed")
+        # accepted ones are counted too: no pause holds back a route that goes to and fro
         times = self._times.setdefault(swap.key, [])
         times.append(now)
         if len([at for at in times if now - at < 10.0]) > 6:

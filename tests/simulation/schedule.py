@@ -19,6 +19,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     ReadEc2,
     Repair,
     RepairResult,
+    RouteKey,
     Swap,
     SwapResult,
 )
@@ -75,6 +76,7 @@ class Monitor:
         self.workshop: Workshop | None = None
         self.actuator: Actuator | None = None
         self.life = 0
+        self.moved: dict[RouteKey, tuple[float, ...]] = {}  # what its journal tells of voluntary moves
         self._home = {zone: gateway.name for gateway in world.plan.gateways for zone in gateway.home_zones}
         self._begin()
 
@@ -97,7 +99,7 @@ class Monitor:
         self.state = self._start(now)
 
     def _start(self, now: float) -> State:
-        return decision.start(self.world.plan, now, seed=self.life)
+        return decision.start(self.world.plan, now, seed=self.life, moved=self.moved)
 
     def start_again(self) -> None:
         """A fresh process, which knows nothing."""
@@ -169,6 +171,9 @@ class Monitor:
         self.steps += 1
         for action in actions:
             self._trace(action)
+            if isinstance(action, Note) and action.code == "swap-accepted" and action.evidence["voluntary"]:
+                key = RouteKey(*action.subject.split(" "))
+                self.moved[key] = (*self.moved.get(key, ()), now)
         if actions:
             self.acted = now
             sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
@@ -185,7 +190,8 @@ class Monitor:
     def _evidence(self, results: tuple[SwapResult, ...], repaired: tuple[RepairResult, ...]) -> Evidence:
         world = self.world
         seen = {gateway: world.seen(gateway, gateway in self.heard) for gateway in world.gateways}
-        self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
+        if len(self.heard) < len(seen):
+            self.heard.update(gateway for gateway, evidence in seen.items() if evidence.heard_since_start)
         return Evidence(
             seen,
             self.view,

@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from random import Random
 from typing import cast
@@ -19,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Monitor as 
 from tests.unit.plugins.module_utils.scenario import deployment
 
 from .faults import Fault
+from .pool import workers
 from .schedule import Outcome
 from .several_members import APPLIES, Member, SeveralWorld
 from .several_oracle import MemberOracle, SeveralOracle
@@ -224,7 +224,7 @@ def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
     if jobs <= 1:
         yield from map(run, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with workers(jobs) as pool:
         yield from pool.map(run, seeds, chunksize=10)
 
 

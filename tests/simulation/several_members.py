@@ -98,7 +98,7 @@ class Member(Monitor):
         self.evidence = None
         self._later.clear()
         self.client = Client(self.store, self)
-        return decision.start(self.world.plan, now, seed=self.life, monitor=self.name)
+        return decision.start(self.world.plan, now, seed=self.life, monitor=self.name, moved=self.moved)
 
     def start_again(self) -> None:
         self.several.through(self.name)

@@ -9,7 +9,7 @@ same schedule always gives the same losses.
 
 from __future__ import annotations
 
-import math
+from math import ceil, floor, inf
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import LossStats
 
@@ -64,6 +64,7 @@ class Stream:
         self._segments = [_Segment(self._first(born), 0, 0.0, RTT, seed)]
         self._alive_again = self._segments[0].first  # the first probe after the last silence
         self._clean_since = born  # since when every probe has been answered in time; never, if one is not
+        self._calm_since = born  # the same, and been counted
 
     @property
     def condition(self) -> tuple[float, float]:
@@ -78,35 +79,41 @@ class Stream:
         if self._segments[-1].loss >= 1.0 and (first - self._segments[-1].first) * EVERY >= SILENCE:
             self._alive_again = first
         self._segments.append(_Segment(first, self._segments[-1].lost_before(first), loss, rtt, self.seed))
-        self._clean_since = self.phase + first * EVERY if loss <= 0.0 and rtt <= DUE else math.inf
+        self._clean_since = self.phase + first * EVERY if loss <= 0.0 and rtt <= DUE else inf
+        self._calm_since = max(self._clean_since, self.watched)
 
     def restart(self, t: float, forget: bool = True) -> None:
         """Whoever counts begins anew; with ``forget`` it does not know the last answer either."""
         self.watched = t
+        self._calm_since = max(self._clean_since, t)
         if forget:
             self.born = t
 
     def calm(self, now: float, seconds: float) -> bool:
         """Whether nothing has been amiss for so long that its figures only repeat."""
-        return now - max(self._clean_since, self.watched) > seconds + EVERY
+        return now - self._calm_since > seconds + EVERY
 
     def stats(self, now: float, window: float, slow_window: float) -> LossStats:
         """What a ``LossWindow`` that was fed with these probes says."""
-        if self.calm(now, slow_window):  # the usual case, at once
-            rtt = self._segments[-1].rtt
-            answered = self._last(now - rtt)
-            sent = answered - self._first(now - window) + 1
-            return LossStats(sent, 0, True, now - (self.phase + answered * EVERY + rtt), 0.0, True)
-        since, last = self._first(self.watched), self._last(now)
-        low = max(since, self._first(now - window))
+        phase, segment = self.phase, self._segments[-1]
+        if now - self._calm_since > slow_window + EVERY:  # calm, the usual case, at once
+            rtt = segment.rtt
+            answered = floor((now - rtt - phase) / EVERY)
+            sent = answered - ceil((now - window - phase) / EVERY) + 1
+            return LossStats(sent, 0, True, now - (phase + answered * EVERY + rtt), 0.0, True)
+        since, last = ceil((self.watched - phase) / EVERY), floor((now - phase) / EVERY)
+        low = max(since, ceil((now - window - phase) / EVERY))
         sent, lost = self._count(low, last, now)
         slow_since = max(since, self._alive_again)
-        slow_low, slow_high = max(slow_since, self._first(now - slow_window)), self._last(now - DUE) + 1
+        slow_low, slow_high = max(slow_since, ceil((now - slow_window - phase) / EVERY)), self._last(now - DUE) + 1
         slow = 0.0
         if slow_high > slow_low:
-            slow = (self._lost_before(slow_high) - self._lost_before(slow_low)) / (slow_high - slow_low)
-        watched_for = now - (self.phase + since * EVERY)
-        slow_full = now - (self.phase + slow_since * EVERY) >= slow_window
+            if slow_low < segment.first or 0.0 < segment.loss < 1.0:
+                slow = (self._lost_before(slow_high) - self._lost_before(slow_low)) / (slow_high - slow_low)
+            elif segment.loss >= 1.0:
+                slow = 1.0
+        watched_for = now - (phase + since * EVERY)
+        slow_full = now - (phase + slow_since * EVERY) >= slow_window
         return LossStats(sent, lost, watched_for >= window and sent >= 3, self.last_answer_age(now), slow, slow_full)
 
     def _count(self, low: int, last: int, now: float) -> tuple[int, int]:
@@ -130,28 +137,29 @@ class Stream:
 
     def last_answer_age(self, now: float) -> float | None:
         """Seconds since the last answer came; None if none came since the counting was born."""
-        if self.calm(now, SILENCE):
+        phase = self.phase
+        if now - self._calm_since > SILENCE + EVERY:
             rtt = self._segments[-1].rtt
-            return now - (self.phase + self._last(now - rtt) * EVERY + rtt)
-        k, born = self._last(now), self._first(self.born)
+            return now - (phase + floor((now - rtt - phase) / EVERY) * EVERY + rtt)
+        k, born = floor((now - phase) / EVERY), ceil((self.born - phase) / EVERY)
         while k >= born:
             segment = self._segment(k)
             if segment.loss >= 1.0:
                 k = segment.first - 1
                 continue
-            at = self.phase + k * EVERY + segment.rtt
-            if not segment.is_lost(k) and at <= now:
+            at = phase + k * EVERY + segment.rtt
+            if at <= now and not segment.is_lost(k):
                 return now - at
             k -= 1
         return None
 
     def _first(self, t: float) -> int:
         """The first probe sent at ``t`` or later."""
-        return math.ceil((t - self.phase) / EVERY)
+        return ceil((t - self.phase) / EVERY)
 
     def _last(self, t: float) -> int:
         """The last probe sent at ``t`` or before."""
-        return math.floor((t - self.phase) / EVERY)
+        return floor((t - self.phase) / EVERY)
 
     def _segment(self, k: int) -> _Segment:
         for segment in reversed(self._segments):

@@ -44,15 +44,16 @@ TAKES_HOME = """\
         if destination in have:
             worker.change(
                 subject, "", "", "replace_route",
-                RouteTableId=table["RouteTableId"], **target_argument(target_id), **destination_argument(destination),
+                RouteTableId=table["RouteTableId"],
+                **target_argument(ways.usual[1]), **destination_argument(destination),
             )
 """
 
 TEXT_MUTANTS = (
     TextMutant(
         "a monitor that stops tries again", (18,), f"{DAEMON}/actuator.py",
-        "return not self._stopped.is_set() and super().acquire(deadline) and not self._stopped.is_set()",
-        "return super().acquire(deadline)",
+        "return not self._stopped.is_set() and self._token(deadline) and not self._stopped.is_set()",
+        "return self._token(deadline)",
         "tests/unit/monitor/test_rooms.py::test_18_a_monitor_that_stops_ends_the_call_in_flight_and_begins_no_other",
     ),
     TextMutant(

@@ -29,6 +29,8 @@ SHUTDOWN = 3.0  # seconds from the announcement of a shutdown to silence
 EVERYWHERE = ("blackout of everything",)
 WITNESS_LAG = 4.0  # seconds after which EC2 says that a managed gateway's connections are down
 OFF = ("power off", "host hangs", "host hangs hard", "host dead for good")
+_Lasting = tuple[str, dict[str, TunnelReport], dict[str, str], str]  # charon, tunnels, paths, stopping
+_NEVER: tuple[float, _Lasting] = (math.inf, ("", {}, {}, ""))
 STOPS = ("announced stop", "stop instance", "stopped by somebody", "terminated by somebody")
 
 
@@ -105,8 +107,14 @@ class World:
         self._was_on = dict.fromkeys(self.gateways, True)
         self._was_agent = dict.fromkeys(self.gateways, True)
         self.managed = {(one.name, site): stream() for one in plan.managed_gateways for site in self.sites}
+        self._tunnels = {
+            gateway: [tunnel for tunnel in plan.tunnels if tunnel.gateway == gateway] for gateway in self.gateways
+        }
+        self._others = {gateway: [other for other in self.gateways if other != gateway] for gateway in self.gateways}
         self._reports: dict[str, tuple[float, AgentReport]] = {}
         self._calm_tunnels: dict[Pair, TunnelReport] = {}
+        # gateway -> since when its agent says the same but for its peers, until something happens, and what it says
+        self._lasting: dict[str, tuple[float, _Lasting]] = {}
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -150,6 +158,8 @@ class World:
         """It has power and has booted."""
         if self.has(OFF, (gateway,)) or gateway in self.unpowered or self.has(("every gateway off",)):
             return False
+        if not self.has(STOPS, (gateway,)):
+            return True
         return not any(
             fault.kind in STOPS and fault.where == (gateway,) and self.now >= fault.start + SHUTDOWN
             for fault in self.faults
@@ -197,8 +207,8 @@ class World:
         """How the gateway's packets for the site leave."""
         gateway, site = pair
         if not self.bgp_mode:
-            calm = self.probes[pair].calm(self.now, 0.5)
-            return "tunnel" if calm or not self.probes[pair].stats(self.now, 0.5, 10.0).silent else "none"
+            probe = self.probes[pair]
+            return "tunnel" if probe.calm(self.now, 0.5) or not probe.stats(self.now, 0.5, 10.0).silent else "none"
         if self.session[pair]:
             return "tunnel"
         others = [o for o in self.gateways if o != gateway and self.session[o, site] and self.on(o)]
@@ -286,6 +296,7 @@ class World:
     def settle_truth(self) -> None:
         """Note what is really so now, for whoever judges the decision later."""
         now = self.now
+        self._lasting.clear()
         for pair in self.pairs:
             gateway, site = pair
             dead = not (self.tunnel(pair) and (self.session[pair] or not self.bgp_mode))
@@ -334,17 +345,17 @@ class World:
         """What the monitor knows of a gateway; ``heard``: in this monitor's life before this moment."""
         timing = self.plan.timing
         heartbeat = self.hearts[gateway].stats(self.now, timing.window, timing.grey_window)
+        newest = self._reports.get(gateway)
         if heartbeat.last_answer_age is not None:
             at = self.now - heartbeat.last_answer_age
-            if gateway not in self._reports or at > self._reports[gateway][0] + 1e-6:
-                self._reports[gateway] = at, self._report(gateway, at)
+            if newest is None or at > newest[0] + 1e-6:
+                newest = self._reports[gateway] = at, self._report(gateway, at)
             heard = True
-        at_report = self._reports.get(gateway)
         return GatewayEvidence(
             heartbeat,
             self.pings[gateway].stats(self.now, timing.window, timing.grey_window),
-            at_report[1] if at_report else None,
-            self.now - at_report[0] if at_report else None,
+            newest[1] if newest else None,
+            self.now - newest[0] if newest else None,
             heard,
         )
 
@@ -367,15 +378,19 @@ class World:
         }
 
     def _report(self, gateway: str, at: float) -> AgentReport:
-        charon = "dead" if self.has(("charon dead",), (gateway,)) else "alive"
-        tunnels = {}
-        for tunnel in self.plan.tunnels:
-            if tunnel.gateway != gateway:
-                continue
-            tunnels[tunnel.name] = self._tunnel_report(tunnel, at)
-        paths = {site: self.way((gateway, site)) for site in self.sites}
-        peers = {o: self.peers[gateway, o].last_answer_age(at) for o in self.gateways if o != gateway}
-        stopping = "host" if self.announced(gateway) else ""
+        peers = {other: self.peers[gateway, other].last_answer_age(at) for other in self._others[gateway]}
+        since, lasting = self._lasting.get(gateway, _NEVER)
+        if at < since:
+            own = self._tunnels[gateway]
+            lasting = (
+                "dead" if self.has(("charon dead",), (gateway,)) else "alive",
+                {tunnel.name: self._tunnel_report(tunnel, at) for tunnel in own},
+                {site: self.way((gateway, site)) for site in self.sites},
+                "host" if self.announced(gateway) else "",
+            )
+            if all(self._calm_tunnels.get((gateway, one.site)) is lasting[1][one.name] for one in own):
+                self._lasting[gateway] = at, lasting
+        charon, tunnels, paths, stopping = lasting
         return AgentReport("boot", "agent", charon, tunnels, paths, peers, stopping)
 
     def _tunnel_report(self, tunnel: Tunnel, at: float) -> TunnelReport:

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def endpoint(directory: Path, *, real_buckets: bool = False) -> Iterator[str]:
-    """The address of a fresh endpoint whose state lies in a directory. Its token buckets refill only if they are real."""
+    """The address of a fresh endpoint whose state lies in a directory. Its buckets refill only if they are real."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
     with subprocess.Popen(
         [sys.executable, str(HERE / "lab_api" / "fake_endpoint.py"), str(directory), *["--refill"] * real_buckets],

@@ -17,9 +17,10 @@ from benchmarks import peers
 from benchmarks.outage import __main__ as outage
 from benchmarks.swapping import __main__ as swapping
 from benchmarks.swapping import stand as stands
+from benchmarks.swapping import ways
 from benchmarks.swapping.stand import Stand
-from benchmarks.swapping.summary import cells
-from benchmarks.swapping.ways import Bound, Monitor, Way, WayFailed
+from benchmarks.swapping.summary import bound, cells
+from benchmarks.swapping.ways import Monitor, Way, WayFailed
 from tests.unit.endpoint_process import endpoint
 
 CELL = swapping.Cell(2, 2, throttle=False)
@@ -94,12 +95,25 @@ def test_who_has_not_swapped_all_has_failed(
     assert made.leads_to() == {made.enis["gw-b"]}, "the next one begins with all routes at one gateway"
 
 
+def test_a_way_that_does_not_end_is_given_up(made: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "SECONDS_MOST", 1.0)
+    with pytest.raises(WayFailed, match="idle: not done after 1 s"):
+        Idle(made, tmp_path).run(["sleep", "600"])
+
+
+def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        pages.main(["swaping"])
+    assert ended.value.code == 2
+    assert "There is no benchmark swaping: they are decision, load, swapping." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("calls", "throttle", "seconds"),
     [(1, True, 0.15), (50, True, 0.15), (51, True, 0.35), (500, True, 90.15), (500, False, 0.15)],
 )
 def test_the_bound_is_ec2s_bucket_and_one_delay(calls: int, throttle: bool, seconds: float) -> None:
-    assert Bound().seconds(calls, 0.15, throttle) == pytest.approx(seconds)
+    assert bound(calls, 0.15, throttle) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("longest", "runs"), [(59.0, 10), (61.0, 3), (301.0, 1)])

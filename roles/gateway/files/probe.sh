@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Says as JSON what this host is and whether its kernel has ESP and XFRM interfaces. Changes nothing that stays.
+# Says as JSON what this host is, whether its kernel has ESP and XFRM interfaces, and whether it is a gateway already. Changes nothing that stays.
 set -u
 
 . /etc/os-release
@@ -24,4 +24,10 @@ if ip link add vpnhaprobe type xfrm if_id 2147483647 2>/dev/null; then
   fi
 fi
 
-printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s"}\n' "$family" "$ID" "${VERSION_ID:-}" "$data_plane"
+configured=false
+[ -e /etc/vpnha/agent.json ] && [ -x /opt/vpnha/venv/bin/python ] && configured=true
+handed_over=false
+[ -e /run/vpnha/handover ] && handed_over=true
+
+printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s}\n' \
+  "$family" "$ID" "${VERSION_ID:-}" "$data_plane" "$configured" "$handed_over"

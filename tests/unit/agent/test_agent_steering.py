@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from agent_world import report, stats
 
+from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from vpnha_agent import frr
+from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
+from vpnha_agent.pings import PeersPings
 from vpnha_agent.service import BoundedLog
 from vpnha_agent.steering import CONFIRM_SECONDS, GREY_HEAL_SECONDS, GREY_SECONDS, RETRY_SECONDS, Steering
 
@@ -173,6 +177,115 @@ def test_draining_sends_everything_another_way_and_steers_no_more(config: AgentC
     assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
     update(steering, 100.0)
     assert vtysh.told() == []
+
+
+def test_on_request_all_tunnels_are_the_last_choice_and_come_back(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    update(steering, 0.0)
+    vtysh.told()
+    steering.hand_over("100.0")
+    update(steering, 0.1)
+    told = "\n".join(vtysh.told())
+    assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
+    vtysh.running(AWAY)
+    update(steering, 0.2)
+    assert vtysh.told() == []
+    steering.hand_over("")
+    update(steering, 0.3)
+    told = "\n".join(vtysh.told())
+    assert f"neighbor {PEER} route-map TO-SITES out" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 tag 7784" in told
+
+
+def test_another_request_has_frr_told_again_at_once(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    steering.hand_over("100.0")
+    update(steering, 0.0)
+    vtysh.told()
+    vtysh.running(RUNNING)  # FRR was reloaded, and its file knows nothing of it
+    steering.hand_over("101.0")
+    update(steering, 0.1)
+    assert any(f"{frr.AWAY_OUT}TO-SITES out" in line for line in vtysh.told())
+
+
+def test_an_agent_that_starts_while_there_is_a_request_takes_nothing_back(config: AgentConfig, vtysh: Vtysh) -> None:
+    vtysh.running(AWAY)
+    steering = Steering(config, BoundedLog())
+    steering.hand_over("100.0")
+    update(steering, 0.0)
+    told = "\n".join(vtysh.told())
+    assert "route-map TO-SITES out" not in told and "tag 7784" not in told
+
+
+def test_what_is_lossy_stays_the_last_choice_after_a_request(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    lossy_since(steering, 20.0 - GREY_SECONDS)
+    steering.hand_over("100.0")
+    update(steering, 20.1, loss=0.5)
+    steering.hand_over("")
+    vtysh.running(AWAY)
+    vtysh.told()
+    update(steering, 20.2, loss=0.5)
+    assert steering.away == {"hq-gw-a"}
+    assert not any(f"neighbor {PEER} route-map TO-SITES out" in line for line in vtysh.told())
+
+
+@pytest.fixture
+def nft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Puts an nft first on the PATH that notes what it is told and ends with a code; gives back where the notes are."""
+
+    def put(code: int) -> Path:
+        (tmp_path / "nft").write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\nexit {code}\n")
+        (tmp_path / "nft").chmod(0o755)
+        return tmp_path / "calls"
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return put
+
+
+def test_static_peers_pings_go_unanswered_while_handed_over(config: AgentConfig, nft: Callable[[int], Path]) -> None:
+    calls = nft(0)
+    pings = PeersPings(config, BoundedLog())
+    for refused in (False, True, True, False):
+        asyncio.run(pings.refuse(refused))
+    first, second, third = calls.read_text().splitlines()
+    assert "delete table inet vpnha_handover" in first and "drop" not in first  # what an earlier agent left behind
+    assert "ip saddr 169.254.20.2 ip daddr 169.254.20.1 icmp type echo-request drop" in second
+    assert "169.254.10.2" not in second  # it speaks BGP
+    assert third == first
+
+
+def test_a_request_is_told_in_the_reports_while_it_is_in_force(
+    config: AgentConfig, vtysh: Vtysh, nft: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nft(0)
+    requests = iter(["", "100.0", ""])
+    monkeypatch.setattr(handover, "requested", lambda: next(requests))
+    agent = Agent(config)
+
+    async def reported() -> list[bool]:
+        found = []
+        for _ in range(4):
+            await agent._tick()
+            assert agent._report is not None
+            found.append(agent._report.handed_over)
+            if len(found) < 4:
+                await agent._steer()
+        return found
+
+    assert asyncio.run(reported()) == [False, False, True, False]
+    assert any(frr.AWAY_OUT in line for line in vtysh.told())
+
+
+def test_an_nft_that_refuses_hinders_nothing_and_is_told_again(config: AgentConfig, nft: Callable[[int], Path]) -> None:
+    calls = nft(1)
+    pings = PeersPings(config, BoundedLog())
+    asyncio.run(pings.refuse(True))
+    nft(0)
+    asyncio.run(pings.refuse(True))
+    asyncio.run(pings.refuse(True))
+    assert len(calls.read_text().splitlines()) == 2
 
 
 def test_a_neighbour_without_route_maps_gets_them_and_loses_them_again() -> None:

@@ -14,8 +14,8 @@ import moto
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.alarms import Outcome, Wanted, remove, see_to
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2 import TokenBucket
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.pace import TokenBucket
 
 REGION = "eu-central-1"
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:vpnha"

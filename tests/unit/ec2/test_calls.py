@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How EC2 is called: errors in one sentence, the rate kept, AWS's clock followed."""
+"""How EC2 is called: errors in one sentence, AWS's clock followed."""
 
 from __future__ import annotations
 
@@ -21,47 +21,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 
 def answered(code: str, message: str = "because") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "ReplaceRoute")
-
-
-class Clock:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def test_the_bucket_gives_fifty_at_once_and_then_five_a_second() -> None:
-    clock = Clock()
-    bucket = ec2.TokenBucket(clock=clock, sleep=clock.sleep)
-    for _ in range(50):
-        assert bucket.acquire()
-    assert clock.now == 100.0
-    for _ in range(450):
-        assert bucket.acquire()
-    assert clock.now == pytest.approx(190.0)
-
-
-def test_a_token_that_would_come_too_late_is_not_taken() -> None:
-    clock = Clock()
-    bucket = ec2.TokenBucket(capacity=1, rate=1, clock=clock, sleep=clock.sleep)
-    assert bucket.acquire(deadline=100.0)
-    assert not bucket.acquire(deadline=100.9)
-    assert bucket.acquire(deadline=101.1)
-    assert clock.now == pytest.approx(101.0)
-
-
-def test_a_drained_bucket_gives_nothing_at_once() -> None:
-    clock = Clock()
-    bucket = ec2.TokenBucket(clock=clock, sleep=clock.sleep)
-    bucket.drain()
-    assert not bucket.acquire(deadline=100.1)
-    assert bucket.acquire(deadline=100.3)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, manual_swap, network, network_removal, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap, network, network_removal, pace, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import Snapshot, view_of
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish
@@ -92,7 +92,7 @@ def public(world: World) -> str:
 def swap(world: World, client: Any, target: str, gateway: str) -> Any:
     key = RouteKey(world.table(A), HQ)
     one = Swap(key, gateway, target, "manual")
-    [result] = swap_all(client, [one], bucket=ec2.TokenBucket(), deadline=time.monotonic() + 30)
+    [result] = swap_all(client, [one], bucket=pace.TokenBucket(), deadline=time.monotonic() + 30)
     return result.accepted, result.error
 
 

@@ -32,6 +32,23 @@ def carried(world: World) -> dict[tuple[str, str], str | None]:
     return {(route.zone, key.destination): route.gateway for key, route in world.view().routes.items()}
 
 
+@pytest.mark.parametrize(
+    ("calls", "allowed", "refused", "words"),
+    [
+        (45, 60.0, 0, []),
+        (92, 60.0, 0, []),  # not ten seconds
+        (141, 60.0, 0, ["141 swaps take at least 20 s under EC2's limit; prefix lists"]),
+        (500, 60.0, 0, ["500 swaps take at least 95 s under EC2's limit, and no call is begun after 60 s: allow more"]),
+        (2, 60.0, 3, ["EC2 refused 3 calls for its limit"]),
+    ],
+)
+def test_a_person_is_warned_of_what_takes_long(calls: int, allowed: float, refused: int, words: list[str]) -> None:
+    found, warnings = manual_swap._swapping(calls, allowed, None, refused)
+    assert (found["calls"], found["seconds"], found["refused"]) == (calls, None, refused)
+    assert len(warnings) == len(words)
+    assert all(warning.startswith(word) for warning, word in zip(warnings, words, strict=True))
+
+
 HOME = {(A, HQ): "gw-a", (A, PLANT): "gw-a", (B, HQ): "gw-b", (B, PLANT): "gw-b"}
 
 
@@ -44,6 +61,8 @@ def test_away_pinned_and_home_again(world: World) -> None:
     assert carried(world) == {**HOME, (A, HQ): "gw-b", (A, PLANT): "gw-b"}
     pin = world.view().table_pins[world.table(A)]
     assert (pin.gateway, pin.expires_wall, pin.by) == ("gw-b", NOW + 3600, "jane")
+    assert (there.swapping["calls"], there.swapping["at_least_seconds"], there.swapping["refused"]) == (2, 0.0, 0)
+    assert there.swapping["seconds"] > 0 and there.warnings == ()
     back = run(world, Wish(Choice(), unpin=True))
     assert back.changed
     assert carried(world) == HOME

@@ -56,6 +56,29 @@ def test_a_drill_is_the_deployments(world: World) -> None:
     assert world.view().drill is None
 
 
+def test_the_end_of_one_drill_leaves_another_s_mark(world: World) -> None:
+    apply(world, Mark("drill", True, drill_id="x 2"))
+    ended = apply(world, Mark("drill", False, drill_id="x-1"))
+    assert not ended.changed and world.view().drill == "x-2"
+    assert ended.diff["before"] == ended.diff["after"]
+    assert apply(world, Mark("drill", False, drill_id="x 2")).changed
+    assert world.view().drill is None
+
+
+def test_a_freeze_is_the_deployments_and_ends_by_itself(world: World) -> None:
+    done = apply(world, Mark("freeze", True, by="jane", reason="year end"))
+    assert done.value == "until=2096-10-02T08:06:40Z by=jane reason=year-end"
+    assert not apply(world, Mark("freeze", True, by="jane", reason="year end"), wall=WALL + 10).changed
+    assert world.view().freeze == "Changes are frozen until 2096-10-02T08:06:40Z by jane (year-end)"
+    assert apply(world, Mark("freeze", False)).changed
+    assert world.view().freeze is None
+    tag = {"Key": tags.freeze_of(world.deployment.name), "Value": "until=2020-01-01T00:00:00Z"}
+    world.client.create_tags(Resources=[world.vpc], Tags=[tag])
+    assert world.view().freeze is None
+    world.client.create_tags(Resources=[world.vpc], Tags=[{**tag, "Value": "Not in December!"}])
+    assert world.view().freeze == "Changes are frozen"
+
+
 @pytest.mark.parametrize(
     ("mark", "sentence"),
     [
@@ -65,6 +88,8 @@ def test_a_drill_is_the_deployments(world: World) -> None:
         (Mark("pin", True, gateway="gw-x"), 'not "gw-x"'),
         (Mark("drill", True), "needs drill_id"),
         (Mark("drill", True, ("gw-a",), drill_id="x"), "scope must be empty"),
+        (Mark("freeze", True, ("gw-a",)), "A freeze is always the whole deployment's, so scope must be empty."),
+        (Mark("freeze", True, reason="x" * 101), "The reason of a freeze has 101 characters; 100 are allowed."),
         (Mark("pause", True, seconds=0), "at least one minute"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, network, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import marks, network, pace, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Ec2View,
@@ -283,7 +283,7 @@ def swap(side: Side, zone: str, destination: str, gateway: str, eni_id: str | No
     eni = eni_id or side.view().instances[gateway].eni_id or ""
     one = Swap(key_of(side, zone, destination), gateway, eni, "manual")
     [result] = swap_all(
-        side.client, [one], bucket=ec2.TokenBucket(), pool=Inline(), deadline=time.monotonic() + 60,
+        side.client, [one], bucket=pace.TokenBucket(), pool=Inline(), deadline=time.monotonic() + 60,
         sleep=lambda _seconds: None,
     )  # fmt: skip
     return result.accepted, result.error
@@ -294,7 +294,7 @@ def repair(side: Side, gateway: str, rung: str, steps: int = 0) -> tuple[Any, ..
     instance = side.view().instances[gateway]
     mark = RepairMark(tuple(WALL + n for n in range(steps)), rung) if steps else None
     one = Repair(gateway, rung, "gateway-silent", instance.instance_id or "", instance.eni_id or "", mark)
-    result = repairing.carry_out(side.client, one, ec2.TokenBucket(), lambda: False)
+    result = repairing.carry_out(side.client, one, pace.TokenBucket(), lambda: False)
     if isinstance(side, Lab):
         side.settle()
     return result.marked, result.accepted, result.error

@@ -13,7 +13,9 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import network, network_removal, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.network_build import NEW
+from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
+from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import NEW
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
 
 from .conftest import HQ, NOW, PLANT, World
 
@@ -221,6 +223,58 @@ def test_a_subnet_of_the_main_table_does_not_lose_the_main_tables_routes(bare: W
     bare.wanted = replace(bare.wanted, zones=())
     outcome = bare.build()
     assert outcome.route_tables == []  # the gateways' subnets reach the internet by the main table already
+
+
+def main_table(world: World) -> str:
+    [found] = [each for each in world.read().tables if any(a.get("Main") for a in each["Associations"])]
+    return str(found["RouteTableId"])
+
+
+def test_subnets_follow_a_main_table_that_is_the_deployments(bare: World) -> None:
+    main, igw = main_table(bare), bare.wanted.internet_gateway
+    bare.client.create_route(RouteTableId=main, DestinationCidrBlock="0.0.0.0/0", GatewayId=igw)
+    bare.tag(main, vpnha_deployment=bare.deployment.name, vpnha_table="app")
+    assert all(each.startswith(f"{main} is the VPC's main route table") for each in bare.problems()) and bare.problems()
+    bare.tag(main, vpnha_zone=B)
+    outcome = bare.build()
+    assert [each["id"] for each in outcome.route_tables] == [main]  # neither app subnet gets a table of its own
+    home = outcome.interfaces["gw-b"]["id"]
+    assert routes_of(bare, main) == {"0.0.0.0/0": igw, HQ: home, PLANT: home}
+    assert bare.view().table_zones == {main: B}
+    assert bare.build().changes == []
+    [row] = [row for row in swapped(bare, "gw-a") if row["destination"] == HQ]
+    assert (row["route_table_id"], row["zone"], row["accepted"]) == (main, B, True)
+    network_removal.remove(bare.client, bare.deployment.name, check=False)
+    assert routes_of(bare, main) == {"0.0.0.0/0": igw}
+
+
+def swapped(world: World, gateway: str) -> list[dict[str, Any]]:
+    world.launch(gateway)
+    report = run(world.client, world.deployment, Wish(Choice(gateway=gateway)), check=False, wall=NOW)
+    assert not report.failure
+    world.client.terminate_instances(InstanceIds=[world.view().instances[gateway].instance_id])
+    return report.routes
+
+
+def test_a_main_table_with_routes_is_not_adopted_by_itself(bare: World) -> None:
+    main = main_table(bare)
+    bare.client.create_route(
+        RouteTableId=main, DestinationCidrBlock="0.0.0.0/0", GatewayId=bare.wanted.internet_gateway
+    )
+    bare.wanted = replace(bare.wanted, adopt=True)
+    found = bare.problems()
+    assert len(found) == 2 and all(f"main route table {main}, which other subnets use too" in each for each in found)
+    assert all("tag the main table vpnha:deployment=" in each for each in found)
+
+
+def test_an_edge_table_is_refused_by_its_id_whatever_its_zone(bare: World) -> None:
+    table, igw = bare.new_table(), bare.wanted.internet_gateway
+    bare.client.associate_route_table(RouteTableId=table, GatewayId=igw)
+    assert bare.problems() == []  # without tags it is nobody's
+    bare.tag(table, vpnha_deployment=bare.deployment.name, vpnha_table="app", vpnha_zone=A)
+    [problem] = bare.problems()
+    assert problem.startswith(f"{table} is the edge table of {igw}")
+    assert bare.view().refused_tables == {table: problem}
 
 
 def test_a_gateways_subnet_without_a_way_out_is_refused(bare: World) -> None:

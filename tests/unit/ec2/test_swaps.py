@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
-from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Swap, SwapResult
-from ansible_collections.vpnha.aws.plugins.module_utils.routes import DEADLINE, STALE, destination_argument, swap_all
+from ansible_collections.vpnha.aws.plugins.module_utils import pace
+from ansible_collections.vpnha.aws.plugins.module_utils.model import DEADLINE, RouteKey, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import STALE, destination_argument, swap_all
 
 from .conftest import HQ, PLANT, World
 
@@ -69,7 +69,7 @@ def swap(world: World, client: Any, *, to: str = "gw-b", zone: str = A, **more: 
     """Swaps both routes of a zone; results by destination."""
     eni = world.eni(to)
     swaps = [Swap(RouteKey(world.table(zone), each), to, eni, "manual") for each in (HQ, PLANT)]
-    arguments = {"bucket": ec2.TokenBucket(), "deadline": time.monotonic() + 60, "sleep": lambda _seconds: None}
+    arguments = {"bucket": pace.TokenBucket(), "deadline": time.monotonic() + 60, "sleep": lambda _seconds: None}
     return {result.swap.key.destination: result for result in swap_all(client, swaps, **(arguments | more))}
 
 
@@ -89,7 +89,7 @@ def test_swapped_and_read_back_twice(world: World) -> None:
 
 def test_no_swaps_no_calls(world: World) -> None:
     client = Faulty(world.client)
-    assert swap_all(client, [], bucket=ec2.TokenBucket(), deadline=0.0) == []
+    assert swap_all(client, [], bucket=pace.TokenBucket(), deadline=0.0) == []
     assert not client.calls
 
 
@@ -198,7 +198,7 @@ def test_nothing_begins_after_the_deadline(world: World) -> None:
 
 def test_a_throttled_swap_empties_the_bucket_for_all(world: World) -> None:
     now = time.monotonic()
-    bucket = ec2.TokenBucket(clock=lambda: now)
+    bucket = pace.TokenBucket(clock=lambda: now)
     swap(world, Faulty(world.client, replace_route=refusing("RequestLimitExceeded")), bucket=bucket, deadline=now)
     assert not bucket.acquire(deadline=now)
 
@@ -234,7 +234,7 @@ def test_a_prefix_list_is_swapped(world: World) -> None:
         RouteTableId=table, DestinationPrefixListId=prefix_list, NetworkInterfaceId=world.eni("gw-a")
     )
     wanted = [Swap(RouteKey(table, prefix_list), "gw-b", world.eni("gw-b"), "manual")]
-    [result] = swap_all(world.client, wanted, bucket=ec2.TokenBucket(), deadline=time.monotonic() + 60)
+    [result] = swap_all(world.client, wanted, bucket=pace.TokenBucket(), deadline=time.monotonic() + 60)
     assert result.accepted is True
 
 

@@ -29,6 +29,10 @@ def table(*subnets: str, main: bool = False, **more: str) -> dict[str, Any]:
     return {"RouteTableId": "rtb-1", "VpcId": "vpc-1", "Associations": associations, "Tags": pairs}
 
 
+def edge(*gateways: str, **more: str) -> dict[str, Any]:
+    return {**table(**more), "Associations": [{"GatewayId": gateway, "Main": False} for gateway in gateways]}
+
+
 @pytest.mark.parametrize(
     ("given", "zone", "why"),
     [
@@ -41,6 +45,8 @@ def table(*subnets: str, main: bool = False, **more: str) -> dict[str, Any]:
         (table(), None, "rtb-1 has no associated subnet"),
         (table("s-c"), None, "rtb-1 belongs to eu-central-1c, which is no zone of the deployment"),
         (table("s-a", vpnha_zone="mars"), None, "vpnha:zone says mars"),
+        (edge("igw-1", vpnha_zone=A), None, "rtb-1 is the edge table of igw-1, which can have no route out of the VPC"),
+        (edge("igw-1", "vgw-1"), None, "rtb-1 is the edge table of igw-1 and vgw-1"),
     ],
 )
 def test_the_zone_of_a_table(given: dict[str, Any], zone: str | None, why: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,20 @@ def test_any_other_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_text", denied)
     with pytest.raises(PermissionError):
         cgroups.kill(Path("/nowhere"))
+
+
+def test_cgroups_that_go_while_they_are_looked_through_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when two `lab down` work at the same time."""
+    for name in ("a/b", "c/d"):
+        (tmp_path / "lab.host" / name).mkdir(parents=True)
+
+    def gone(*_: Any, **__: Any) -> str:
+        shutil.rmtree(tmp_path / "lab.host", ignore_errors=True)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert cgroups.pids(tmp_path / "lab.host") == []
+    assert not (tmp_path / "lab.host").exists()
+    cgroups.remove(tmp_path / "lab.host")

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
+from lab import reports
 from lab.matrix import __main__ as matrix
 from lab.matrix import results
 from lab.matrix.conductor import VARIABLES
@@ -26,7 +27,7 @@ GATEWAYS = ("", "gw-a", "gw-a/hq", "gw-a/plant")
 
 def kept(output: Path, number: int, repetition: int, verdict: str = results.AS_EXPECTED, **more: Any) -> None:
     seen = {**observation(), "row": number, "repetition": repetition, "verdict": verdict, "problems": [], **more}
-    results.write(results.file_of(output, number, repetition), seen)
+    reports.write(results.file_of(output, number, repetition), seen)
 
 
 def row_of(output: Path, number: int) -> dict[str, Any]:

@@ -57,6 +57,14 @@ def test_every_host_gets_files_and_only_root_reads_the_keys(variables: dict[str,
     assert len(with_key) == len(keys)  # each on one host
 
 
+def test_a_peer_may_have_a_second_key(variables: dict[str, Any]) -> None:
+    variables["vpnha_sites"][0]["tunnels"][0]["psk_next"] = "another-key-of-this-tunnel"
+    texts = [
+        there[sites.TUNNEL_FILE][1] for there in sites.site_files(variables).values() if sites.TUNNEL_FILE in there
+    ]
+    assert [b"another-key-of-this-tunnel".hex() in text for text in texts].count(True) == 1
+
+
 def test_the_peers_end_mirrors_the_gateways_and_waits(variables: dict[str, Any]) -> None:
     deployment = parse(variables)
     for tunnel in deployment.tunnels:

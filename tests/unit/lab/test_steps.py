@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import typer
 
 from lab import steps
+from lab.errors import LabError
+from lab.matrix.lookout import NotSeen
 
 
 @pytest.fixture
@@ -45,3 +48,36 @@ def test_a_signal_does_not_interrupt_the_lab_s_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(steps.subprocess, "run", impatient)
     steps.take_down()
     assert ended == [["-m", "lab", "down"]]
+
+
+@pytest.fixture
+def taken_down(signals: None, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """An entry for each time that the lab was taken down."""
+    found: list[bool] = []
+    monkeypatch.setattr(steps, "take_down", lambda: found.append(True))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(steps.StepFailed("no"), 1), (NotSeen("no"), 1), (LabError("no"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_a_program_that_fails_says_so_and_takes_the_lab_down(
+    taken_down: list[bool], error: BaseException, code: int
+) -> None:
+    with pytest.raises(SystemExit) as ended, steps.lab_program():
+        raise error
+    assert (ended.value.code, taken_down) == (code, [True])
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_lab_is_kept_only_where_that_is_wanted(taken_down: list[bool], keep: bool) -> None:
+    with pytest.raises(typer.Exit) as ended, steps.lab_program(keep=keep):
+        raise typer.Exit(3)
+    assert (ended.value.exit_code, taken_down) == (3, [] if keep else [True])
+
+
+def test_a_program_that_is_told_to_end_takes_the_lab_down(taken_down: list[bool]) -> None:
+    with pytest.raises(SystemExit) as ended, steps.lab_program(stays="all stays"):
+        signal.raise_signal(signal.SIGTERM)
+    assert (ended.value.code, taken_down) == (130, [True])

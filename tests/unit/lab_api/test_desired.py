@@ -102,6 +102,16 @@ def test_a_prefix_list_is_all_its_entries(world: World) -> None:
     assert [route.destination for route in world.routes()] == ["192.168.10.0/24", "192.168.30.0/24"]
 
 
+def test_a_route_to_a_range_comes_before_one_to_a_prefix_list(world: World) -> None:
+    one, other = world.eni("10.20.1.10"), world.eni("10.20.1.11")
+    entries = [{"Cidr": "192.168.10.0/24"}, {"Cidr": "192.168.30.0/24"}]
+    listed = world.backend.create_managed_prefix_list("IPv4", entries, "5", "hq")
+    world.route("192.168.10.0/24", interface_id=one.id)  # made before the list's, and decides all the same
+    world.route("192.168.99.0/24", interface_id=other.id)
+    list(world.table.routes)[-1].destination_prefix_list = listed
+    assert world.routes() == (Route("192.168.10.0/24", one.id), Route("192.168.30.0/24", other.id))
+
+
 def test_a_group_as_source_means_its_members(world: World) -> None:
     group = world.group("gateways")
     one = world.eni("10.20.1.10", [group.id])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lab.api.limits import Buckets, Settings
 
@@ -89,3 +90,11 @@ def test_throttling_is_off_until_it_is_switched_on(vpc: Any, settings: Any, refu
             vpc.ec2.replace_route(**way)
 
     assert refused(storm) == "RequestLimitExceeded"
+    with pytest.raises(ClientError) as told:
+        vpc.ec2.replace_route(**way)
+    answer = told.value.response
+    assert (answer["Error"]["Code"], answer["Error"]["Message"]) == ("RequestLimitExceeded", "Request limit exceeded.")
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
+    vpc.ec2.describe_route_tables(RouteTableIds=[vpc.table])  # every action has its own bucket
+    settings(throttle=False)
+    vpc.ec2.replace_route(**way)

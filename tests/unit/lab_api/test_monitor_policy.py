@@ -23,7 +23,9 @@ INTERFACE = Resource(f"{ARN}:network-interface/eni-1", {"vpnha:deployment": "pro
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpn"
 
 
-def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "", *, managed: int = 0) -> str:
+def policy(
+    repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str = "", *, managed: int = 0, listed: bool = False
+) -> str:
     """The policy as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["bool"] = bool  # Ansible's
@@ -34,7 +36,11 @@ def policy(repair: str, monitors: int = 1, cloudwatch: bool = True, topic: str =
         "vpnha_deployment": "prod",
         "vpnha_repair": repair,
         "vpnha_notify_sns_topic": topic,
-        "vpnha_checked": {"monitors": [{}] * monitors, "managed_gateways": [{}] * managed},
+        "vpnha_checked": {
+            "monitors": [{}] * monitors,
+            "managed_gateways": [{}] * managed,
+            "sites": [{"by_prefix_list": listed}],
+        },
         "__vpnha_network_vpc_id": "vpc-1",
     }
     return environment.from_string(TEMPLATE.read_text()).render(variables)
@@ -112,3 +118,13 @@ def test_what_aws_says_of_managed_vpns_may_be_read_where_there_is_a_managed_gate
         for action in ("ec2:DescribeVpnConnections", "cloudwatch:GetMetricData"):
             assert allowed([written], action, everything, {}) is bool(managed)
         assert allowed([written], "ec2:DescribeVpcs", everything, {})
+
+
+def test_routes_to_prefix_lists_are_swapped_only_where_a_site_has_one() -> None:
+    def may(text: str, **tags: str) -> bool:
+        resource = Resource(f"{ARN}:prefix-list/pl-1", {key.replace("_", ":"): value for key, value in tags.items()})
+        return allowed([text], "ec2:ReplaceRoute", resource, {})
+
+    assert may(policy("none", listed=True), vpnha_deployment="prod")
+    assert not may(policy("none", listed=True), vpnha_deployment="test")
+    assert not may(policy("none"), vpnha_deployment="prod")

@@ -37,6 +37,9 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert shown.stdout.startswith("Traffic does not flow to hq from eu-central-1a"), shown
     assert "Paused: gw-a until" in shown.stdout
     assert world.vpnha("resume", "--gateway", "gw-a").stdout == "gw-a is no longer paused.\n"
+    assert world.vpnha("freeze", "--reason", "year end").stdout.startswith("No drill begins until ")
+    assert world.vpnha("unfreeze").stdout == "Drills may begin again.\n"
+    assert world.vpnha("unfreeze").stdout == "There was no freeze.\n"
     world.until(lambda: world.target(world.zone_a) == "gw-b")
     assert "Last move, " in world.vpnha("status").stdout
 
@@ -59,6 +62,8 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert {"failover", "failback", "pinned", "paused"} <= {event["code"] for event in listed}
     assert set(listed[0]) == {"wall", "code", "subject", "text", "evidence", "resolved"}
     assert "Monitor mon-a has started." in world.vpnha("events").stdout
+    planned = json.loads(world.vpnha("plan", "--json").stdout)
+    assert [(each["name"], each["calls"]) for each in planned["gateways"]] == [("gw-a", 1), ("gw-b", 1)]
 
 
 def test_person_hears_whether_packets_follow(world: World) -> None:

@@ -79,6 +79,20 @@ def test_killed_monitor_finds_its_way(world: World) -> None:
     assert world.events("gateway-stopped")
 
 
+def test_a_killed_monitor_has_its_moves_counted(world: World) -> None:
+    """What it moved voluntarily stands in the journal: a restart is no way around the limit of an hour."""
+    world.deployment = replace(world.deployment, timing=replace(world.deployment.timing, voluntary_moves_per_hour=1))
+    world.configure()
+    world.point(world.zone_a, "gw-b")
+    running(world)
+    world.until(lambda: world.target(world.zone_a) == "gw-a" and world.events("swap-accepted"))
+    world.kill()
+    world.point(world.zone_a, "gw-b")
+    world.start()
+    world.until(lambda: world.events("moves-limited"))
+    assert world.target(world.zone_a) == "gw-b"
+
+
 def test_never_heard_gateway_is_left_alone(world: World) -> None:
     """A gateway that was silent from the start may be the monitor's fault: nothing is swapped on that alone."""
     world.agents["gw-a"].die()

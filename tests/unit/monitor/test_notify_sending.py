@@ -363,11 +363,32 @@ def test_a_person_tests_the_targets_and_a_drill_s_result_is_told(world: World) -
         refused = world.vpnha("drill-result", "d1", "It passed.", "--passed")
         assert refused.returncode == 1 and "cannot be written" in refused.stderr
         world.start()
-        done = world.vpnha("drill-result", "d1", "Every scenario passed.", "--passed")
+        done = world.vpnha(
+            "drill-result", "d1", "Every scenario passed.", "--passed",
+            '--details={"by": "jane@box", "outages_ms": {"planned": 0.0}, "report": "/tmp/d1/report.html"}',
+        )  # fmt: skip
         assert done.returncode == 0, done
         world.until(lambda: hook.titled("[test] Drill d1 passed"))
         assert hook.titled("[test] Drill d1 passed")["type"] == "success"
         assert [event.text for event in world.events("drill-result")] == ["Every scenario passed."]
+        refused = world.vpnha("drill-result", "d2", "It passed.", "--passed", "--details=[]")
+        assert (refused.returncode, refused.stderr) == (1, "--details is no JSON object: []\n")
+        world.vpnha("drill-result", "d2", "Too slow.", "--failed", "--no-tell")
+        world.vpnha("drill-result", "d 3", "Well.", "--passed")
+        world.until(lambda: any("Drill d-3" in str(one) for one in hook.got))
+        assert not any("d2" in str(one) for one in hook.got)
+        first, second, third = json.loads(world.vpnha("drills", "--json").stdout)
+        assert first.pop("wall") <= second.pop("wall")
+        assert first.pop("ended") <= second.pop("ended")
+        assert first == {
+            "drill": "d1", "state": "passed", "verdict": "Every scenario passed.", "by": "jane@box",
+            "outages_ms": {"planned": 0.0}, "report": "/tmp/d1/report.html",
+        }  # fmt: skip
+        assert (second["drill"], second["state"], second["by"]) == ("d2", "failed", "")
+        assert third["drill"] == "d-3"  # as its mark would have it
+        shown = world.vpnha("drills").stdout
+        assert "d1 by jane@box passed\n  planned: 0 ms of outage\n  report: /tmp/d1/report.html\n" in shown
+        assert "d2 did not pass\n  Too slow.\n" in shown
 
 
 def test_the_check_of_a_configuration_asks_apprise_and_shows_no_address(world: World) -> None:

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import pace
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairMark
 from vpnha_monitor.repairing import carry_out
@@ -47,7 +47,7 @@ class Ec2:
 
 
 def carried(client: Ec2, one: Repair = START, stopped: bool = False) -> tuple[bool | None, bool | None, str]:
-    result = carry_out(client, one, ec2.TokenBucket(), lambda: stopped)
+    result = carry_out(client, one, pace.TokenBucket(), lambda: stopped)
     assert result.repair == one
     return result.marked, result.accepted, result.error
 
@@ -127,7 +127,7 @@ def test_18_a_monitor_that_stops_begins_no_call() -> None:
 
 
 def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
-    bucket, client = ec2.TokenBucket(capacity=5.0, rate=0.1), Ec2()
+    bucket, client = pace.TokenBucket(capacity=5.0, rate=0.1), Ec2()
     for _ in range(5):
         assert bucket.acquire()
     result = carry_out(client, START, bucket, lambda: False)
@@ -137,10 +137,10 @@ def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
 
 def test_16_a_repair_that_another_monitor_has_claimed_is_not_begun() -> None:
     client = Ec2()
-    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lambda: False)
+    result = carry_out(client, START, pace.TokenBucket(), lambda: False, claim=lambda: False)
     assert (result.marked, result.accepted, result.error) == (False, False, "claimed")
     assert client.calls == []
-    assert carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lambda: True).accepted
+    assert carry_out(client, START, pace.TokenBucket(), lambda: False, claim=lambda: True).accepted
 
 
 def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
@@ -148,6 +148,6 @@ def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
         raise Ec2Error("claiming", "timeout", "no answer", applied=None)
 
     client = Ec2()
-    result = carry_out(client, START, ec2.TokenBucket(), lambda: False, claim=lost)
+    result = carry_out(client, START, pace.TokenBucket(), lambda: False, claim=lost)
     assert (result.marked, result.accepted, result.error) == (False, False, "timeout")
     assert client.calls == []

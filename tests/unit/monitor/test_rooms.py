@@ -32,7 +32,7 @@ from vpnha_monitor.clock import Lateness
 from vpnha_monitor.journal import Event, Journal, Trouble
 from vpnha_monitor.metrics import Counters
 from vpnha_monitor.reader import Reader, Reading
-from vpnha_monitor.record import Recorder
+from vpnha_monitor.record import Recorder, moves_before
 from vpnha_monitor.sd_notify import Notifier
 
 ROUTE = RouteKey("rtb-1", "192.168.10.0/24")
@@ -50,6 +50,36 @@ def event(number: int) -> Event:
 
 
 # --- record ---------------------------------------------------------------------------------------------------
+
+
+def test_voluntary_moves_of_the_life_before_are_read_in_this_ones_time(tmp_path: Path) -> None:
+    path, wall = tmp_path / "journal.sqlite", time.time()
+
+    def swap(ago: float, voluntary: bool, key: RouteKey = ROUTE) -> Event:
+        return Event(wall - ago, 5.0, "swap-accepted", str(key), "x", {"voluntary": voluntary})
+
+    book = Journal(path, lambda trouble: None)
+    book.start()
+    other = RouteKey("rtb-2", "2001:db8::/32")
+    for one in (
+        swap(4000.0, True), swap(1200.0, True), swap(600.0, False), swap(300.0, True), swap(60.0, True, other),
+        swap(-50.0, True, other), Event(wall, 5.0, "swap-accepted", str(ROUTE), "of an older release", {}),
+    ):  # fmt: skip
+        book.put(one)
+    book.close()
+    moved = moves_before(path, 10_000.0)
+    assert moved == {ROUTE: (pytest.approx(8800.0, abs=60), pytest.approx(9700.0, abs=60)), other: moved[other]}
+    assert moved[other] == (pytest.approx(9940.0, abs=60), 10_000.0), (
+        "none in the time to come, if a clock was set back"
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all, but longer than a header of one would be"])
+def test_a_journal_that_cannot_be_read_tells_of_no_moves(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "journal.sqlite"
+    if content is not None:
+        path.write_bytes(content)
+    assert moves_before(path, 10_000.0) == {}
 
 
 def test_what_became_of_swaps_and_repairs_is_counted_and_remembered(tmp_path: Path) -> None:

@@ -116,6 +116,14 @@ def test_a_replacement_of_what_would_not_configure_itself(person: Person, descri
 
 
 @pytest.mark.usefixtures("nobody_asked")
+def test_a_rotation_without_keys_to_change_to(person: Person, description: Description) -> None:
+    description["vpnha_sites"][0]["tunnels"][0]["psk_next"] = ""
+    person.play("rotate", description).refused_with(
+        "No tunnel in vpnha_sites has a psk_next, the key to change over to, or auth certificate. Nothing was changed."
+    )
+
+
+@pytest.mark.usefixtures("nobody_asked")
 @pytest.mark.parametrize("playbook", ["failover", "failover_drill"])
 def test_other_playbooks_refuse_it_alike(playbook: str, person: Person, description: Description) -> None:
     description["vpnha_sties"] = []

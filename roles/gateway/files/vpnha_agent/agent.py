@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, HeartbeatAsker, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, TunnelReport
@@ -28,6 +29,7 @@ from .config import AgentConfig
 from .heartbeats import AnswerProtocol, AskProtocol
 from .netlink import RouteChanges, RouteTable
 from .paths import site_paths
+from .pings import PeersPings
 from .probing import PEER_SECONDS, TunnelProbe
 from .service import LOG, BoundedLog, notify, run
 from .steering import Steering
@@ -57,6 +59,7 @@ class Agent:
         timing, keys = config.deployment.timing, KeyRing(config.keys)
         self._boot_id, self._agent_id = _BOOT_ID.read_text(encoding="ascii").strip(), os.urandom(8).hex()
         self._stopping = ""
+        self._handed_over = False
         self._answerer = HeartbeatAnswerer(keys, config.gateway)
         self._askers = {
             other.address: HeartbeatAsker(
@@ -73,6 +76,7 @@ class Agent:
         }
         self._charon = CharonWatch(config, self._log, self._carrying)
         self._steering = Steering(config, self._log)
+        self._pings = PeersPings(config, self._log)
         self._routes = RouteTable()
         self._changed = asyncio.Event()  # routes may have
         self._bgp: dict[str, str] = {}  # peer's inside address -> state
@@ -177,6 +181,7 @@ class Agent:
             peers={asker.gateway: asker.answer_age(now) for asker in self._askers.values()},
             stopping=self._stopping,
             counters=self._counters,
+            handed_over=self._handed_over,
         )
         self._answerer.publish(self._report, now)
 
@@ -218,6 +223,10 @@ class Agent:
 
     async def _steer(self) -> None:
         if self._report is not None:
+            request = handover.requested()
+            self._handed_over = bool(request)  # told before it is seen
+            self._steering.hand_over(request)
+            await self._pings.refuse(bool(request))
             await self._steering.update(self._report.tunnels.values(), asyncio.get_running_loop().time())
 
     async def _read_counters(self) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.handover import AWAY_PREFERENCE
 
 from .service import run
 
 AWAY_OUT, AWAY_IN = "VPNHA-AWAY-OUT-", "VPNHA-AWAY-IN-"
 _PREPENDS = 4  # more than the two of another zone's gateway
-_LOCAL_PREFERENCE = 50  # less than the 100 of a neighbour's route
 _LAST_CHOICE = 220  # a distance
 _NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
 
@@ -92,7 +92,7 @@ def away_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]
         maps += [f"set as-path prepend {' '.join([str(asn)] * _PREPENDS)}"]
         maps += ["set community graceful-shutdown additive", "exit"]
         maps += [f"route-map {AWAY_IN}{into} permit 10", *([f"call {into}"] if into else [])]
-        maps += [f"set local-preference {_LOCAL_PREFERENCE}", "exit"]
+        maps += [f"set local-preference {AWAY_PREFERENCE}", "exit"]
         neighbours += [
             f"neighbor {peer} route-map {AWAY_OUT}{out} out",
             f"neighbor {peer} route-map {AWAY_IN}{into} in",

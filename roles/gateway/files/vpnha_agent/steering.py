@@ -86,11 +86,22 @@ class Steering:
         self._applied: set[str] | None = None  # None: what an earlier agent left behind is not known yet
         self._next = 0.0
         self._draining = False
+        self._request = ""
 
     @property
     def away(self) -> set[str]:
         """The tunnels that should be the last choice."""
-        return {name for name, rule in self._rules.items() if rule.away}
+        return {name for name, rule in self._rules.items() if rule.away or self._request}
+
+    def hand_over(self, request: str) -> None:
+        """Make all tunnels the last choice while there is a request; another one has FRR told again at once."""
+        if request == self._request:
+            return
+        if bool(request) != bool(self._request):
+            said = "all traffic is handed over to the neighbours" if request else "the tunnels take their traffic back"
+            self._log.say(f"handover-{bool(request)}", f"on request {said}", logging.INFO)
+        self._request = request
+        self._applied, self._next = None, 0.0
 
     async def update(self, reports: Iterable[TunnelReport], now: float) -> None:
         """Take the tunnels' reports and have FRR follow. FRR's errors are logged, and it is tried again."""

@@ -8,40 +8,59 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils import pace, routes
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    DEADLINE,
+    WITHDRAWN,
+    Repair,
+    RepairResult,
+    Swap,
+    SwapResult,
+)
 
 from . import repairing
+from .waiting import Progress, Queue, Waiting
 
-POOL = 32  # calls side by side
-_ROUNDS = 4  # batches of swaps side by side, each with a thread that waits for its calls
-_BATCH = 50  # EC2 takes so many calls at once; those of a further batch wait for its token bucket anyway
-_ROUND_SECONDS = 20.0  # nothing of a batch is begun later; the engine decides anew on what it then sees
+_ROUNDS = 8  # batches of swaps side by side, each with a thread that waits for its calls
+_GATHER_SECONDS = 1.0  # where swaps wait, those of so long go together: each batch is read back twice
+_INSTANT = 0.001  # s, and tokens: less is nothing
+_ROUND_SECONDS = 20.0  # nothing of a batch is begun later
+_STALE = 0.5  # s in the queue after which a swap is looked at again before it is begun
+VOLUNTARY_SPARE = 15.0  # tokens that voluntary swaps and repairs leave to emergencies
 WARM = 8  # connections kept open for swaps
 
 
-class _Bucket(ec2.TokenBucket):
-    """Gives no more tokens once the monitor stops: calls in flight end, and no other begins."""
+class _Paid:
+    """The limit as one batch sees it: the first calls are paid for, and none is begun once the monitor stops."""
 
-    def __init__(self, stopped: threading.Event) -> None:
-        def sleep(seconds: float) -> None:
-            stopped.wait(seconds)
-
-        super().__init__(sleep=sleep)
-        self._stopped = stopped
+    def __init__(self, bucket: pace.TokenBucket, stopped: threading.Event, paid: int = 0, spare: float = 0.0) -> None:
+        self._bucket, self._stopped, self._paid, self._spare = bucket, stopped, paid, spare
+        self._lock = threading.Lock()
 
     def acquire(self, deadline: float | None = None) -> bool:
-        return not self._stopped.is_set() and super().acquire(deadline) and not self._stopped.is_set()
+        return not self._stopped.is_set() and self._token(deadline) and not self._stopped.is_set()
+
+    def throttled(self) -> None:
+        self._bucket.throttled()
+
+    def _token(self, deadline: float | None) -> bool:
+        with self._lock:
+            if self._paid > 0:
+                self._paid -= 1
+                return True
+        return self._bucket.acquire(deadline, self._spare)
 
 
 class Actuator:
     """``client`` makes or returns the one EC2 client; it is asked in threads, and its failure is a swap's failure.
 
     ``deliver`` gets the results of each batch of swaps, ``repaired`` that of a repair, in the actuator's threads.
+    ``still`` says of a swap that has waited for EC2's limit why it is not to be begun any more; empty if it is.
+    ``limits`` are for the clients too. They begin without tokens: a monitor that has crashed may have used them up.
     """
 
     def __init__(
@@ -49,21 +68,43 @@ class Actuator:
         client: Callable[[], Any],
         deliver: Callable[[Sequence[SwapResult]], None],
         repaired: Callable[[RepairResult], None],
+        still: Callable[[Swap], str] = lambda swap: "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+        threads: Callable[[int, str], Executor] = ThreadPoolExecutor,
     ) -> None:
         self._client = client
         self._deliver = deliver
         self._repaired = repaired
+        self._still = still
+        self._clock = clock
         self._stopped = threading.Event()
-        self._bucket = _Bucket(self._stopped)
-        self._calls = ThreadPoolExecutor(POOL, thread_name_prefix="ec2-call")
-        self._rounds = ThreadPoolExecutor(_ROUNDS, thread_name_prefix="swap-round")
-        self._repairs = ThreadPoolExecutor(1, thread_name_prefix="repair")  # beside the swaps, never before them
+        self._sleep = sleep or self._wait
+        self.limits = pace.Limits(clock, self._sleep, fresh=False)
+        self._queue = Queue()
+        self._calls = threads(pace.SIDE_BY_SIDE, "ec2-call")
+        self._rounds = threads(_ROUNDS, "swap-round")
+        self._repairs = threads(1, "repair")  # beside the swaps, never before them
+        self._pacer = threads(1, "swap-pacer")
         self._open: set[Future[None]] = set()
 
     def swap(self, swaps: Sequence[Swap], deadline: float | None = None) -> None:
-        """Begin swaps; returns at once. No call is begun after the deadline, a monotonic time."""
-        for start in range(0, len(swaps), _BATCH):
-            self._keep(self._rounds.submit(self._round, tuple(swaps[start : start + _BATCH]), deadline))
+        """Begin swaps; returns at once. No call is begun after the deadline, a monotonic time.
+
+        What EC2 does not take at once waits, emergencies first, then by priority, then in the order given.
+        """
+        if swaps:
+            self._queue.put(swaps, self._clock(), deadline)
+            self._keep(self._pacer.submit(self._hand_out))
+
+    def progress(self) -> Progress:
+        """How far the swaps are."""
+        ordered, waiting, ended, began = self._queue.counts()
+        bucket = self.limits.changes
+        left = bucket.wait_for(waiting) if waiting else 0.0
+        now = bucket.pace
+        return Progress(ordered, waiting, ended, began, left, now, now < bucket.rate, bucket.refusals)
 
     def repair(self, one: Repair, claim: Callable[[], bool] | None = None) -> None:
         """Begin a repair; returns at once. ``claim`` must allow it right before."""
@@ -87,6 +128,7 @@ class Actuator:
                 future.result(max(0.0, until - time.monotonic()))
             except TimeoutError:
                 return False
+        self._pacer.shutdown(wait=False, cancel_futures=True)
         self._rounds.shutdown(wait=False, cancel_futures=True)
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._repairs.shutdown(wait=False, cancel_futures=True)
@@ -97,13 +139,16 @@ class Actuator:
         future.add_done_callback(self._open.discard)
 
     def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
-        began = time.monotonic()
+        began = self._clock()
+        bucket = _Paid(self.limits.changes, self._stopped, spare=VOLUNTARY_SPARE)
         try:
-            result = repairing.carry_out(self._client(), one, self._bucket, self._stopped.is_set, claim=claim)
+            result = repairing.carry_out(
+                self._client(), one, bucket, self._stopped.is_set, claim=claim, clock=self._clock
+            )
         except Exception as error:  # as for swaps: it has an end
             code = getattr(error, "code", type(error).__name__)
             result = RepairResult(one, None, None, str(code), str(error))
-        self._repaired(replace(result, milliseconds=(time.monotonic() - began) * 1000))
+        self._repaired(replace(result, milliseconds=(self._clock() - began) * 1000))
 
     def _touch(self, table_id: str) -> None:
         try:
@@ -111,13 +156,59 @@ class Actuator:
         except Exception:  # the reader meets the same trouble, and tells
             return
 
-    def _round(self, swaps: Sequence[Swap], deadline: float | None) -> None:
-        began = time.monotonic()
-        until = began + _ROUND_SECONDS if deadline is None else min(deadline, began + _ROUND_SECONDS)
+    def _wait(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+    def _hand_out(self) -> None:
+        """Give the waiting swaps to batches, as fast as EC2's limit lets them. One thread does this for all."""
+        while (first := self._queue.next()) is not None and not self._stopped.is_set():
+            now = self._clock()
+            spare = VOLUNTARY_SPARE if first.swap.voluntary else 0.0
+            bucket = self.limits.changes
+            if late := self._queue.take_late(now + bucket.wait_for(1.0 + spare)):
+                self._drop(late, DEADLINE, "Time was up before its turn came.")
+                continue
+            together = max(1, int(bucket.pace * _GATHER_SECONDS))
+            wait = bucket.wait_for(self._queue.alike(together) + spare)
+            if wait > _INSTANT:
+                self._sleep(min(wait, 1.0))  # meanwhile something more urgent may have come
+                continue
+            batch = self._wanted(self._queue.take(max(1, int(bucket.level - spare + _INSTANT))), now)
+            if batch:
+                bucket.acquire(count=len(batch))
+                self._keep(self._rounds.submit(self._round, batch))
+
+    def _wanted(self, batch: Sequence[Waiting], now: float) -> list[Waiting]:
+        """What is still to be begun; the others have their end."""
+        wanted = []
+        for one in batch:
+            why = self._still(one.swap) if now - one.since > _STALE else ""
+            if why:
+                self._drop([one], WITHDRAWN, why)
+            else:
+                wanted.append(one)
+        return wanted
+
+    def _drop(self, those: Sequence[Waiting], code: str, why: str) -> None:
+        now = self._clock()
+        self._queue.ended(len(those))
+        self._deliver([SwapResult(one.swap, False, code, why, (now - one.since) * 1000) for one in those])
+
+    def _round(self, batch: Sequence[Waiting]) -> None:
+        began = self._clock()
+        deadlines = [one.deadline for one in batch if one.deadline is not None]
+        until = min([began + _ROUND_SECONDS, *deadlines])
+        swaps = [one.swap for one in batch]
+        tokens = _Paid(self.limits.changes, self._stopped, paid=len(batch))
         try:
-            results = routes.swap_all(self._client(), swaps, bucket=self._bucket, pool=self._calls, deadline=until)
+            results = routes.swap_all(
+                self._client(), swaps, bucket=tokens, pool=self._calls, deadline=until, clock=self._clock,
+                sleep=self._sleep,
+            )  # fmt: skip
         except Exception as error:  # each swap has an end, else the engine would wait for it for ever
-            spent = (time.monotonic() - began) * 1000
+            spent = (self._clock() - began) * 1000
             code = getattr(error, "code", type(error).__name__)
             results = [SwapResult(swap, None, str(code), str(error), spent) for swap in swaps]
-        self._deliver(results)
+        waited = {id(one.swap): (began - one.since) * 1000 for one in batch}
+        self._queue.ended(len(batch))
+        self._deliver([replace(one, milliseconds=one.milliseconds + waited[id(one.swap)]) for one in results])

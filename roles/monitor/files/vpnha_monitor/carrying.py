@@ -18,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.followed import PATIENCE
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, Note, RouteKey, SwapResult
 
 _MEMORY = 5.0  # s of counters, to tell whether a zone sent anything beforehand
+_REMEMBERED = 60.0  # s for which a zone's traffic counts after the last packet that was counted
 
 
 @dataclass
@@ -79,6 +80,15 @@ class Carrying:
                 what = f"{gateway} has seen no packet of {zone} for {PATIENCE:g} s, although {zone} sent some before"
                 notes += [_note("not-carrying", result, what) for result in watch.results if watch.busy]
         return notes
+
+    def traffic(self, now: float) -> dict[str, float]:
+        """Packets a second of each zone that the gateways have counted lately."""
+        found: dict[str, float] = {}
+        for (_gateway, zone), history in self._history.items():
+            (first, before), (last, count) = history[0], history[-1]
+            if last > first and now - last < _REMEMBERED:
+                found[zone] = found.get(zone, 0.0) + (count - before) / (last - first)
+        return found
 
     def _count(self, place: tuple[str, str], at: float) -> int | None:
         """The counter as it was last known at a time."""

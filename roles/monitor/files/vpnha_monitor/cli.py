@@ -25,6 +25,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import followed
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
 
 from . import cli_output, config, journal, orders
+from . import drills as known_drills
 from .cli_time import since as parse_since
 from .notify import orders as notify_orders
 
@@ -69,19 +70,54 @@ def events(
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """Show the journal: what the monitor saw, decided and did."""
+    found = _journal(path, since, limit or (None if as_json or since else 50))
+    if as_json:
+        _print_json([event.to_dict() for event in found])
+    else:
+        cli_output.events(found)
+
+
+@app.command()
+def drills(
+    as_json: Json = False,
+    since: Annotated[str, typer.Option(help="From then on, as `vpnha events` takes it.")] = "",
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """List the drills that this monitor knows of: when, who, what came of them, and where the report is."""
+    found = known_drills.rows(_journal(path, since, None))
+    if as_json:
+        _print_json(found)
+    else:
+        cli_output.drills(found)
+
+
+def _journal(path: Path, since: str, limit: int | None) -> list[journal.Event]:
+    """Events of the monitor's journal. Raises VpnhaError."""
     where = config.load(path).journal
     try:
-        found = journal.read(where, parse_since(since, time.time()), limit or (None if as_json or since else 50))
+        return journal.read(where, parse_since(since, time.time()), limit)
     except OSError as error:
         raise VpnhaError(f"The journal {where} cannot be read: {error}; has the monitor ever run here?") from error
     except sqlite3.Error as error:
         raise VpnhaError(
             f"The journal {where} is broken ({error}); a running monitor puts it aside and begins a new one."
         ) from error
+
+
+@app.command()
+def plan(
+    as_json: Json = False,
+    latency: Annotated[
+        float, typer.Option("--latency", help="Milliseconds that EC2 takes for a call.", min=1.0)
+    ] = 150.0,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Say how long a failover of each gateway takes at worst, and what would make it shorter."""
+    found = orders.plan(config.load(path), latency / 1000)
     if as_json:
-        _print_json([event.to_dict() for event in found])
+        _print_json(found)
     else:
-        cli_output.events(found)
+        cli_output.plan(found)
 
 
 @app.command()
@@ -109,6 +145,24 @@ def resume(
 ) -> None:
     """End a pause."""
     _done(orders.resume(config.load(path), _scope(gateway, table, deployment)), as_json)
+
+
+@app.command()
+def freeze(
+    *,
+    minutes: Annotated[int, typer.Option(help="How long.", min=1)] = 1440,
+    reason: Annotated[str, typer.Option(help="Why, for those who meet the freeze.")] = "",
+    as_json: Json = False,
+    path: ConfigPath = config.DEFAULT_PATH,
+) -> None:
+    """Let no drill begin for a while; the monitors go on acting."""
+    _done(orders.freeze(config.load(path), minutes, reason), as_json)
+
+
+@app.command()
+def unfreeze(as_json: Json = False, path: ConfigPath = config.DEFAULT_PATH) -> None:
+    """Let drills begin again."""
+    _done(orders.unfreeze(config.load(path)), as_json)
 
 
 @app.command()
@@ -203,10 +257,18 @@ def drill_result(
     text: Annotated[str, typer.Argument(help="The verdict, a sentence.")],
     *,
     passed: Annotated[bool, typer.Option("--passed/--failed", help="Whether it passed.")],
+    details: Annotated[str, typer.Option(help="More for the journal, a JSON object.")] = "{}",
+    tell: Annotated[bool, typer.Option("--tell/--no-tell", help="Whether to tell people.")] = True,
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """For the role drill: write what came of a drill into the journal, and have the monitor tell it."""
-    notify_orders.drill_result(config.load(path), drill, text, passed=passed)
+    try:
+        more = json.loads(details)
+    except ValueError:
+        more = None
+    if not isinstance(more, dict):
+        raise VpnhaError(f"--details is no JSON object: {details}")
+    notify_orders.drill_result(config.load(path), drill, text, passed=passed, details=more, tell=tell)
 
 
 def ask(loaded: config.MonitorConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,12 @@ _COLOURS = {
     "suspect": "yellow",
     "down": "red",
     "unknown": "magenta",
+}
+_DRILL_STATES = {
+    "passed": Text("passed", style="green"),
+    "failed": Text("did not pass", style="red"),
+    "died": Text("did not end", style="red"),
+    "running": Text("is running"),
 }
 _MOVES = ("failover", "failback", "voluntary-move")
 
@@ -55,6 +61,8 @@ def status(found: Mapping[str, Any]) -> None:
     moves = [event for event in found["events"] if event["code"] in _MOVES]
     if moves:
         out.print(f"Last move, {_when(moves[-1]['wall'])}: {moves[-1]['text']}")
+    if found["swaps"]["text"]:
+        out.print(Text(found["swaps"]["text"], style="yellow"))
     for reason in found["reasons"]:
         out.print(Text(f"Attention: {reason}", style="red"))
 
@@ -114,9 +122,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
     for name, site in (way for way in ways if way[1]["verdict"] != "up"):
         out.print(f"{name} is {site['verdict']} for {site['site']}: {site['text']}")
-    for route in found["away"]:
-        where = route["gateway"] or route["target"]
-        out.print(f"Away from home: {route['table']} {route['destination']} uses {where}, not {route['home']}")
+    away(out, found["away"])
     for key in found["missing_routes"]:
         out.print(f"Missing: {key}")
     for why in found["refused_tables"].values():
@@ -139,6 +145,15 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
     _notification(out, found)
+
+
+def away(out: Console, routes: Iterable[Mapping[str, Any]]) -> None:
+    """The routes that are not at home; the id of a prefix list is followed by its site's name."""
+    for route in routes:
+        where = route["gateway"] or route["target"]
+        listed = f" ({route['site']})" if route["destination"].startswith("pl-") else ""
+        what = f"{route['table']} {route['destination']}{listed}"
+        out.print(f"Away from home: {what} uses {where}, not {route['home']}")
 
 
 def _monitors(out: Console, found: Mapping[str, Any]) -> None:
@@ -167,6 +182,29 @@ def _notification(out: Console, found: Mapping[str, Any]) -> None:
             out.print(f"Messages that wait for {target['name']}: {target['queued']}")
 
 
+def plan(found: Mapping[str, Any]) -> None:
+    """How long the failovers take at worst, what the time is spent on, and what would shorten it."""
+    out = console()
+    table = _table("gateway", "tables", "calls", "at worst", "found dead", "EC2's limit", "answers", "read back")
+    rows = [*found["gateways"], *([found["everything"]] if len(found["gateways"]) > 1 else [])]
+    for each in rows:
+        parts = ("seconds", "detect_seconds", "limit_seconds", "answer_seconds", "read_back_seconds")
+        table.add_row(each["name"], str(each["tables"]), str(each["calls"]), *(f"{each[part]:.2f} s" for part in parts))
+    out.print(table)
+    for each in rows:
+        for one in each["priorities"]:
+            out.print(
+                f"{each['name']}: tables of priority {one['priority']} and before are done after "
+                f"{one['seconds']:.1f} s ({one['calls']} calls)"
+            )
+        for way in each["shorter"]:
+            out.print(f"{each['name']}: shorter with {way['text']}")
+    out.print(
+        f"Reckoned with {found['latency_ms']:g} ms for each call, and {found['at_once']:g} swaps at once and then "
+        f"{found['a_second']:g} a second (EC2 documents {found['ec2_at_once']:g} and {found['ec2_a_second']:g})."
+    )
+
+
 def tested(found: Sequence[Tested]) -> None:
     """What became of the test messages."""
     out = console()
@@ -182,6 +220,23 @@ def events(found: Sequence[Event]) -> None:
     for event in found:
         code = f"{event.code} (over)" if event.resolved else event.code
         out.print(f"{_when(event.wall)}  {code:<28} {event.text}")
+
+
+def drills(found: Sequence[Mapping[str, Any]]) -> None:
+    """The drills, oldest first."""
+    out = console()
+    if not found:
+        out.print("No drill is in the journal.")
+    for one in found:
+        by = f" by {one['by']}" if one["by"] else ""
+        word = _DRILL_STATES[one["state"]]
+        out.print(Text(f"{_when(one['wall'])}  {one['drill']}{by} ").append_text(word))
+        for name, outage in one["outages_ms"].items():
+            out.print(f"  {name}: " + ("not measured" if outage is None else f"{outage:g} ms of outage"), markup=False)
+        if one["verdict"] and one["state"] != "passed":
+            out.print(f"  {one['verdict']}", markup=False)
+        if one["report"]:
+            out.print(f"  report: {one['report']}", markup=False)
 
 
 def done(result: Done) -> None:

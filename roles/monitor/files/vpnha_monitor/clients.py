@@ -32,5 +32,7 @@ class Client:
         with self._lock:
             if self._made is None or self._made[0] != url:
                 made = ec2.make_client(self._service, region=region, endpoint_url=url, pool=self._pool, prepare=prepare)
+                if self._service == "ec2":
+                    self._monitor.actuator.limits.watch(made)
                 self._made = (url, made)
             return self._made[1]

@@ -101,6 +101,13 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     deployment = _deployment(section)
     if deployment is not None and name and name not in {monitor.name for monitor in deployment.monitors}:
         section.problem("monitor", f"'{name}' is no monitor of the deployment; name one of its monitors.")
+    for site in deployment.sites if deployment is not None else ():
+        if site.by_prefix_list and not site.prefix_list:
+            section.problem(
+                "deployment",
+                f"site {site.name} is routed by a prefix list whose id is not here; write the file anew with the "
+                "deploy playbook, which knows it.",
+            )
     keys = _keys(section)
     announcing = announced.from_mapping(value.get("notify"), problems, section.at("notify"))
     if problems.sentences or deployment is None:

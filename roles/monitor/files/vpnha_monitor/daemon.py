@@ -51,7 +51,7 @@ from .notify.room import Notifications, Settings
 from .observe import Observer
 from .pulse import Pulse
 from .reader import Reader, Reading
-from .record import Recorder
+from .record import Recorder, moves_before
 from .sd_notify import Notifier
 from .web import Server
 
@@ -94,7 +94,7 @@ class Monitor:
             lambda note: self._from_thread(self.note, note),
         )
         self.observer = Observer(loaded)
-        self.mind = Mind(loaded.deployment, loaded.monitor, now)
+        self.mind = Mind(loaded.deployment, loaded.monitor, now, moves_before(loaded.journal, now))
         self.carrying = Carrying()
         self.notifier = Notifier()
         self.lateness = Lateness(now, boottime())
@@ -104,7 +104,6 @@ class Monitor:
         self.client = Client(self, "ec2", pool=64)  # of reads and swaps alike
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
-        self.swaps_in_flight = 0
         self.ec2_error = ""
         self.config_checksum = config.checksum(path)
         self.config_error = ""
@@ -114,6 +113,7 @@ class Monitor:
             self.client.get,
             lambda results: self._from_thread(self._swapped, results),
             lambda result: self._from_thread(self._repaired, result),
+            lambda swap: self.mind.still(swap, monotonic()),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
@@ -198,7 +198,8 @@ class Monitor:
         try:
             managed = self.witnesses.evidence(self.observer.managed.evidence(now), now)
             gateways, late = self.observer.evidence(now), self.lateness.take()
-            actions = self.mind.step(gateways, late, now, seen.store, seen.vetoes, managed=managed)
+            traffic = self.carrying.traffic(now)
+            actions = self.mind.step(gateways, late, now, seen.store, seen.vetoes, managed=managed, traffic=traffic)
         except InvariantViolation as violation:
             self.counters.errors.labels("invariant").inc()
             self.note(Note("invariant-violated", str(violation.number), str(violation)), before)
@@ -213,7 +214,6 @@ class Monitor:
     def _act(self, actions: Sequence[Action], before: Mapping[str, object], now: float) -> None:
         swaps = [action for action in actions if isinstance(action, Swap)]
         if swaps:  # before anything is recorded
-            self.swaps_in_flight += len(swaps)
             for batch, deadline in self.agreement.batches(swaps, now):
                 self.actuator.swap(batch, deadline)
         for action in actions:
@@ -276,7 +276,6 @@ class Monitor:
         self._step_now()
 
     def _swapped(self, results: Sequence[SwapResult]) -> None:
-        self.swaps_in_flight -= len(results)
         now = monotonic()
         view = self.mind.view
         zones = {key: route.zone for key, route in view.routes.items()} if view else {}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lease, owners
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .daemon import Monitor
 
 _EVERY = 1.0  # s
+_WAITING_AFTER = 2.0  # s that swaps must have waited for EC2's limit before that is told...
+_WAITING_EVERY = 10.0  # ...and between two times
 _WARM_EVERY = 10.0  # s; servers close connections that are quiet for long
 _LAG_MEMORY = 60  # s
 _REJECTED_AT_LEAST = 5  # suspicious packets within a minute: one may be a duplicate of the network's
@@ -43,6 +46,7 @@ class House:
         self._sentence = ""
         self._told_credentials = False
         self._drill = ""
+        self._told_waiting: float | None = None  # when that was told last
 
     def keep(self, now: float, late: float) -> None:
         """Called at every tick."""
@@ -61,6 +65,7 @@ class House:
         self._ping()
         self._renewal()
         self._drills()
+        self._swaps(now)
         self._monitor.notifications.leads = self._leads(now)
         self._monitor.agreement.keep(now)
         if now >= self._warm_due:
@@ -89,7 +94,7 @@ class House:
             },
             refused=monitor.observer.refused,
             send_errors=monitor.observer.errors,
-            swaps_in_flight=monitor.swaps_in_flight,
+            progress=monitor.actuator.progress(),
             actions=tuple(monitor.recorder.actions),
             events=tuple(event.to_dict() for event in monitor.recorder.recent),
             ec2_error=monitor.ec2_error,
@@ -149,6 +154,18 @@ class House:
         if drill:
             self._monitor.note(Note("drill-running", drill, f"The drill {drill} is running."))
         self._drill = drill
+
+    def _swaps(self, now: float) -> None:
+        """Tell how far swaps are that wait for EC2's limit, now and then, and when none waits any more."""
+        how = self._monitor.actuator.progress()
+        facts = asdict(how)
+        if how.waiting and now - how.began >= _WAITING_AFTER:
+            if self._told_waiting is None or now - self._told_waiting >= _WAITING_EVERY:
+                self._told_waiting = now
+                self._monitor.note(Note("swaps-waiting", "", how.sentence, facts))
+        elif not how.waiting and self._told_waiting is not None:
+            self._told_waiting = None
+            self._monitor.note(Note("swaps-waiting", "", "No swap waits for EC2's limit any more.", facts, True))
 
     def _leads(self, now: float) -> bool:
         """Whether this monitor tells what every one sees: it has the lease, or nobody can know who has it."""

@@ -108,6 +108,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     for each in status["paths"]:
         _verdict(site, [each["site"], each["gateway"]], each["verdict"])
     yield from (verdict, loss, rtt, age, routes, tunnel, tunnel_loss, tunnel_rtt, site)
+    yield _certificates(status)
     yield from _traffic(status)
     yield from _managed(status)
     refused = GaugeMetricFamily("vpnha_packets_refused", "Ignored packets since the start.", labels=["reason"])
@@ -118,7 +119,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_routes_missing", "Managed routes that are not there.", len(status["missing_routes"]))
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
     yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
-    yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
+    yield from _swaps(status)
     yield from _repairs(status)
     yield from _agreement(status)
     yield from _notification(status)
@@ -130,6 +131,12 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
     yield _single("vpnha_monitor_able", "1 if the monitor can act, and could for some seconds.", float(status["able"]))
     yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _swaps(status: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _single("vpnha_swaps_in_flight", "Swaps under way.", status["swaps_in_flight"])
+    yield _single("vpnha_swaps_waiting", "Swaps that wait for EC2's limit.", status["swaps"]["waiting"])
+    yield _single("vpnha_swap_refusals", "Calls that EC2 refused for its limit.", status["swaps"]["refusals"])
 
 
 def _managed(status: Mapping[str, Any]) -> Iterator[Metric]:
@@ -155,6 +162,16 @@ def _managed(status: Mapping[str, Any]) -> Iterator[Metric]:
             said_age.add_metric([each["name"]], each["witness_age"])
     if status["managed_gateways"]:
         yield from (loss, rtt, age, said, said_age)
+
+
+def _certificates(status: Mapping[str, Any]) -> Metric:
+    ends = GaugeMetricFamily(
+        "vpnha_certificate_end_timestamp_seconds", "When the gateway's certificate ends.", labels=["gateway"]
+    )
+    for gateway in status["gateways"]:
+        if gateway["certificate_ends"] is not None:
+            ends.add_metric([gateway["name"]], gateway["certificate_ends"])
+    return ends
 
 
 def _traffic(status: Mapping[str, Any]) -> Iterator[Metric]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, invariants
 from ansible_collections.vpnha.aws.plugins.module_utils.decision import reconfigured, start, step
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import InvariantViolation
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Action,
     Deployment,
@@ -20,7 +21,9 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     GatewayEvidence,
     ManagedEvidence,
     RepairResult,
+    RouteKey,
     StoreView,
+    Swap,
     SwapResult,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
@@ -35,6 +38,7 @@ class Mind:
     deployment: Deployment
     monitor: str
     started: float
+    moved: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntarily, by the life before
     view: Ec2View | None = None
     view_began: float = 0.0
     view_version: int = 0
@@ -60,6 +64,7 @@ class Mind:
         vetoes: Mapping[str, float] | None = None,
         *,
         managed: Mapping[str, ManagedEvidence] | None = None,
+        traffic: Mapping[str, float] | None = None,
     ) -> Sequence[Action]:
         """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh."""
         self.evidence = Evidence(
@@ -75,6 +80,7 @@ class Mind:
             store=store or StoreView(),
             vetoes=vetoes or {},
             managed=managed or {},
+            traffic=traffic or {},
         )
         self.results.clear()
         self.repair_results.clear()
@@ -88,6 +94,23 @@ class Mind:
         self.failures = 0
         return actions
 
+    def still(self, swap: Swap, now: float) -> str:
+        """Why a swap that was ordered a while ago is not to be begun any more; empty if it is. For threads."""
+        state, evidence = self.state, self.evidence
+        flights = state.routes.flights
+        flight = flights.get(swap.key)
+        if flight is None or flight.swap != swap or now >= flight.deadline:
+            return "It is not waited for any longer."
+        others = {key: one for key, one in flights.items() if key != swap.key}
+        retries = {key: one for key, one in state.routes.retries.items() if key != swap.key}
+        try:
+            invariants.check(
+                replace(state, routes=replace(state.routes, flights=others, retries=retries)), evidence, swap, now
+            )
+        except InvariantViolation as violation:
+            return f"There is no reason any more: {violation}"
+        return ""
+
     def reload(self, deployment: Deployment) -> None:
         """Go on with another description of the same deployment."""
         self.deployment = deployment
@@ -95,7 +118,8 @@ class Mind:
 
     def _fresh(self, now: float) -> State:
         # The seed only spreads the retries of several monitors, so their names are random enough.
-        return start(self.deployment, now, zlib.crc32(self.monitor.encode()), self.monitor)
+        seed = zlib.crc32(self.monitor.encode())
+        return start(self.deployment, now, seed, self.monitor, moved=self.moved)
 
     def summary(self) -> dict[str, str]:
         """The state that a decision comes from, as logs show it."""

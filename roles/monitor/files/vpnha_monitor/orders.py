@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person orders: pause, resume, failover, failback. Written to EC2, where every monitor sees it."""
+"""What a person orders: pauses, freezes, failover, failback. Written to EC2, where every monitor sees it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, manual_swap, marks, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, failover_plan, manual_swap, marks, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Verdict
@@ -43,6 +43,11 @@ class Done:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def plan(loaded: MonitorConfig, latency: float) -> dict[str, Any]:
+    """How long a failover of each gateway takes at worst, by what EC2 shows now. Raises VpnhaError."""
+    return failover_plan.plan(read_view(_client(loaded), loaded.deployment), loaded.deployment, latency)
+
+
 def pause(loaded: MonitorConfig, scope: str, minutes: int) -> Done:
     """Pause a scope (see marks.pause_place). Raises VpnhaError."""
     client = _client(loaded)
@@ -61,6 +66,24 @@ def resume(loaded: MonitorConfig, scope: str) -> Done:
     resource = marks.resume(client, view, loaded.deployment.name, scope)
     text = f"{_named(scope)} is no longer paused." if paused else f"{_named(scope)} was not paused."
     return Done(text, paused, details={"resource": resource})
+
+
+def freeze(loaded: MonitorConfig, minutes: int, reason: str) -> Done:
+    """Let no drill begin for a while. Raises VpnhaError."""
+    now = time.time()
+    mark = marks.Mark("freeze", True, seconds=minutes * 60, by=_me(), reason=reason)
+    done = marks.apply(_client(loaded), loaded.deployment, mark, check=False, wall=now)
+    until = now + minutes * 60
+    text = f"No drill begins until {tags.format_time(until)}; `vpnha unfreeze` ends that."
+    return Done(text, done.changed, details={"resource": done.resources[0], "until": until})
+
+
+def unfreeze(loaded: MonitorConfig) -> Done:
+    """Let drills begin again. Raises VpnhaError."""
+    mark = marks.Mark("freeze", False)
+    done = marks.apply(_client(loaded), loaded.deployment, mark, check=False, wall=time.time())
+    text = "Drills may begin again." if done.changed else "There was no freeze."
+    return Done(text, done.changed, details={"resource": done.resources[0]})
 
 
 def failover(
@@ -110,13 +133,13 @@ def _choice(which: Which, gateway: str | None, take_over: bool = False) -> Choic
 
 
 def _said(report: manual_swap.Report, where: str) -> Done:
-    details = {"routes": report.routes, "route_tables": report.tables}
+    details = {"routes": report.routes, "route_tables": report.tables, "swapping": report.swapping}
     if report.failure:
         return Done(report.failure, report.changed, failed=True, details=details)
     moved = sum(row["action"] == "swap" for row in report.routes)
     left = [row for row in report.routes if row["action"] == "none" and not row["reason"].startswith("It already")]
     text = f"{moved} route(s) moved; {len(report.routes) - len(left)} of {len(report.routes)} are now {where}."
-    return Done(text, report.changed, details=details)
+    return Done(" ".join([text, *report.warnings]), report.changed, details=details)
 
 
 def _client(loaded: MonitorConfig) -> Any:

@@ -6,21 +6,43 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Note, RepairResult, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note, RepairResult, RouteKey, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.places import HOUR
 
 from . import log
 from .clock import monotonic
-from .journal import Event, Journal
+from .journal import Event, Journal, read
 from .metrics import Counters
 
 _REMEMBERED = 50
 _ACTIONS_REMEMBERED = 20
+
+
+def moves_before(journal: Path, now: float) -> dict[RouteKey, tuple[float, ...]]:
+    """The voluntary moves of the last hour that the journal tells of, in this process's time: a restart forgives none.
+
+    A journal that is not there or cannot be read tells of none; whoever writes to it says so.
+    """
+    wall = time.time()
+    try:
+        events = read(journal, wall - HOUR)
+    except (OSError, sqlite3.Error, ValueError):
+        return {}
+    moved: dict[RouteKey, tuple[float, ...]] = {}
+    for event in events:
+        table, _blank, destination = event.subject.partition(" ")
+        if event.code == "swap-accepted" and event.evidence.get("voluntary") is True and destination:
+            key = RouteKey(table, destination)
+            moved[key] = (*moved.get(key, ()), now - max(0.0, wall - event.wall))
+    return moved
 
 
 class Recorder:

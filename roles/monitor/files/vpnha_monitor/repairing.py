@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, power, repair, replacement, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, pace, power, repair, replacement, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
 
@@ -20,7 +20,7 @@ _TOKEN_SECONDS = 0.05  # to wait for a token of EC2's limit: where there is none
 def carry_out(
     client: Any,
     one: Repair,
-    bucket: ec2.TokenBucket,
+    bucket: pace.Tokens,
     stopped: Callable[[], bool],
     *,
     claim: Callable[[], bool] | None = None,

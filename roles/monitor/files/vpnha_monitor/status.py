@@ -28,6 +28,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.repair import history, u
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement, Verdicts
 
+from .waiting import Progress
+
 _FLOWS = (Verdict.UP, Verdict.VIA_NEIGHBOUR, Verdict.GREY, Verdict.SUSPECT)
 _NO_LOSS = LossStats()
 _UNJUDGED = Judgement(Verdict.UNKNOWN, "monitor-observing", "Not judged yet.")
@@ -43,7 +45,7 @@ class Daemon:
     journal: Mapping[str, Any] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     send_errors: Mapping[str, int] = field(default_factory=dict)
-    swaps_in_flight: int = 0
+    progress: Progress = field(default_factory=Progress)
     actions: Sequence[Mapping[str, Any]] = ()
     events: Sequence[Mapping[str, Any]] = ()
     ec2_error: str = ""
@@ -92,7 +94,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         ],
         "routes": routes,
         "away": away,
-        "missing_routes": [str(key) for key in sorted(view.missing_routes)] if view else [],
+        "missing_routes": [deployment.named(key) for key in sorted(view.missing_routes)] if view else [],
         "refused_tables": dict(view.refused_tables) if view else {},
         "pins": _pins(view, evidence.wall),
         "pauses": pauses(view, evidence.wall),
@@ -110,9 +112,23 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "notify": dict(daemon.notify),
         "refused": dict(daemon.refused),
         "send_errors": dict(daemon.send_errors),
-        "swaps_in_flight": daemon.swaps_in_flight,
+        "swaps_in_flight": daemon.progress.under_way,
+        "swaps": _progress(daemon.progress),
         "actions": list(daemon.actions),
         "events": list(daemon.events),
+    }
+
+
+def _progress(how: Progress) -> dict[str, Any]:
+    return {
+        "ordered": how.ordered,
+        "waiting": how.waiting,
+        "ended": how.ended,
+        "seconds_left": round(how.seconds_left, 1),
+        "a_second": round(how.pace, 2),
+        "slowed": how.slowed,
+        "refusals": how.refusals,
+        "text": how.sentence if how.waiting else "",
     }
 
 
@@ -235,6 +251,7 @@ def _gateway(
         "name": name,
         "zone": gateway.zone,
         "address": gateway.address,
+        "certificate_ends": gateway.certificate_ends,
         **_judged(verdicts.gateways.get(name)),
         "routes": carried(evidence.ec2).get(name, 0),
         "heartbeat": asdict(figures.heartbeat),

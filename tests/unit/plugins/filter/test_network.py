@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vpnha.aws.plugins.filter.network import network_plan, network_request
+from ansible_collections.vpnha.aws.plugins.filter.network import network_plan, network_request, with_prefix_lists
 
 CHECKED: dict[str, Any] = {
     "vpc_cidrs": ["10.20.0.0/16"],
@@ -23,7 +23,7 @@ CHECKED: dict[str, Any] = {
         {"name": "gw-b", "zone": "z-b", "home_zones": ["z-b"]},
     ],
     "managed_gateways": [],
-    "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24", "2001:db8::/32"]}],
+    "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24", "2001:db8::/32"], "by_prefix_list": False}],
     "tunnels": [
         {"peer_address": "198.51.100.12"},
         {"peer_address": "198.51.100.11"},
@@ -119,6 +119,17 @@ def test_names_become_ids() -> None:
     }
     assert request["destinations"] == ["192.168.10.0/24", "2001:db8::/32"]
     assert request["public_subnets"] == ["subnet-10.20.0.0/24", "subnet-10.20.1.0/24"]
+
+
+def test_a_site_by_prefix_list_is_no_destination_but_a_list() -> None:
+    listed = {"name": "plant", "prefixes": ["192.168.20.0/24"], "by_prefix_list": True, "prefix_list": ""}
+    checked = {**CHECKED, "sites": [*CHECKED["sites"], listed]}
+    request = network_request(checked, [], {}, {})
+    assert request["destinations"] == ["192.168.10.0/24", "2001:db8::/32"]
+    assert request["prefix_lists"] == [{"site": "plant", "entries": ["192.168.20.0/24"]}]
+    known = with_prefix_lists(checked, {"plant": "pl-1"})
+    assert [site["prefix_list"] for site in known["sites"]] == ["", "pl-1"]
+    assert checked["sites"][1]["prefix_list"] == ""
 
 
 def test_what_has_no_subnet_yet_is_left_out() -> None:

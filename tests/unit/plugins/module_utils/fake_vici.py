@@ -45,6 +45,19 @@ def serve_nothing(conn: socket.socket) -> None:
         pass
 
 
+def serve_loading(conn: socket.socket) -> None:
+    """Takes every connection and key, and has none to begin with."""
+    while name := request(conn):
+        if name == "version":
+            answer(conn, version="6.0.1")
+        elif name == "list-sa":  # the event is registered, or is so no more
+            conn.sendall(frame(Packet.EVENT_CONFIRM))
+        elif name in ("get-conns", "get-shared", "list-sas"):
+            answer(conn)
+        else:
+            answer(conn, success="yes")
+
+
 def drip(conn: socket.socket) -> None:
     """Promises a long answer and never ends it."""
     request(conn)

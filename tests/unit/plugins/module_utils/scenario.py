@@ -159,6 +159,7 @@ class GatewayWorld:
     heard: bool = False
     charon: str = "alive"
     stopping: str = ""
+    handed_over: bool = False
     report: AgentReport | None = None
     reported_at: float = 0.0
 
@@ -351,6 +352,7 @@ class Play:
                     if other != name
                 },
                 world.stopping,
+                handed_over=world.handed_over,
             )  # fmt: skip
         age = None if world.report is None else self.now - world.reported_at
         return GatewayEvidence(heartbeat, world.icmp.stats(self.now, timing.window), world.report, age, world.heard)

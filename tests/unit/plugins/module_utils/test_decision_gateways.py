@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,21 @@ def test_row_14_a_monitor_cut_off_from_one_gateway_that_the_other_hears_moves_no
     world.run(1).rest(120)
     assert world.swaps == []
     assert len(world.told("monitor-cut-off-from-gateway", "gw-a")) == 1
+
+
+def test_what_a_witness_heard_stays_true_when_the_witness_goes() -> None:
+    """gw-a hears gw-b, which the monitor does not; then gw-b's agent dies and gw-a's host shuts down, all at once."""
+    world = play()
+    world.gateways["gw-b"].heartbeat.works = world.gateways["gw-b"].icmp.works = False
+    world.run(3)
+    world.gateways["gw-b"].peers_hear = False
+    world.gateways["gw-a"].stopping = "host"
+    world.run(0.3)
+    world.gateways["gw-b"].icmp.works = True  # its host was well all the time
+    world.run(10)
+    assert world.told("monitor-cut-off-from-gateway", "gw-b") and world.told("gateway-stopping", "gw-a")
+    assert world.told("gateway-silent", "gw-b") == []
+    assert not any(gateway != "gw-b" for _zone, _site, gateway in world.moved())
 
 
 def test_row_7_windows_that_are_empty_by_chance_do_not_start_the_delay_of_a_lossy_gateway_anew() -> None:
@@ -392,6 +408,30 @@ def test_what_a_drill_breaks_is_no_flap() -> None:
         world.run(2)
 
 
+@pytest.mark.parametrize(("asked", "least", "most"), [(True, 1.9, 2.2), (False, 3.9, 4.3)])
+def test_handing_over_on_request_is_no_flap(asked: bool, least: float, most: float) -> None:
+    """A deploy has a gateway hand over, closes its tunnels, and has it take over again; then it fails by itself."""
+    world = play(hold_down=2.0)
+    gateway = world.gateways["gw-a"]
+    gateway.handed_over = asked
+    gateway.paths.update(hq="neighbour", plant="neighbour")
+    world.run(1)
+    for tunnel in gateway.tunnels.values():
+        tunnel.cut()
+    world.run(5)
+    for tunnel in gateway.tunnels.values():
+        tunnel.mend()
+    gateway.handed_over = False
+    world.run(0.3)  # the request ends before its neighbours' work does
+    gateway.paths.clear()
+    world.run(5)
+    assert world.swaps == []
+    gateway.power_off()
+    world.run(2)
+    gateway.power_on()
+    assert least < world.run_until_moved(10) < most
+
+
 def test_a_quiet_hour_resets_the_hold_down() -> None:
     world = play(hold_down=2.0, flap_memory=200.0)
     for _ in range(6):
@@ -421,8 +461,25 @@ def test_at_most_so_many_voluntary_moves_of_a_route_in_an_hour() -> None:
     assert world.at_home()
 
 
+def test_12_moves_of_the_last_life_count() -> None:
+    world = play(voluntary_moves_per_hour=3)
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(2)
+    world.run(5)
+    world.gateways["gw-a"].power_on()
+    moved = dict.fromkeys(
+        [key for keys in world.state.routes.groups.values() for key in keys],
+        (world.now - 3000.0, world.now - 2000.0, world.now - 1000.0),
+    )
+    world.state = decision.start(world.plan, world.now, moved=moved)
+    world.rest(590)
+    assert world.told("moves-limited") and not world.at_home()
+    world.rest(60)
+    assert world.at_home()
+
+
 def test_12_a_monitor_that_crashes_at_every_turn_is_bounded_by_its_waits_alone() -> None:
-    """It forgets what it has counted (docs/limits.md), and begins to wait anew: two moves take 90 s."""
+    """Where its journal is lost each time (docs/limits.md). It begins to wait anew: two moves take 90 s."""
     world = play(voluntary_moves_per_hour=3)
     began, rounds = world.now, 2
     for _ in range(rounds):
@@ -460,6 +517,68 @@ def test_the_zones_of_a_lost_gateway_are_spread_over_the_others() -> None:
         ("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b"),
         ("zone-d", "hq", "gw-c"), ("zone-d", "plant", "gw-c"),
     }  # fmt: skip
+
+
+def zones_of_a_lost_gateway(spread: str = "distance", near: tuple[str, ...] = (), **capacities: float) -> Play:
+    """gw-a, home of zone-a, zone-d and zone-e, has died; gw-b and gw-c carry their own zone's two routes each."""
+    plan = deployment("abc")
+    a, b, c = (replace(one, capacity=capacities.get(one.name[-1], 1.0)) for one in plan.gateways)
+    more = ("zone-a", "zone-d", "zone-e")
+    zones = tuple(replace(plan.zones[0], name=name, near=near) for name in more) + plan.zones[1:]
+    a = replace(a, home_zones=more)
+    world = Play(replace(plan, zones=zones, gateways=(a, b, c), spread=spread), settled=False)
+    world.run(5)
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    return world
+
+
+def went_to(world: Play) -> dict[str, set[str]]:
+    """Zone -> the gateways that its routes went to."""
+    found: dict[str, set[str]] = {}
+    for zone, _site, target in world.moved():
+        found.setdefault(zone, set()).add(target)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("gw-b", "gw-c", "gw-b")),  # none is nearer: the least loaded, then by name
+        ({"near": ("zone-c",)}, ("gw-c", "gw-c", "gw-c")),
+        ({"near": ("zone-c", "zone-b")}, ("gw-c", "gw-c", "gw-c")),
+        ({"near": ("zone-c",), "spread": "capacity"}, ("gw-c", "gw-b", "gw-c")),
+        ({"c": 4.0}, ("gw-c", "gw-c", "gw-c")),  # (6 + 1) / 4 is still less than (2 + 1) / 1
+        ({"c": 2.0}, ("gw-c", "gw-c", "gw-b")),
+        ({"near": ("zone-b",), "c": 100.0}, ("gw-b", "gw-b", "gw-b")),
+    ],
+)
+def test_where_the_zones_of_a_lost_gateway_go(given: dict[str, Any], expected: tuple[str, str, str]) -> None:
+    world = zones_of_a_lost_gateway(**given)
+    assert went_to(world) == {f"zone-{letter}": {target} for letter, target in zip("ade", expected, strict=True)}
+
+
+def test_each_route_moves_once_and_once_again_to_go_home() -> None:
+    world = zones_of_a_lost_gateway()
+    assert len(world.swaps) == 6
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(70)
+    assert world.at_home()
+    assert len(world.swaps) == 12
+
+
+def test_two_gateways_of_a_zone_share_what_comes_to_it() -> None:
+    plan = deployment("abcd")
+    a, b, c, d = plan.gateways
+    second = replace(d, zone="zone-c", home_zones=("zone-d",))
+    gateways = (replace(a, home_zones=("zone-a", "zone-b")), replace(b, home_zones=()), c, second)
+    zones = tuple(replace(zone, near=("zone-c",)) if zone.name < "zone-c" else zone for zone in plan.zones)
+    world = Play(replace(plan, zones=zones, gateways=gateways), settled=False)
+    world.run(5)
+    for name in ("gw-a", "gw-b"):
+        world.gateways[name].power_off()
+    world.run(2)
+    assert went_to(world) == {"zone-a": {"gw-c"}, "zone-b": {"gw-d"}}
 
 
 def test_a_second_gateway_of_the_same_zone_is_preferred() -> None:

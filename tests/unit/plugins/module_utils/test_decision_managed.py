@@ -144,6 +144,36 @@ def test_a_site_that_was_gone_for_longer_than_that_gets_its_time_to_come_back() 
     assert world.swaps == []
 
 
+def test_a_gateway_that_is_down_is_replaced_as_a_witness_by_the_managed_one_that_fell_silent() -> None:
+    """Simulation's seed 901549: vgw heard the site again a moment before gw-a's tunnel did, and got its routes."""
+    for seconds in (2.0, 3.0, 6.0):
+        world = resort()
+        world.gateways["gw-b"].power_off()
+        assert world.run_until_moved(2) < 0.9
+        world.run(2)
+        world.swaps.clear()
+        cut(world, "hq")
+        world.managed["hq"].works = False
+        world.run(seconds)
+        world.managed["hq"].works = True
+        world.run(5)
+        mend(world, "hq")
+        world.run(20)
+        assert world.swaps == [], f"after {seconds} s"
+
+
+def test_a_managed_gateway_that_never_answered_is_no_witness() -> None:
+    world = Play(with_managed(deployment(routing="static")), settled=False)
+    world.managed["hq"].works = False
+    world.run(10)
+    world.gateways["gw-b"].power_off()
+    world.run(5)
+    cut(world, "hq")
+    world.run(5)
+    assert verdict(world)[1] == "managed-unheard"
+    assert world.told("no-healthy-gateway") and not world.told("site-down")
+
+
 def test_an_answer_from_before_the_trouble_proves_nothing() -> None:
     world = resort()
     world.managed["hq"].works = False  # its last answer was 0.1 s before the tunnels', so it is not missed yet

@@ -209,6 +209,47 @@ def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None
     assert [swap.key for _at, swap in world.swaps] == [PLANT_A]
 
 
+# --- prefix lists ---------------------------------------------------------------------------------------------
+
+
+def by_list() -> Play:
+    """The site hq has a prefix list, in zone a beside a route to its prefix, in zone b alone."""
+    plan = deployment()
+    hq = replace(plan.site("hq"), by_prefix_list=True, prefix_list="pl-1")
+    world = Play(replace(plan, sites=(hq, plan.site("plant"))))
+    routes = dict(world.view.routes)
+    for letter in "ab":
+        key = RouteKey(f"rtb-{letter}", "pl-1")
+        beside = routes[RouteKey(f"rtb-{letter}", "192.168.10.0/24")]
+        routes[key] = replace(beside, key=key)
+    del routes[RouteKey("rtb-b", "192.168.10.0/24")]
+    world.change_view(routes=routes)
+    return world.run(2)
+
+
+def test_a_route_to_a_prefix_list_leaves_with_one_swap_and_what_stands_beside_it_too() -> None:
+    world = by_list()
+    world.gateways["gw-b"].power_off()
+    world.run(2)
+    gone = {swap.key for _at, swap in world.swaps if swap.gateway == "gw-a"}
+    assert gone == {RouteKey("rtb-b", "pl-1"), RouteKey("rtb-b", "192.168.20.0/24")}
+    world = by_list()
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    gone = {swap.key for _at, swap in world.swaps if swap.gateway == "gw-b"}
+    assert gone == {RouteKey("rtb-a", "pl-1"), HQ_A, PLANT_A}
+
+
+def test_a_missing_route_to_a_prefix_list_is_told_with_its_sites_name() -> None:
+    world = by_list()
+    key = RouteKey("rtb-b", "pl-1")
+    routes = {other: route for other, route in world.view.routes.items() if other != key}
+    world.change_view(routes=routes, missing_routes=frozenset({key}))
+    world.run(5)
+    (note,) = world.told("route-missing", str(key))
+    assert note.text == "The route rtb-b pl-1 (hq) is gone; it is not made again."
+
+
 # --- people ----------------------------------------------------------------------------------------------------
 
 

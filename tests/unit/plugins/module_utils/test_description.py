@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils import description, description_timing
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Timing
 
+ROOT = Path(__file__).parents[4]
 PSK = "correct-horse-battery-staple"
 KEY = "0123456789abcdef0123456789abcdef"
 Change = Callable[[dict[str, Any]], object]
@@ -103,6 +106,23 @@ def test_it_survives_the_way_through_a_configuration_file_without_secrets() -> N
     assert description.from_dict(json.loads(text)) == deployment
 
 
+def test_a_site_is_routed_by_its_prefixes_unless_it_says_otherwise() -> None:
+    variables = good()
+    assert not any(site.by_prefix_list for site in description.parse(variables).sites)
+    variables["vpnha_sites"][0]["prefix_list"] = True
+    deployment = description.parse(variables)
+    hq = deployment.site("hq")
+    assert hq.by_prefix_list and hq.destinations == hq.prefixes  # until the list's id is known
+    known = replace(hq, prefix_list="pl-1")
+    bound = replace(deployment, sites=(known, deployment.site("plant")))
+    assert known.destinations == ("pl-1",)
+    assert bound.site_of("pl-1") == bound.site_of("192.168.10.0/24") == known
+    assert bound.site_of("") is None
+    assert bound.named(RouteKey("rtb-1", "pl-1")) == "rtb-1 pl-1 (hq)"
+    assert bound.named(RouteKey("rtb-1", "192.168.10.0/24")) == "rtb-1 192.168.10.0/24"
+    assert description.from_dict(json.loads(json.dumps(description.to_dict(bound)))) == bound
+
+
 def test_two_monitors_in_one_zone_are_remarked() -> None:
     second = {"name": "mon-b", "zone": "eu-central-1b", "address": "10.20.1.21"}
     variables = {**good(), "vpnha_repair": "reboot", "vpnha_monitors": [*good()["vpnha_monitors"], second]}
@@ -120,6 +140,22 @@ def test_the_policy_of_repairs_is_part_of_it(policy: str) -> None:
     deployment = description.parse({**good(), "vpnha_repair": policy})
     assert deployment.repair == policy
     assert description.from_dict(json.loads(json.dumps(description.to_dict(deployment)))) == deployment
+
+
+def test_where_the_zones_of_a_lost_gateway_go_is_part_of_it() -> None:
+    plain = description.parse(good())
+    assert (plain.spread, plain.zones[0].near, plain.gateways[0].capacity) == ("distance", (), 1.0)
+    given = {**good(), "vpnha_spread": "capacity"}
+    given["vpnha_zones"][0]["near"] = ["eu-central-1b"]
+    given["vpnha_gateways"][0]["capacity"] = 5000  # whatever it is counted in
+    given["vpnha_gateways"][1]["capacity"] = "2.5"  # as Ansible hands templated numbers over
+    deployment = description.parse(given)
+    assert (deployment.spread, deployment.zones[0].near) == ("capacity", ("eu-central-1b",))
+    assert [gateway.capacity for gateway in deployment.gateways] == [5000.0, 2.5]
+    assert description.from_dict(json.loads(json.dumps(description.to_dict(deployment)))) == deployment
+    old = description.to_dict(plain)  # as a monitor's file of a former version has it
+    del old["spread"], old["gateways"][0]["capacity"], old["zones"][0]["near"]
+    assert description.from_dict(old) == plain
 
 
 def test_a_tunnel_keeps_its_interface_when_another_is_added_before_it() -> None:
@@ -202,6 +238,9 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_sites.0.prefixes", "192.168.10.0/24",
         "vpnha_sites[0].prefixes: '192.168.10.0/24' is a string; write a list",
     ),
+    "a prefix list by its id": (
+        "vpnha_sites.0.prefix_list", "pl-0a1b2c3d", "vpnha_sites[0].prefix_list: 'pl-0a1b2c3d' is no truth value",
+    ),
     "no prefixes": ("vpnha_sites.0.prefixes", [], "vpnha_sites[0].prefixes: the list is missing or empty"),
     "unknown zone of a gateway": (
         "vpnha_gateways.0.zone", "eu-central-1c",
@@ -215,6 +254,23 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_gateways.1.home_zones", ["eu-central-1b", "eu-central-1a"],
         "vpnha_gateways[1].home_zones: zone eu-central-1a would have two home gateways, gw-a and gw-b",
     ),
+    "unknown near zone": (
+        "vpnha_zones.0.near", ["us-east-1f"], "vpnha_zones[0].near: there is no zone 'us-east-1f' in vpnha_zones",
+    ),
+    "near itself": ("vpnha_zones.0.near", ["eu-central-1a"], "vpnha_zones[0].near: eu-central-1a is the zone itself."),
+    "near twice": (
+        "vpnha_zones.0.near", ["eu-central-1b", "eu-central-1b"], "vpnha_zones[0].near: eu-central-1b is named twice.",
+    ),
+    "no capacity": (
+        "vpnha_gateways.0.capacity", 0, "vpnha_gateways[0].capacity: '0' is no number above 0; write how much it takes",
+    ),
+    "capacity without end": (
+        "vpnha_gateways.0.capacity", float("inf"), "vpnha_gateways[0].capacity: 'inf' is no number above 0",
+    ),
+    "capacity in words": (
+        "vpnha_gateways.0.capacity", "large", "vpnha_gateways[0].capacity: 'large' is no number above 0",
+    ),
+    "unknown spread": ("vpnha_spread", "even", "vpnha_spread: 'even' is unknown; write distance or capacity."),
     "no home": (
         "vpnha_gateways.1.home_zones", [], "vpnha_zones[1]: zone eu-central-1b has no home gateway",
     ),
@@ -299,6 +355,14 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "psk as a number": (
         "vpnha_sites.0.tunnels.0.psk", 12345678901234567890,
         "vpnha_sites[0].tunnels[0].psk: the pre-shared key is a number; write it as a string",
+    ),
+    "the next psk too short": (
+        "vpnha_sites.0.tunnels.0.psk_next", "short-one",
+        "vpnha_sites[0].tunnels[0].psk_next: the next pre-shared key has only 9 characters; take at least 20",
+    ),
+    "the next psk is the one in use": (
+        "vpnha_sites.0.tunnels.0.psk_next", PSK,
+        "vpnha_sites[0].tunnels[0].psk_next: this is the key that psk has already",
     ),
     "heartbeat key too short": (
         "vpnha_heartbeat_key", "0123456789", "vpnha_heartbeat_key: the heartbeat key has only 10 characters",
@@ -390,6 +454,15 @@ def test_a_bad_description_is_refused_with_what_where_and_how(case: str) -> None
     put(path, value)(variables)
     found = problems(variables)
     assert any(one.startswith(sentence) for one in found), found
+
+
+def test_no_variable_of_a_role_or_playbook_is_taken_for_a_misspelling() -> None:
+    files = [*ROOT.glob("roles/*/meta/argument_specs.yml"), ROOT / "playbooks" / "meta" / "argument_specs.yml"]
+    specs = [yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"] for file in files]
+    variables = {name for each in specs for entry in each.values() for name in entry.get("options", {})}
+    others = sorted(variables - set(description.VARIABLES))
+    assert "vpnha_gateway_mss" in others
+    description.parse(good() | dict.fromkeys(others))
 
 
 @pytest.mark.parametrize("third", [*range(6), 169])

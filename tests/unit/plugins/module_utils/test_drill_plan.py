@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -165,7 +167,7 @@ def standing(**more: Any) -> dict[str, Any]:
     return {
         "gateways": [{"name": "gw-a", "state": "running", "usable": True}], "at_home": True, "differences": [],
         "refused_tables": {}, "route_tables": [{"id": "rtb-1", "pin": None}], "pause": None, "paused_gateways": {},
-        "paused_tables": {}, "drill": None, **more,
+        "paused_tables": {}, "drill": None, "freeze": None, **more,
     }  # fmt: skip
 
 
@@ -184,8 +186,45 @@ def standing(**more: Any) -> dict[str, Any]:
         ({"pause": "2026-01-01T00:00:00Z"}, "The deployment is paused until 2026-01-01T00:00:00Z."),
         ({"paused_gateways": {"gw-a": "2026-01-01T00:00:00Z"}}, "gw-a is paused until"),
         ({"drill": "other"}, "The drill other is running."),
+        ({"freeze": "Changes are frozen (year-end)"}, "Changes are frozen (year-end)."),
     ],
 )
 def test_ec2s_own_word_is_heard_too(more: dict[str, Any], sentence: str) -> None:
     assert drill_plan.standing_objections(standing()) == []
     assert any(sentence in one for one in drill_plan.standing_objections(standing(**more)))
+
+
+def test_outside_the_window_nothing_begins() -> None:
+    window = {"days": ["mon"], "from": "02:00", "to": "04:00", "timezone": "UTC"}
+    monday = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
+    asked = drill_plan.Wish(scenarios=["planned", "tunnel_block"], app_hosts=["app-a"], window=window, run_seconds=1800)
+    wish = replace(asked, now=monday + 3 * 3600)
+    assert drill_plan.make(DEPLOYMENT, wish)["not_now"] == ""
+    late = drill_plan.make(DEPLOYMENT, replace(wish, now=monday + 3 * 3600 + 1))["not_now"]
+    assert "ends in 59 min, and this may take 60 min; the next one begins on Monday, 2026-01-12 02:00" in late
+    with pytest.raises(VpnhaError, match=r"vpnha_drill_window\.to: this is missing"):
+        drill_plan.make(DEPLOYMENT, replace(wish, window={key: window[key] for key in ("from", "timezone")}))
+
+
+def test_what_a_drill_left_behind_is_only_its_own() -> None:
+    standing: dict[str, Any] = {
+        "drill": "awx-7",
+        "gateways": [{"name": "gw-a", "state": "stopped"}, {"name": "gw-b", "state": "running"}],
+        "route_tables": [
+            {"id": "rtb-a", "pin": {"by": "drill-awx-7"}},
+            {"id": "rtb-b", "pin": {"by": "anna"}},
+            {"id": "rtb-c", "pin": None},
+        ],
+    }
+    left = drill_plan.left_behind(standing, "awx-7")
+    assert left == {"marked": True, "stopped": ["gw-a"], "pinned": ["rtb-a"]}
+    assert drill_plan.left_behind(standing, "awx-8") == {"marked": False, "stopped": [], "pinned": []}
+    assert drill_plan.left_behind({**standing, "drill": None}, "awx-7")["stopped"] == []
+
+
+def test_a_drill_knows_its_mark_whatever_its_name() -> None:
+    assert drill_plan.objections(status(drill="night-drill"), "night drill") == []
+    marked = standing(drill="night-drill")
+    assert drill_plan.standing_objections(marked, "night drill") == []
+    marked |= {"route_tables": [{"id": "rtb-a", "pin": {"by": "drill-night-drill"}}]}
+    assert drill_plan.left_behind(marked, "night drill") == {"marked": True, "stopped": [], "pinned": ["rtb-a"]}

@@ -49,6 +49,7 @@ REPORT = AgentReport(
     peers={"gw-b": 0.05, "gw-c": None},
     stopping="host",
     counters={"eu-central-1a": 12345678901},
+    handed_over=True,
 )
 
 
@@ -303,6 +304,7 @@ def test_a_report_with_a_wrong_field_is_refused_or_sound(field: str, value: obje
         {"tunnels": [{"name": "t", "ike": "established", "child": "installed", "large": 1.1}]},
         {"tunnels": {}},
         {"stopping": "maybe"},
+        {"handed_over": "yes"},
     ],
 )
 def test_values_that_would_mislead_are_refused(change: dict[str, object]) -> None:
@@ -315,10 +317,10 @@ def test_neighbouring_versions_understand_each_other() -> None:
     raw["from the future"] = 1
     raw["tunnels"][0]["from the future"] = 1
     assert report_wire.from_wire(raw) == REPORT
-    for key in ("peers_ms", "counters", "stopping"):
+    for key in ("peers_ms", "counters", "stopping", "handed_over"):
         del raw[key]
     older = report_wire.from_wire(raw)
-    assert (older.peers, older.counters, older.stopping) == ({}, {}, "")
+    assert (older.peers, older.counters, older.stopping, older.handed_over) == ({}, {}, "", False)
 
 
 def test_two_hundred_tunnels_fit_into_one_packet() -> None:

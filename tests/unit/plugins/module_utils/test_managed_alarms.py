@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.vpnha.aws.plugins.module_utils.alarm_set import Alarm, plan
 from ansible_collections.vpnha.aws.plugins.module_utils.alarm_topic import Subscription, Wanted
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2 import TokenBucket
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_alarms import Rules, wanted
 from ansible_collections.vpnha.aws.plugins.module_utils.managed_alarms_build import Clients, Outcome, Wish, see_to
+from ansible_collections.vpnha.aws.plugins.module_utils.pace import TokenBucket
 
 from .test_managed_vpn import Ec2, connection
 

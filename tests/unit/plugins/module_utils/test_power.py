@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import power
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from tests.unit.fake_clock import Clock
 
 
 class Shape:
@@ -45,17 +46,6 @@ class Played:
     def start_instances(self, **arguments: Any) -> dict[str, Any]:
         self.calls.append(("start", arguments))
         return {"StartingInstances": [{"CurrentState": {"Name": "pending"}}]}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def switch(client: Played, wanted: str, wait_seconds: float = 10.0) -> power.Power:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,6 +118,15 @@ def test_keys_go_to_the_tunnels_that_the_description_names() -> None:
     assert keys["hq-gw-a-2"] == "the-second-of-two-tunnels" != keys["hq-gw-a"]
 
 
+def test_next_keys_are_those_of_the_tunnels_that_have_one() -> None:
+    variables = twins()
+    variables["vpnha_sites"][0]["tunnels"][1]["psk_next"] = "the-next-key-of-one-tunnel"
+    variables["vpnha_sites"][0]["tunnels"][0]["psk_next"] = ""
+    found = tunnel_config.psks(variables["vpnha_sites"], "psk_next")
+    assert list(found.values()) == ["the-next-key-of-one-tunnel"]
+    assert list(found) == [parse(variables).tunnels[1].name]
+
+
 def test_two_tunnels_to_one_site_need_interfaces_of_their_own() -> None:
     given = parse(twins())
     assert len(tunnel_config.gateway_view(given, "gw-a", "xfrm").tunnels) == 3
@@ -150,3 +160,21 @@ def test_a_swanctl_file_holds_any_key_and_identity() -> None:
     assert 'id = "x\\"y"' in text
     assert "proposals = a, b\n" in text
     assert text.count("{") == text.count("}")
+
+
+def test_a_swanctl_file_has_the_key_that_signs_after_the_next_one() -> None:
+    text = tunnel_config.swanctl_text("t", {}, "in-use", ["a", "b"], "to-come")
+    first, last = text.index(b"to-come".hex()), text.index(b"in-use".hex())
+    assert first < last
+    assert text.count('id-1 = "a"\n    id-2 = "b"\n') == 2
+    assert text.index("ikenext-t {") < first < text.index("ike-t {") < last
+
+
+def test_a_tunnel_by_certificate_authenticates_so_both_ways_and_has_no_keys() -> None:
+    given = parse(good())
+    tunnel = replace(given.tunnels[0], auth="certificate")
+    body = tunnel_config.connection(given, tunnel, "libipsec")
+    assert body["local"] == {"auth": "pubkey", "id": tunnel.local_id}
+    assert body["remote"] == {"auth": "pubkey", "id": tunnel.peer_id}
+    text = tunnel_config.swanctl_text(tunnel.name, body, "", ["a", "b"])
+    assert "secret" not in text and text.count("{") == text.count("}")

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Outcome, Wanted, apply
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import Outcome, Wanted, apply, secrets_of
 
 SECRET = "a-key-that-nobody-may-see"
+NEXT = "the-key-that-comes-after-it"
 
 
 class Refused(Exception):
@@ -28,6 +29,7 @@ class FakeCharon:
         self.conns: dict[str, Mapping[str, Any]] = {}
         self.keys: dict[str, bytes] = {}
         self.terminated: list[str] = []
+        self.established: list[str] = []
         self.calls = 0
         self.gone = False
 
@@ -35,6 +37,11 @@ class FakeCharon:
         if self.gone:
             raise ConnectionRefusedError(111, "Connection refused")
         return {"conns": [name.encode() for name in self.conns]}
+
+    def list_sas(self) -> Iterator[Mapping[str, Any]]:
+        yield {"coming": {"state": b"CONNECTING"}}
+        for name in self.established:
+            yield {name: {"state": b"ESTABLISHED"}}
 
     def load_conn(self, connection: Mapping[str, Any]) -> None:
         self.calls += 1
@@ -49,11 +56,17 @@ class FakeCharon:
             raise Refused("no such connection")
         del self.conns[request["name"]]
 
+    def get_shared(self) -> Mapping[str, Any]:
+        return {"keys": [name.encode() for name in self.keys]}
+
     def load_shared(self, secret: Mapping[str, Any]) -> None:
         self.calls += 1
-        self.keys[secret["id"]] = secret["data"]
+        self.keys.pop(secret["id"], None)
+        self.keys[secret["id"]] = secret["data"]  # the last one signs
 
     def unload_shared(self, request: Mapping[str, Any]) -> None:
+        if request["id"] not in self.keys:
+            raise Refused("no such key")
         del self.keys[request["id"]]
 
     def terminate(self, request: Mapping[str, Any]) -> Iterator[Any]:
@@ -62,8 +75,8 @@ class FakeCharon:
         raise Refused("no such SA")
 
 
-def wanted(name: str, proposal: str = "good", psk: str = SECRET) -> Wanted:
-    return Wanted(name, {"proposals": [proposal]}, psk, [f"{name}.ours", f"{name}.theirs"])
+def wanted(name: str, proposal: str = "good", psk: str = SECRET, psk_next: str = "") -> Wanted:
+    return Wanted(name, {"proposals": [proposal]}, psk, [f"{name}.ours", f"{name}.theirs"], psk_next)
 
 
 @pytest.fixture
@@ -160,6 +173,53 @@ def test_a_new_key_alone_is_a_change_that_a_diff_names_and_does_not_show(charon:
             assert key not in shown and key.encode().hex() not in shown
 
 
+def test_a_next_key_is_accepted_as_well_and_the_one_in_use_signs(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    outcome = apply(charon, tmp_path, [wanted("one", psk_next=NEXT), wanted("two")])
+    assert outcome.changed == ["one"]
+    assert list(charon.keys.items())[-2:] == [("ikenext-one", NEXT.encode()), ("ike-one", SECRET.encode())]
+    text = content(tmp_path)["vpnha-one.conf"]
+    assert list(secrets_of(text).items()) == [("ikenext-one", NEXT.encode()), ("ike-one", SECRET.encode())]
+    for shown in (outcome.before, outcome.after, repr(wanted("one", psk_next=NEXT))):
+        assert NEXT not in shown and NEXT.encode().hex() not in shown
+    again = apply(charon, tmp_path, [wanted("one", psk_next=NEXT), wanted("two")])
+    assert again == Outcome()
+
+
+def test_a_next_key_that_is_taken_back_is_forgotten(charon: FakeCharon, tmp_path: Path) -> None:
+    apply(charon, tmp_path, [wanted("one", psk_next=NEXT)])
+    assert apply(charon, tmp_path, [wanted("one")]).changed == ["one"]
+    assert charon.keys == {"ike-one": SECRET.encode()}
+    assert secrets_of(content(tmp_path)["vpnha-one.conf"]) == charon.keys
+
+
+def test_a_tunnel_that_was_changed_over_stays_so_before_and_after_the_description_follows(
+    charon: FakeCharon, tmp_path: Path
+) -> None:
+    apply(charon, tmp_path, [wanted("one", psk=NEXT)])
+    calls = charon.calls
+    assert apply(charon, tmp_path, [wanted("one", psk_next=NEXT)]) == Outcome()
+    assert apply(charon, tmp_path, [wanted("one", psk=NEXT)]) == Outcome()
+    assert charon.calls == calls
+    assert apply(charon, tmp_path, [wanted("one", "better", psk_next=NEXT)]).changed == ["one"]
+    assert charon.keys == {"ike-one": NEXT.encode()}
+
+
+@pytest.mark.parametrize("left", [{"ikenext-one"}, {"ike-one"}, set()])
+def test_keys_that_somebody_left_otherwise_are_put_right(charon: FakeCharon, tmp_path: Path, left: set[str]) -> None:
+    apply(charon, tmp_path, [wanted("one", psk_next=NEXT)])
+    charon.keys = {name: key for name, key in charon.keys.items() if name in left}
+    assert apply(charon, tmp_path, [wanted("one", psk_next=NEXT)]).changed == ["one"]
+    assert list(charon.keys) == ["ikenext-one", "ike-one"]
+
+
+def test_a_refused_tunnel_keeps_both_its_keys(charon: FakeCharon, tmp_path: Path) -> None:
+    apply(charon, tmp_path, [wanted("one", psk_next=NEXT)])
+    keys = dict(charon.keys)
+    assert apply(charon, tmp_path, [wanted("one", "bad", "another-key-for-the-tunnel")]).failed
+    assert list(charon.keys.items()) == list(keys.items())
+
+
 @pytest.mark.parametrize("reachable", [True, False])
 def test_check_mode_says_the_same_and_changes_nothing(charon: FakeCharon, tmp_path: Path, reachable: bool) -> None:
     both(charon, tmp_path)
@@ -167,6 +227,28 @@ def test_check_mode_says_the_same_and_changes_nothing(charon: FakeCharon, tmp_pa
     outcome = apply(charon if reachable else None, tmp_path, [wanted("two", "better"), wanted("new")], check=True)
     assert (outcome.changed, outcome.removed) == (["two", "new"], ["one"])
     assert (content(tmp_path), charon.conns, charon.keys) == (files, conns, keys)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_closed_is_named(charon: FakeCharon, tmp_path: Path, check: bool) -> None:
+    apply(charon, tmp_path, [wanted(name) for name in ("same", "cipher", "key", "gone", "dead")])
+    charon.established = ["same", "cipher", "key", "gone", "not-ours"]
+    outcome = apply(
+        charon,
+        tmp_path,
+        [wanted("same"), wanted("cipher", "better"), wanted("key", psk="another"), wanted("dead", "better")],
+        check=check,
+    )
+    assert outcome.changed == ["cipher", "key", "dead"]
+    assert outcome.up == ["cipher", "gone", "key", "not-ours", "same"]
+    assert outcome.resets == ["cipher", "gone"]
+
+
+def test_what_is_refused_is_not_closed(charon: FakeCharon, tmp_path: Path) -> None:
+    both(charon, tmp_path)
+    charon.established = ["one", "two"]
+    outcome = apply(charon, tmp_path, [wanted("one", "bad"), wanted("two")])
+    assert outcome.up == ["one", "two"] and outcome.resets == []
 
 
 def test_a_strongswan_that_does_not_answer_is_one_sentence(charon: FakeCharon, tmp_path: Path) -> None:

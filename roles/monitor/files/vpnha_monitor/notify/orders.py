@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.vpnha.aws.plugins.module_utils import tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 from ..config import MonitorConfig
@@ -69,20 +71,29 @@ def problems(loaded: MonitorConfig, where: str) -> list[str]:
     ]
 
 
-def drill_result(loaded: MonitorConfig, drill: str, text: str, *, passed: bool) -> None:
+def drill_result(
+    loaded: MonitorConfig,
+    drill: str,
+    text: str,
+    *,
+    passed: bool,
+    details: Mapping[str, object] | None = None,
+    tell: bool = True,
+) -> None:
     """Write what came of a drill into the journal; the monitor tells it, also one that starts later.
 
-    Raises VpnhaError.
+    ``details`` are for the journal only; without ``tell`` the rest is, too. Raises VpnhaError.
     """
     evidence = {"passed": passed}
+    drill = tags.plain(drill)  # as its mark has it
     fact = Fact(f"drill-result {drill}", time.time(), "drill-result", drill, text, evidence)
-    event = Event(fact.wall, time.monotonic(), fact.code, drill, text, evidence)
+    event = Event(fact.wall, time.monotonic(), fact.code, drill, text, {**(details or {}), **evidence})
     try:
         database = sqlite3.connect(f"{loaded.journal.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             with database:
                 insert(database, [event])
-                if loaded.announcing.wanted:
+                if tell and loaded.announcing.wanted:
                     database.execute(KEEP_FACT, (fact.id, fact.to_json()))
         finally:
             database.close()

@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gateways take turns: the role's own tasks, with modules that note what they are asked and answer as they are told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.playbooks.conftest import ROOT, Person, Told
+
+ROLE = ROOT / "roles" / "gateway"
+STUB = """\
+#!/usr/bin/python
+import json, os
+from pathlib import Path
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule(argument_spec=dict.fromkeys({options}, dict(type="raw")), supports_check_mode=True)
+here, host = Path(os.environ["STUBS"]), os.environ["STUB_HOST"]
+said = {{key: value for key, value in module.params.items() if value is not None}}
+call = " ".join([host, {name!r}, str(said.get("state", ""))]).strip()
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps([call, said]) + "\\n")
+answers = json.loads((here / "answers.json").read_text())
+answer = answers.get(call, {{}})
+(module.fail_json if "msg" in answer else module.exit_json)(**{{"changed": True, **answer}})
+"""
+MODULES = {
+    "gateway_handover": ["state", "seconds", "force", "prefixes", "timeout"],
+    "vpn_health_info": ["wait", "wait_for", "wait_timeout"],
+    "vpn_ha_info": ["deployment", "region"],
+}
+BRING = """\
+- name: Bring what is due
+  ansible.builtin.shell: echo '["{{ inventory_hostname }} bring", {}]' >> {{ stubs }}/calls
+"""
+PLAY = """\
+- hosts: gateways
+  gather_facts: false
+  strategy: ansible.builtin.free
+  tasks:
+    - ansible.builtin.fail: {msg: It was beside itself.}
+      when: inventory_hostname == broken | default('')
+- hosts: gateways
+  gather_facts: false
+  serial: 1
+  environment: {STUBS: "{{ stubs }}", STUB_HOST: "{{ inventory_hostname }}"}
+  tasks:
+    - ansible.builtin.meta: end_host
+      when: not vpnha_gateway_turn.alone
+    - ansible.builtin.include_role: {name: vpnha.aws.gateway, tasks_from: turn}
+- hosts: gateways
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug: {msg: and then everything else}
+"""
+DUE = {"due": ["tunnels"], "alone": True, "hand_over": True, "frr_restarts": False, "outage": False, "up": ["hq"]}
+HANDED = {"prefixes": ["192.168.10.0/24"]}
+
+
+class Rollout:
+    """Two gateways on this machine, and what is due on them."""
+
+    def __init__(self, person: Person, directory: Path) -> None:
+        self._person, self._directory = person, directory
+        self._collections = directory / "collections"
+        here = self._collections / "ansible_collections" / "vpnha" / "aws"
+        for name in ("plugins", "roles", "meta"):
+            shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "galaxy.yml", here)
+        for name, options in MODULES.items():
+            (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
+        (here / "roles" / "gateway" / "tasks" / "bring.yml").write_text(BRING)
+        (directory / "play.yml").write_text(PLAY)
+
+    def run(
+        self, answers: Mapping[str, Any] | None = None, *, first: Mapping[str, Any] | None = None, **variables: Any
+    ) -> Told:
+        """``answers``: of the modules by "HOST MODULE STATE". ``first``: what is due on gw-a, if not the same."""
+        handed = {f"{name} gateway_handover handed_over": HANDED for name in ("gw-a", "gw-b")}
+        (self._directory / "answers.json").write_text(json.dumps({**handed, **(answers or {})}))
+        hosts = {
+            name: {
+                "vpnha_name": name,
+                "vpnha_gateway_turn": {**DUE, **((first or {}) if name == "gw-a" else {}), "text": f"{name} is due."},
+            }
+            for name in ("gw-a", "gw-b")
+        }
+        inventory = self._directory / "gateways.yml"
+        inventory.write_text(yaml.safe_dump({"gateways": {"hosts": hosts}}))
+        given = {
+            "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "stubs": str(self._directory),
+            "vpnha_checked": {"region": "eu-central-1"}, "vpnha_sites": [],
+            "vpnha_heartbeat_key": "0123456789" * 4, **variables,
+        }  # fmt: skip
+        play = str(self._directory / "play.yml")
+        python = f"__vpnha_gateway_python={sys.executable}"  # a variable of the role, which wins over the inventory
+        return self._person.play(play, given, "-i", str(inventory), "-e", python, collections=str(self._collections))
+
+    def calls(self) -> list[str]:
+        """What was asked, in its order."""
+        return [call for call, _said in self._log()]
+
+    def asked(self, call: str) -> dict[str, Any]:
+        """With which options."""
+        return next(said for name, said in self._log() if name == call)
+
+    def _log(self) -> list[list[Any]]:
+        path = self._directory / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def rollout(person: Person, tmp_path_factory: pytest.TempPathFactory) -> Rollout:
+    return Rollout(person, tmp_path_factory.mktemp("rollout"))  # not beside the inventory: Ansible would read it all
+
+
+def whole(name: str) -> list[str]:
+    steps = ("gateway_handover handed_over", "bring", "vpn_health_info", "gateway_handover given_back")
+    return [f"{name} {step}" for step in steps]
+
+
+def test_each_is_handed_over_changed_seen_well_and_given_back_before_the_next(rollout: Rollout) -> None:
+    told = rollout.run()
+    assert told.code == 0 and "and then everything else" in told.output
+    assert rollout.calls() == [*whole("gw-a"), *whole("gw-b")]
+    assert rollout.asked("gw-a vpn_health_info")["wait_for"] == ["hq"]
+    assert rollout.asked("gw-a gateway_handover given_back")["prefixes"] == ["192.168.10.0/24"]
+
+
+def test_one_on_which_nothing_is_due_is_left_out(rollout: Rollout) -> None:
+    assert rollout.run(first={"due": [], "alone": False}).code == 0
+    assert rollout.calls() == whole("gw-b")
+
+
+def test_what_closes_no_tunnel_is_brought_without_handing_over(rollout: Rollout) -> None:
+    assert rollout.run(first={"hand_over": False}).code == 0
+    assert rollout.calls() == ["gw-a bring", "gw-a vpn_health_info", *whole("gw-b")]
+
+
+@pytest.mark.parametrize(
+    ("step", "words", "done"),
+    [
+        ("gateway_handover handed_over", "gw-a could not be taken out of the traffic, and was not touched: Woe.", 1),
+        ("vpn_health_info", "gw-a was changed and did not come back: Woe.", 3),
+        ("gateway_handover given_back", "gw-a was changed and did not come back: Woe.", 4),
+    ],
+)
+def test_one_that_does_not_come_back_stops_it_and_the_others_are_not_touched(
+    rollout: Rollout, step: str, words: str, done: int
+) -> None:
+    told = rollout.run({f"gw-a {step}": {"msg": "Woe."}})
+    assert told.code != 0 and "and then everything else" not in told.output
+    assert rollout.calls() == whole("gw-a")[:done]
+    text = " ".join(told.output.split())
+    assert f"{words} gw-b is still as before, and carries the traffic. Mend what is said of gw-a" in text
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_after_a_failure_beside_the_turns_no_gateway_is_touched(rollout: Rollout, force: bool) -> None:
+    told = rollout.run(broken="gw-a", vpnha_force=force)
+    assert told.code != 0
+    if force:
+        assert rollout.calls() == whole("gw-b")
+    else:
+        assert rollout.calls() == []
+        words = "gw-b could not be taken out of the traffic, and was not touched: gw-a failed before it"
+        assert words in " ".join(told.output.split())
+
+
+def test_the_last_one_that_does_not_come_back_has_nobody_waiting(rollout: Rollout) -> None:
+    told = rollout.run({"gw-b vpn_health_info": {"msg": "Woe."}})
+    assert told.code != 0 and "No other gateway was to be changed." in " ".join(told.output.split())
+    assert rollout.calls() == [*whole("gw-a"), *whole("gw-b")[:3]]
+
+
+def test_the_only_gateway_is_changed_and_the_outage_is_told(rollout: Rollout) -> None:
+    told = rollout.run(first={"hand_over": False, "outage": True})
+    assert told.code == 0 and "Nothing passed gw-a for at most" in told.output
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_frr_is_not_restarted_where_packets_come_in(rollout: Rollout, force: bool) -> None:
+    standing = {"gateways": [{"name": "gw-a", "carries": ["rtb-1 192.168.10.0/24"]}, {"name": "gw-b", "carries": []}]}
+    first = {"frr_restarts": True}
+    told = rollout.run({"gw-a vpn_ha_info": standing}, first=first, vpnha_force=force)
+    if force:
+        assert told.code == 0 and rollout.calls()[1:] == [*whole("gw-a"), *whole("gw-b")]
+    else:
+        assert told.code != 0 and rollout.calls() == ["gw-a vpn_ha_info"]
+        assert "while 1 routes lead to gw-a. Move them with the playbook failover (vpnha_from=gw-a)" in " ".join(
+            told.output.split()
+        )
+
+
+def test_frr_is_restarted_where_no_route_leads(rollout: Rollout) -> None:
+    standing = {"gateways": [{"name": "gw-a", "carries": []}, {"name": "gw-b", "carries": ["rtb-1 192.168.10.0/24"]}]}
+    assert rollout.run({"gw-a vpn_ha_info": standing}, first={"frr_restarts": True}).code == 0
+    assert rollout.calls() == ["gw-a vpn_ha_info", *whole("gw-a"), *whole("gw-b")]
+
+
+def test_a_turn_changes_nothing_in_ec2_so_pins_pauses_and_failovers_stand() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    group = [name for name in runtime["action_groups"]["aws"] if isinstance(name, str)]
+    reads_or_keeps = {"vpn_ha_info", "gateway_bundle"}  # the bundle is what a replacement is configured from
+    for name in ("turn", "bring", "configure", "tunnels", "agent", "bundle"):
+        text = (ROLE / "tasks" / f"{name}.yml").read_text()
+        used = {module for module in group if f"vpnha.aws.{module}:" in text}
+        assert used <= reads_or_keeps and "amazon.aws." not in text, name

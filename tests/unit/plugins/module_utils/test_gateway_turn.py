@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a gateway has to wait for its turn, and when its traffic is handed over before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.vpnha.aws.plugins.filter.gateway import FilterModule
+from ansible_collections.vpnha.aws.plugins.module_utils.description import parse, to_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.gateway_turn import ALL, Differences, Turn, turn
+from tests.unit.plugins.module_utils.test_description import good
+
+CONF = "/etc/strongswan.d/vpnha.conf"
+UP = ("hq-gw-a", "plant-gw-a")
+NOTHING = Differences(restarting=CONF, up=UP)
+
+
+def of(others: int = 1, **found: Any) -> Turn:
+    return turn("gw-a", others, replace(NOTHING, **found))
+
+
+def test_the_first_deploy_is_done_side_by_side() -> None:
+    found = of(configured=False, files=(CONF,), tunnels=UP, code=True)
+    assert found.due == ALL and not found.alone and not found.hand_over
+
+
+def test_an_unchanged_gateway_has_nothing_due() -> None:
+    assert of() == Turn((), False, False, False, False, (), "gw-a is as described.")
+
+
+@pytest.mark.parametrize("found", [{"resets": UP, "tunnels": UP}, {"files": (CONF,)}, {"code": True}])
+def test_a_gateway_without_tunnels_waits_for_nobody(found: dict[str, Any]) -> None:
+    assert not of(**found, up=()).alone and of(**found, up=()).due
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"files": ("/etc/frr/frr.conf", "/etc/vpnha/firewall.nft")},
+        {"tunnels": ("new-gw-a",)},
+        {"tunnels": ("hq-gw-a",)},  # another key
+        {"code": True},
+        {"agent": True},
+    ],
+)
+def test_what_closes_no_tunnel_takes_a_turn_and_moves_nothing(found: dict[str, Any]) -> None:
+    turned = of(**found)
+    assert turned.alone and not turned.hand_over and turned.up == UP
+    assert turned.text.endswith("anew; no tunnel is interrupted.")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"tunnels": ("hq-gw-a",), "resets": ("hq-gw-a",)}, "gets tunnels anew, which closes hq-gw-a:"),
+        ({"files": (CONF,)}, "gets files anew, which closes hq-gw-a and plant-gw-a:"),
+        ({"files": ("/etc/frr/daemons",)}, "gets files anew, which restarts FRR:"),
+    ],
+)
+def test_what_closes_a_tunnel_hands_the_traffic_over_first(found: dict[str, Any], words: str) -> None:
+    turned = of(**found)
+    assert turned.alone and turned.hand_over and not turned.outage
+    assert words in turned.text and turned.text.endswith("its traffic goes through the other gateways meanwhile.")
+    assert turned.frr_restarts == ("FRR" in words)
+
+
+def test_the_only_gateway_has_nobody_to_hand_over_to_and_that_is_said() -> None:
+    turned = of(others=0, tunnels=UP, resets=UP)
+    assert turned.alone and turned.outage and not turned.hand_over
+    assert "it is the only gateway, so nothing passes" in turned.text
+
+
+def test_the_filter_counts_the_other_gateways() -> None:
+    decide = FilterModule().filters()["gateway_turn"]
+    checked = to_dict(parse(good()))
+    found = decide(checked, "gw-a", configured=True, tunnels=list(UP), up=list(UP), resets=["hq-gw-a"])
+    assert (found["due"], found["alone"], found["hand_over"], found["up"]) == (["tunnels"], True, True, list(UP))

@@ -15,7 +15,6 @@ contender's version, is another one.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from rich.table import Table
 
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 from benchmarks import peers
-from lab import reports
+from benchmarks.kept import Kept
 from lab.steps import commit, console
 
 from .stand import GATEWAYS, Stand, own_network, stand
@@ -73,29 +72,13 @@ class Limits:
         return len(done) < (1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
 
 
-class Report:
-    """What was measured so far, written after each swap."""
-
-    def __init__(self, path: Path) -> None:
-        """What stands there already is gone on with, if it is of this commit and these contenders."""
-        self._path = path
-        fresh: dict[str, Any] = {
-            "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": peers.versions(),
-            "ways": {way.name: way.says for way in WAYS}, "swaps": [],
-        }  # fmt: skip
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        same = all(kept.get(key) == fresh[key] for key in ("commit", "api_delay_ms", "versions", "ways"))
-        self.content = kept if same else fresh
-
-    def of(self, way: str, cell: Cell) -> list[dict[str, Any]]:
-        """The swaps of a way."""
-        at = asdict(cell).items()
-        return [one for one in self.content["swaps"] if one["way"] == way and at <= one.items()]
-
-    def add(self, one: dict[str, Any]) -> None:
-        """Keep a swap."""
-        self.content["swaps"].append(one)
-        reports.write(self._path, self.content)
+def kept(path: Path) -> Kept:
+    """What was measured so far, if it is of this commit and these contenders."""
+    about = {
+        "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": peers.versions(),
+        "ways": {way.name: way.says for way in WAYS},
+    }  # fmt: skip
+    return Kept(path, about, "swaps")
 
 
 def table(report: Mapping[str, Any]) -> Table:
@@ -111,9 +94,9 @@ def table(report: Mapping[str, Any]) -> Table:
     return shown
 
 
-def compare(cell: Cell, ways: Sequence[type[Way]], report: Report, limits: Limits) -> None:
+def compare(cell: Cell, ways: Sequence[type[Way]], report: Kept, limits: Limits) -> None:
     """Let the ways swap in turn, each as often as is due."""
-    if not any(limits.due(report.of(way.name, cell)) for way in ways):
+    if not any(limits.due(report.having(way=way.name, **asdict(cell))) for way in ways):
         return
     with (
         tempfile.TemporaryDirectory(prefix="vpnha-swapping-") as directory,
@@ -130,8 +113,8 @@ def compare(cell: Cell, ways: Sequence[type[Way]], report: Report, limits: Limit
             console.print(f"{cell.tables} x {cell.destinations}{buckets}: {way.name}: {said}")
 
 
-def _turns(ways: Sequence[Way], cell: Cell, report: Report, limits: Limits) -> Iterator[Way]:
-    while due := [way for way in ways if limits.due(report.of(way.name, cell))]:
+def _turns(ways: Sequence[Way], cell: Cell, report: Kept, limits: Limits) -> Iterator[Way]:
+    while due := [way for way in ways if limits.due(report.having(way=way.name, **asdict(cell)))]:
         yield from due
 
 
@@ -180,7 +163,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.swapping", "--inside", *sys.argv[1:]]
         os.execvp("unshare", ["unshare", "--net", *command])
     own_network()
-    report = Report(REPORT)
+    report = kept(REPORT)
     limits = Limits(chosen.runs, chosen.patience, chosen.most)
     for throttle in (False, True):
         for tables in chosen.tables:

@@ -142,13 +142,19 @@ mutants: venv ## plant a bug for each promise; the simulation, or a unit test, m
 	@$(PY) -m tests.simulation.mutants
 	@$(PY) -m tests.simulation.several_mutants
 
+bench bench-swapping bench-outage: REPEAT = 10
+
 .PHONY: bench
-bench: venv ## every benchmark, and one page of them: swaps beside other ways, the monitor's cost (hours, needs root; can be resumed)
-	@$(AS_ROOT) $(PY) -m benchmarks
+bench: deps ## every benchmark, and one page of them: swaps and outages beside other ways, the monitor's cost (hours, needs root; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks --runs $(REPEAT)
 
 .PHONY: bench-swapping
 bench-swapping: venv ## swapping many routes: ours, amazon.aws, the AWS CLI and Pacemaker's agent, side by side
-	@$(AS_ROOT) $(PY) -m benchmarks swapping
+	@$(AS_ROOT) $(PY) -m benchmarks swapping --runs $(REPEAT)
+
+.PHONY: bench-outage
+bench-outage: deps ## an application host's outage: ours, Pacemaker's agent, BGP alone, no HA, REPEAT times each (two hours; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks outage --runs $(REPEAT)
 
 .PHONY: bench-load
 bench-load: venv ## CPU and memory of the real monitor with 100 gateways and 1,000 route tables (some minutes, needs root)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 from lab import reports
 from lab.steps import circumstances, commit, console
 
+from .outage.summary import dots, rows
 from .swapping.summary import bars, cells
 
 OUTPUT = Path("artifacts/bench")
@@ -33,13 +35,16 @@ class Part:
     module: str
     file: str
     failing: tuple[int, ...] = ()  # exit codes with which it has measured all the same
+    repeats: bool = False  # it takes --runs
 
 
 PARTS = (
     Part("decision", "benchmarks.decision", "decision.json"),
     Part("load", "benchmarks.monitor_load", "monitor_load.json", (1, 2)),
-    Part("swapping", "benchmarks.swapping", "swapping.json"),
+    Part("swapping", "benchmarks.swapping", "swapping.json", repeats=True),
+    Part("outage", "benchmarks.outage", "outage.json", repeats=True),
 )
+INTERRUPTED = 130
 
 
 def gathered() -> dict[str, Any]:
@@ -51,8 +56,24 @@ def gathered() -> dict[str, Any]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    shown = cells(report["swapping"]) if "swapping" in report else []
-    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, swapping=shown)
+    swapping = cells(report["swapping"]) if "swapping" in report else []
+    outage = rows(report["outage"]) if "outage" in report else []
+    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, swapping=swapping, outage=outage)
+
+
+def carried_out(part: Part, repeat: int | None) -> int:
+    """A part's exit code. Ctrl-C is for the part, which may have a lab to take down, and so is SIGTERM."""
+    argv = [sys.executable, "-m", part.module]
+    argv += ["--runs", str(repeat)] if part.repeats and repeat is not None else []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the terminal sends it to both
+    try:
+        child = subprocess.Popen(argv)
+        signal.signal(signal.SIGTERM, lambda number, _frame: child.send_signal(number))
+        return child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these benchmarks")
     parser.add_argument("--page", action="store_true", help="only make the page anew")
+    parser.add_argument("--runs", type=int, help="of each swap and outage, where it is not their own default")
     chosen = parser.parse_args(argv)
     names = [part.name for part in PARTS]
     if unknown := [name for name in chosen.names if name not in names]:
@@ -67,14 +89,18 @@ def main(argv: Sequence[str]) -> int:
     code = 0
     for part in [] if chosen.page else [part for part in PARTS if part.name in (chosen.names or names)]:
         console.rule(f"[bold]{part.name}")
-        ended = subprocess.run([sys.executable, "-m", part.module], check=False).returncode
+        ended = carried_out(part, chosen.runs)
         if ended and ended not in part.failing:
             console.print(f"{part.name}: failed (exit code {ended}); the reason stands above.", style="red")
         code = code or int(ended != 0)
+        if ended in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
+            break
     report = gathered()
     reports.write(OUTPUT / "report.json", report)
     if "swapping" in report:
         bars(report["swapping"], OUTPUT / "swapping.svg")
+    if "outage" in report:
+        dots(report["outage"], OUTPUT / "outage.svg")
     (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
     console.print(f"report: {OUTPUT / 'report.json'}\n        {OUTPUT / 'report.html'}", soft_wrap=True)
     return code

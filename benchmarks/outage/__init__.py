@@ -3,5 +3,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long an application host is cut off when a gateway or its tunnels die: ours and others, side by side in the lab.
 
-``guards`` are the contenders, ``breaks`` what is broken, ``__main__`` lets each in turn see it through and reports.
+``ways`` are the contenders, ``scenarios`` what is broken, ``__main__`` lets each way in turn see each scenario through.
 """

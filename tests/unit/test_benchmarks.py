@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import pytest
 
 from benchmarks import __main__ as pages
 from benchmarks import peers
-from benchmarks.outage import __main__ as outage
+from benchmarks.kept import Kept
 from benchmarks.swapping import __main__ as swapping
 from benchmarks.swapping import stand as stands
 from benchmarks.swapping import ways
@@ -34,10 +38,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 
 
 @pytest.fixture
-def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> swapping.Report:
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     """An empty one; nothing was fetched."""
     monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
-    return swapping.Report(tmp_path / "swapping.json")
+    return swapping.kept(tmp_path / "swapping.json")
 
 
 def of(way: str, seconds: float | None, error: str = "", cell: swapping.Cell = CELL) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as ended:
         pages.main(["swaping"])
     assert ended.value.code == 2
-    assert "There is no benchmark swaping: they are decision, load, swapping." in capsys.readouterr().err
+    assert "There is no benchmark swaping: they are decision, load, swapping, outage." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -124,20 +128,18 @@ def test_a_slow_way_swaps_less_often(longest: float, runs: int) -> None:
     assert not limits.due(done)
 
 
-def test_what_was_measured_is_gone_on_with(report: swapping.Report, tmp_path: Path) -> None:
+def test_what_was_measured_is_gone_on_with(report: Kept, tmp_path: Path) -> None:
     report.add(of(Monitor.name, 0.2))
-    assert len(swapping.Report(tmp_path / "swapping.json").of(Monitor.name, CELL)) == 1
+    assert len(swapping.kept(tmp_path / "swapping.json").having(way=Monitor.name, **asdict(CELL))) == 1
 
 
-def test_what_was_measured_of_other_code_is_not(
-    report: swapping.Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_measured_of_other_code_is_not(report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report.add(of(Monitor.name, 0.2))
     monkeypatch.setattr(swapping, "commit", lambda: "another")
-    assert swapping.Report(tmp_path / "swapping.json").of(Monitor.name, CELL) == []
+    assert swapping.kept(tmp_path / "swapping.json").having(way=Monitor.name, **asdict(CELL)) == []
 
 
-def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: swapping.Report) -> None:
+def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: Kept) -> None:
     idle = list(report.content["ways"])[-1]
     for one in (of(Monitor.name, 0.3), of(Monitor.name, 0.1), of(Monitor.name, 0.2), of(idle, None, "broken")):
         report.add(one)
@@ -147,7 +149,7 @@ def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: swapping.R
     assert (size.first, size.bound) == (Monitor.name, 0.15)
 
 
-def test_the_page_and_its_picture_show_what_there_is(report: swapping.Report, tmp_path: Path) -> None:
+def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Path) -> None:
     report.add(of(Monitor.name, 0.25))
     content = json.loads((tmp_path / "swapping.json").read_text(encoding="utf-8"))
     pages.bars(content, tmp_path / "swapping.svg")
@@ -156,21 +158,54 @@ def test_the_page_and_its_picture_show_what_there_is(report: swapping.Report, tm
     assert "0.25 (0.25 to 0.25, 1)" in shown and "What the monitor costs" not in shown
 
 
-def test_an_outage_that_nobody_ends_is_a_floor() -> None:
-    report = {
-        "guards": {"ours": "", "nobody": "", "not seen": ""}, "breaks": {"power": ""},
-        "runs": [
-            {"guard": "ours", "break": "power", "outage_ms": each, "over": True} for each in (700, 900, 710)
-        ] + [{"guard": "nobody", "break": "power", "outage_ms": 20_000, "over": False}],
-    }  # fmt: skip
-    ours, nobody = outage.rows(report)
-    assert (ours["median_ms"], ours["least_ms"], ours["most_ms"], ours["runs"], ours["over"]) == (710, 700, 900, 3, 3)
-    assert (ours["floor"], nobody["floor"]) == ("", "more than ")
+@pytest.mark.parametrize(("repeats", "given"), [(True, ["--runs", "3"]), (False, [])])
+def test_only_parts_that_repeat_are_told_how_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: bool, given: list[str]
+) -> None:
+    (tmp_path / "told.py").write_text(
+        "import json, sys\njson.dump(sys.argv[1:], open('told.json', 'w'))\nsys.exit(7)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert pages.carried_out(pages.Part("told", "told", "", repeats=repeats), 3) == 7
+    assert json.loads((tmp_path / "told.json").read_text(encoding="utf-8")) == given
 
 
-def test_outages_of_other_code_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
-    outage.Report(tmp_path / "outage.json").add({"guard": "ours", "break": "power"})
-    assert outage.Report(tmp_path / "outage.json").done("ours", "power") == 1
-    monkeypatch.setattr(outage, "commit", lambda: "another")
-    assert outage.Report(tmp_path / "outage.json").done("ours", "power") == 0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_part_that_is_stopped_ends_in_its_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A lab has to be taken down, and that takes longer than Python waits for a child after Ctrl-C."""
+    (tmp_path / "slow.py").write_text(
+        "import os, pathlib, signal, sys, time\n"
+        "def stop(number, frame): time.sleep(1.0); pathlib.Path('undone').touch(); sys.exit(130)\n"
+        "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
+        "pathlib.Path('pid').write_text(str(os.getpid())); pathlib.Path('ready').touch()\n"
+        "time.sleep(600)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(number)
+
+    def stop() -> None:
+        tick = threading.Event()
+        while not (tmp_path / "ready").exists() or signal.getsignal(number) == before:
+            tick.wait(0.02)
+        os.kill(os.getpid(), number)
+        if number == signal.SIGINT:  # a terminal sends it to all
+            os.kill(int((tmp_path / "pid").read_text(encoding="ascii")), number)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    assert pages.carried_out(pages.Part("slow", "slow", ""), None) == pages.INTERRUPTED
+    stopping.join()
+    assert (tmp_path / "undone").exists() and signal.getsignal(number) == before
+
+
+def test_what_is_interrupted_is_the_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
+    monkeypatch.setattr(pages, "carried_out", lambda part, _runs: begun.append(part.name) or pages.INTERRUPTED)
+    assert pages.main([]) == 1
+    assert begun == [pages.PARTS[0].name]
+    assert (tmp_path / "report.html").exists(), "what was measured before is shown all the same"

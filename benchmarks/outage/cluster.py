@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cluster of two gateways does with Pacemaker's aws-vpc-move-ip, and nothing else of Pacemaker.
+
+The agent moves a route to one address, so it is given that of the site's host. It also configures the address on the
+gateway that is active, as it is meant for services of the node itself; a gateway only passes packets on to it, so a
+rule lets gateways route that address instead of taking it for their own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import peers
+from lab import endpoint, registry
+from lab.errors import LabError
+from lab.matrix.lookout import Lookout
+from lab.net import underlay
+
+AGENT = "aws-vpc-move-ip"
+CORE = "a dead node is known after 3 s, corosync's default"
+CARD = "ens5"  # a gateway's interface towards the VPC
+START_SECONDS, MONITOR_SECONDS = 180.0, 30.0  # timeouts, as the agent itself advises
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a cluster looks at its resource, in seconds."""
+
+    interval: float  # between the agent's monitor and its next
+    silence: float  # after which a node that is gone is taken for dead
+
+
+class Cluster:
+    """Of two gateways; the resource begins on the first."""
+
+    def __init__(self, lookout: Lookout, address: str, gateways: tuple[str, str], directory: Path) -> None:
+        self._lookout, self._address, self._gateways, self._directory = lookout, address, gateways, directory
+        active = gateways[0]
+        self._table = next(route.split()[0] for route, of in lookout.home().items() if of["gateway"] == active)
+
+    @contextmanager
+    def run(self, pace: Pace) -> Iterator[None]:
+        """Start the resource on the first gateway, and watch it. Raises LabError if the agent does not start it."""
+        active, _other = self._gateways
+        route = {"RouteTableId": self._table, "DestinationCidrBlock": f"{self._address}/32"}
+        ended = threading.Event()
+        watching = threading.Thread(target=self._watch, args=(pace, ended), daemon=True)
+        with ExitStack() as stack:
+            self._lookout.ec2.create_route(**route, NetworkInterfaceId=self._lookout.eni(active))
+            stack.callback(self._lookout.ec2.delete_route, **route)
+            for gateway in self._gateways:
+                stack.callback(self._forget, gateway)
+                self._pass_on(gateway)
+            if self._agent(active, "start", START_SECONDS) != 0:
+                raise LabError(f"{AGENT} does not start on {active}: {self._last_words()}")
+            watching.start()
+            stack.callback(watching.join)
+            stack.callback(ended.set)
+            yield
+
+    def _watch(self, pace: Pace, ended: threading.Event) -> None:
+        """Until the resource had to be started on the other gateway. A gateway breaks at any moment of the interval."""
+        active, other = self._gateways
+        alive = time.monotonic()
+        due = alive + random.uniform(0.0, pace.interval)
+        while not ended.wait(POLL_SECONDS):
+            now = time.monotonic()
+            if not self._up(active):
+                failed = now - alive >= pace.silence
+            else:
+                alive = now
+                # the failure of a monitor whose node has died meanwhile is the node's
+                failed = now >= due and self._agent(active, "monitor", MONITOR_SECONDS) != 0 and self._up(active)
+                due = time.monotonic() + pace.interval if now >= due else due
+            if failed:
+                self._agent(other, "start", START_SECONDS)
+                return
+
+    def _up(self, gateway: str) -> bool:
+        return self._lookout.machines.state(self._lookout.host_id(gateway)) == "running"
+
+    def _agent(self, gateway: str, action: str, seconds: float) -> int:
+        """The agent's exit code, run in a gateway's network; 1 where it takes too long."""
+        _id, entry = registry.find(self._lookout.names, gateway)
+        command = ["nsenter", f"--net=/run/netns/{entry['netns']}", *peers.agent(AGENT), action]
+        try:
+            done = subprocess.run(
+                command, env=self._environment(gateway), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                check=False, timeout=seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            self._note(gateway, action, f"not done after {seconds:.0f} s")
+            return 1
+        self._note(gateway, action, f"{done.returncode}\n{done.stdout.strip()}")
+        return done.returncode
+
+    def _environment(self, gateway: str) -> Mapping[str, str]:
+        given = {
+            "awscli": str(peers.aws()), "region": endpoint.REGION, "ip": self._address,
+            "routing_table": self._table, "interface": CARD,
+        }  # fmt: skip
+        return {
+            **os.environ,
+            **peers.agent_environment(f"{gateway}-ip", self._directory, given),
+            "AWS_ENDPOINT_URL": f"http://{underlay.ENDPOINT}:{endpoint.HOSTS_PORT}",
+            "NO_PROXY": "*",
+        }
+
+    # --- The gateways --------------------------------------------------------------------------------------
+
+    def _pass_on(self, gateway: str) -> None:
+        """Look an address up among the gateway's own only after the way to the site, for this one address."""
+        self._ip(gateway, "rule add priority 2 lookup local")
+        self._ip(gateway, f"rule add priority 1 to {self._address} lookup main")
+        self._ip(gateway, "rule del priority 0 lookup local")
+
+    def _forget(self, gateway: str) -> None:
+        """Undo that, and what the agent has done; of a gateway that has booted meanwhile nothing is left of it."""
+        self._ip(gateway, "rule add priority 0 lookup local", check=False)
+        self._ip(gateway, f"rule del priority 1 to {self._address} lookup main", check=False)
+        self._ip(gateway, "rule del priority 2 lookup local", check=False)
+        self._ip(gateway, f"address del {self._address}/32 dev {CARD}", check=False)
+
+    def _ip(self, gateway: str, words: str, check: bool = True) -> None:
+        _id, entry = registry.find(self._lookout.names, gateway)
+        command = ["ip", "-netns", entry["netns"], *words.split()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise LabError(f"ip {words} failed on {gateway}: {done.stderr.strip()}")
+
+    # --- Its log -------------------------------------------------------------------------------------------
+
+    @property
+    def _log(self) -> Path:
+        return self._directory / "agent.log"
+
+    def _note(self, gateway: str, action: str, said: str) -> None:
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"{time.time():.3f} {gateway} {action}: {said}\n")
+
+    def _last_words(self) -> str:
+        return self._log.read_text(encoding="utf-8").strip().splitlines()[-1]

@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The contenders: what stands between a broken gateway and an application host that is cut off."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, until
+
+from .cluster import CORE, Cluster, Pace
+from .scenarios import BROKEN
+
+OTHER = "gw-b"
+WELL_SECONDS = 240.0
+UNITS = {**dict.fromkeys(GATEWAYS, "vpnha-agent"), MONITOR: "vpnha-monitor"}
+
+
+class Way(ABC):
+    """One contender. ``standing`` is given the lab with everything as it is deployed, and leaves it so."""
+
+    name: str
+    says: str
+    patience: float = 20.0  # seconds after which it does not recover by itself, and is repaired
+
+    def __init__(self, lookout: Lookout, target: str, directory: Path) -> None:
+        """``target``: the address at a site whose outage is measured. ``directory``: for logs."""
+        self.lookout, self.target, self.directory = lookout, target, directory
+
+    @abstractmethod
+    def standing(self) -> AbstractContextManager[None]:
+        """A context in which it watches."""
+
+
+class Ours(Way):
+    """The collection."""
+
+    name = "vpnha.aws"
+    says = "as it is deployed: a monitor, agents, and BGP with BFD also between the gateways"
+    patience = 60.0
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """It stands already; its monitor has forgotten the failures before, as after a quiet hour."""
+        self.lookout.run(MONITOR, "systemctl", "restart", UNITS[MONITOR])
+        well(self.lookout)
+        yield
+
+
+class BgpAlone(Way):
+    """What FRR does by itself."""
+
+    name = "BGP alone"
+    says = "the same gateways with the same BGP and BFD, without monitor and agents; route tables are fixed"
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """No process of ours runs meanwhile."""
+        with ExitStack() as stack:
+            for host, unit in UNITS.items():
+                stack.callback(self.lookout.run, host, "systemctl", "start", unit)
+                self.lookout.run(host, "systemctl", "stop", unit)
+            yield
+
+
+class NoHa(BgpAlone):
+    """What most begin with."""
+
+    name = "no HA"
+    says = "one gateway: no monitor, no agents, and no BGP between the gateways; route tables are fixed"
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """The gateways do not speak with each other meanwhile; what is shut is gw-b's end, which is never broken."""
+        with super().standing(), ExitStack() as stack:
+            session = neighbour(self.lookout, OTHER, BROKEN)
+            stack.callback(self._configure, session, f"no neighbor {session['address']} shutdown")
+            self._configure(session, f"neighbor {session['address']} shutdown")
+            until(lambda: neighbour(self.lookout, OTHER, BROKEN)["state"] != "Established", 10.0, "they are apart")
+            yield
+
+    def _configure(self, session: Mapping[str, Any], line: str) -> None:
+        lines = ("configure terminal", f"router bgp {session['asn']}", line)
+        self.lookout.run(OTHER, "vtysh", *(word for each in lines for word in ("-c", each)))
+
+
+class MoveIp(NoHa):
+    """Pacemaker's agent for routes of a VPC."""
+
+    name = "aws-vpc-move-ip"
+    says = f"Pacemaker's agent asked every 60 s, its default; {CORE}"
+    pace = Pace(interval=60.0, silence=3.0)
+    patience = 90.0
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """The cluster has started its resource on gw-a."""
+        with super().standing(), Cluster(self.lookout, self.target, (BROKEN, OTHER), self.directory).run(self.pace):
+            yield
+
+
+class MoveIpFast(MoveIp):
+    """The same without any waiting."""
+
+    name = "aws-vpc-move-ip, at once"
+    says = "the same agent asked again as soon as it has answered; a dead node is known at once"
+    pace = Pace(interval=0.0, silence=0.0)
+    patience = 60.0
+
+
+WAYS: Sequence[type[Way]] = (Ours, BgpAlone, MoveIpFast, MoveIp, NoHa)
+
+
+def well(lookout: Lookout) -> None:
+    """Wait until nothing speaks against breaking something. Raises NotSeen."""
+    lookout.await_well(WELL_SECONDS)
+    together = "the gateways speak BGP with each other"
+    until(lambda: neighbour(lookout, OTHER, BROKEN)["state"] == "Established", 30.0, together)
+
+
+def neighbour(lookout: Lookout, gateway: str, other: str) -> dict[str, Any]:
+    """A gateway's BGP session with another gateway: ``address``, ``asn`` and ``state``."""
+    said = json.loads(lookout.run(gateway, "vtysh", "-c", "show bgp neighbors json"))
+    [(address, found)] = [each for each in said.items() if each[1].get("nbrDesc") == f"gateway {other}"]
+    return {"address": address, "asn": found["localAs"], "state": found["bgpState"]}

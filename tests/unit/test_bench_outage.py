@@ -1,0 +1,262 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The comparison of outages: what is a figure and what is none, what a cluster does when, and what is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from benchmarks import __main__ as pages
+from benchmarks import peers
+from benchmarks.kept import Kept
+from benchmarks.outage import __main__ as outage
+from benchmarks.outage import cluster as clusters
+from benchmarks.outage.cluster import Cluster, Pace
+from benchmarks.outage.scenarios import Scenario
+from benchmarks.outage.summary import dots, rows
+from benchmarks.outage.ways import Way
+from lab.matrix import lookout as lookouts
+from lab.matrix.lookout import Lookout
+from lab.matrix.watch import Probes
+from tests.unit.fake_clock import Clock
+
+POWER, BLOCK = "gateway_power_off", "tunnel_block"
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
+    """An empty one; nothing was fetched."""
+    monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
+    return outage.kept(tmp_path / "outage.json")
+
+
+def of(way: str, scenario: str, milliseconds: float, recovered: bool = True) -> dict[str, Any]:
+    """A run as it is kept."""
+    return {
+        "way": way, "scenario": scenario, "outage_ms": milliseconds, "recovered": recovered, "patience_s": 20.0,
+    }  # fmt: skip
+
+
+# --- What is reported ------------------------------------------------------------------------------------------
+
+
+def test_a_row_has_median_and_spread_and_who_did_not_recover_has_no_figure(report: Kept) -> None:
+    for milliseconds in (700.0, 900.0, 710.0):
+        report.add(of("vpnha.aws", POWER, milliseconds))
+    report.add(of("no HA", POWER, 19_990.0, recovered=False))
+    ours, *_others, nobody = rows(report.content)
+    assert ours.scenarios[POWER].text == "710 (700 to 900, 3)"
+    assert ours.scenarios[BLOCK].text == "-"
+    assert nobody.scenarios[POWER].text == "did not recover within 20 s (1)"
+
+
+def test_runs_that_did_not_recover_stand_beside_the_figures_of_those_that_did(report: Kept) -> None:
+    for milliseconds, recovered in ((700.0, True), (19_990.0, False), (800.0, True)):
+        report.add(of("BGP alone", BLOCK, milliseconds, recovered))
+    spread = rows(report.content)[1].scenarios[BLOCK]
+    assert spread.text == "750 (700 to 800, 2); did not recover within 20 s (1)"
+
+
+def test_the_page_and_its_picture_have_all_ways(report: Kept, tmp_path: Path) -> None:
+    report.add(of("vpnha.aws", POWER, 725.0))
+    report.add(of("no HA", POWER, 19_990.0, recovered=False))
+    dots(report.content, tmp_path / "outage.svg")
+    assert "<svg" in (tmp_path / "outage.svg").read_text(encoding="utf-8")
+    shown = pages.page({"environment": pages.circumstances(), "outage": report.content})
+    for said in ("725 (725 to 725, 1)", "did not recover within 20 s (1)", *report.content["ways"]):
+        assert said in shown
+
+
+def test_what_was_measured_is_gone_on_with_unless_the_code_is_other(
+    report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.add(of("no HA", POWER, 19_990.0, recovered=False))
+    assert len(outage.kept(tmp_path / "outage.json").having(way="no HA", scenario=POWER)) == 1
+    assert outage.kept(tmp_path / "outage.json").having(way="no HA", scenario=BLOCK) == []
+    monkeypatch.setattr(outage, "commit", lambda: "another")
+    assert outage.kept(tmp_path / "outage.json").having(way="no HA", scenario=POWER) == []
+
+
+# --- A run -----------------------------------------------------------------------------------------------------
+
+
+class FakeProbes:
+    """Every packet is answered, but from ``broken`` until ``mended``."""
+
+    def __init__(self, clock: Clock, lasts: float) -> None:
+        self._clock, self._lasts, self.broken = clock, lasts, float("inf")
+        self.sending = False
+
+    def start(self) -> None:
+        self.sending = True
+
+    def stop(self) -> None:
+        self.sending = False
+
+    def steady_seconds(self, since: float) -> float:
+        now = self._clock()
+        if now < self.broken:
+            return now - since
+        return max(0.0, now - max(since, self.broken + self._lasts))
+
+    def measured(self, start: float, end: float) -> list[dict[str, Any]]:
+        lost = min(end, self.broken + self._lasts) - self.broken
+        return [
+            {"longest_ms": lost * 1000, "sent": int((end - start) * 100), "lost": int(lost * 100)},
+            {"longest_ms": 0.0, "sent": 1, "lost": 0},
+        ]
+
+
+class Watched(Way):
+    """A way that writes down what becomes of it."""
+
+    name = "watched"
+    says = ""
+
+    def __init__(self, seen: list[str]) -> None:
+        super().__init__(cast(Lookout, None), "192.168.10.10", Path())
+        self.seen = seen
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """It watches."""
+        self.seen.append("stands")
+        yield
+        self.seen.append("is gone")
+
+
+@pytest.mark.parametrize(
+    ("lasts", "recovered", "milliseconds", "ended"),
+    [
+        (0.7, True, 700.0, 4.0),  # not before it has shown
+        (5.0, True, 5000.0, 7.0),
+        (19.0, False, 19_000.0, 20.0),  # back, and not yet for long enough to call it over
+        (500.0, False, 20_000.0, 20.0),
+    ],
+)
+def test_a_run_ends_with_recovery_or_patience_and_then_it_is_repaired(
+    monkeypatch: pytest.MonkeyPatch, lasts: float, recovered: bool, milliseconds: float, ended: float
+) -> None:
+    clock, seen, repaired = Clock(100.0), [], []
+    monkeypatch.setattr(clock, "time", clock, raising=False)
+    monkeypatch.setattr(lookouts, "time", clock)
+    monkeypatch.setattr(outage, "time", clock)
+    probes = FakeProbes(clock, lasts)
+
+    @contextmanager
+    def caused(_lookout: Lookout) -> Iterator[None]:
+        probes.broken = clock()
+        seen.append("broken")
+        yield
+        repaired.append(clock())
+        seen.append("repaired")
+
+    scenario = Scenario(POWER, "", caused)
+    one = outage.one_run(Watched(seen), scenario, cast(Probes, probes))
+    assert (one["recovered"], one["patience_s"]) == (recovered, 20.0)
+    assert one["outage_ms"] == pytest.approx(milliseconds, abs=200)
+    assert repaired[0] - probes.broken == pytest.approx(ended, abs=0.3)
+    assert seen == ["stands", "broken", "repaired", "is gone"] and not probes.sending
+
+
+# --- The cluster -----------------------------------------------------------------------------------------------
+
+
+class FakeCluster(Cluster):
+    """Its node dies at a time, and its agent takes a while to answer."""
+
+    def __init__(self, clock: Clock, dies: float, agent: Callable[[str, str, float], int], takes: float = 0.5) -> None:
+        self._gateways = ("gw-a", "gw-b")
+        self._clock, self._dies, self._answer, self._takes = clock, dies, agent, takes
+        self.calls: list[tuple[float, str, str]] = []
+
+    def _up(self, gateway: str) -> bool:
+        return self._clock() < self._dies
+
+    def _agent(self, gateway: str, action: str, seconds: float) -> int:
+        self.calls.append((round(self._clock(), 2), gateway, action))
+        self._clock.sleep(self._takes)
+        return self._answer(gateway, action, self._clock())
+
+
+class FakeEnd:
+    """The end of a run, at a time."""
+
+    def __init__(self, clock: Clock, at: float) -> None:
+        self._clock, self._at = clock, at
+
+    def wait(self, seconds: float) -> bool:
+        """Time goes on."""
+        self._clock.sleep(seconds)
+        return self._clock() >= self._at
+
+
+def watched(
+    monkeypatch: pytest.MonkeyPatch, pace: Pace, dies: float = 1e9, answers: Callable[..., int] = lambda *_: 0
+) -> list[tuple[float, str, str]]:
+    """What a cluster has its agent do within 90 s; its first look comes after half an interval."""
+    clock = Clock()
+    monkeypatch.setattr(clusters, "time", clock)
+    monkeypatch.setattr(clusters.random, "uniform", lambda low, high: (low + high) / 2)
+    made = FakeCluster(clock, dies, answers)
+    made._watch(pace, cast(Any, FakeEnd(clock, 90.0)))
+    return made.calls
+
+
+def test_a_cluster_whose_node_lives_asks_at_its_interval_and_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = watched(monkeypatch, Pace(interval=60.0, silence=3.0))
+    assert [(gateway, action) for _at, gateway, action in calls] == [("gw-a", "monitor")]
+    assert calls[0][0] == pytest.approx(30.0, abs=0.1)
+
+
+def test_a_dead_node_is_known_after_the_silence_and_not_by_the_agents_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = watched(monkeypatch, Pace(interval=60.0, silence=3.0), dies=10.0)
+    assert [(gateway, action) for _at, gateway, action in calls] == [("gw-b", "start")]
+    assert calls[0][0] == pytest.approx(13.0, abs=0.1)
+
+
+def test_without_waiting_the_agent_is_asked_again_at_once_and_a_dead_node_known_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = watched(
+        monkeypatch, Pace(interval=0.0, silence=0.0), dies=10.0, answers=lambda _gateway, _action, now: int(now >= 10.0)
+    )
+    asked = [at for at, _gateway, action in calls if action == "monitor"]
+    assert len(asked) > 15
+    assert max(later - earlier for earlier, later in pairwise(asked)) < 0.7
+    assert calls[-1] == (pytest.approx(10.3, abs=0.4), "gw-b", "start")
+
+
+def test_a_resource_that_fails_on_a_live_node_is_started_on_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = watched(monkeypatch, Pace(interval=60.0, silence=3.0), answers=lambda *_: 7)
+    assert [(gateway, action) for _at, gateway, action in calls] == [("gw-a", "monitor"), ("gw-b", "start")]
+
+
+# --- What is asked for -----------------------------------------------------------------------------------------
+
+
+def test_a_way_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["outage", "--ways", "keepalived"])
+    with pytest.raises(SystemExit, match=r"No way's name has 'keepalived' in it: they are vpnha\.aws, BGP alone,"):
+        outage.main()
+
+
+def test_what_is_measured_already_starts_no_lab(
+    report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for scenario in (POWER, BLOCK):
+        report.add(of("BGP alone", scenario, 640.0))
+    monkeypatch.setattr("sys.argv", ["outage", "--ways", "BGP", "--runs", "1"])
+    monkeypatch.setattr(peers, "fetch", lambda: None)
+    monkeypatch.setattr(outage, "REPORT", tmp_path / "outage.json")
+    monkeypatch.setattr(outage, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(outage, "compare", lambda *_: pytest.fail("the lab was wanted"))
+    outage.main()
+    assert "640 (640 to 640, 1)" in capsys.readouterr().out

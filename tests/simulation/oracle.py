@@ -166,9 +166,8 @@ class Oracle:
         window = self.world.plan.timing.window
         if now - trusted < window - 0.01:
             raise Violation(3, f"{swap.key} swapped {now - trusted:.2f} s after the monitor had been paused")
-        for begin, end in self.world.truth.stretches("isolated", now):
-            noticed = end - begin > window + 0.1 and not self._all_stopped(begin, end)
-            if noticed and now - end < window - NOTICED:
+        for begin, end in self.world.cut_off():
+            if now - end < window - NOTICED and not self._all_stopped(begin, end):
                 raise Violation(3, f"{swap.key} swapped {now - end:.2f} s after nobody was heard")
 
     def _all_stopped(self, begin: float, end: float) -> bool:
@@ -288,8 +287,8 @@ class Oracle:
 
     def at_end(self) -> None:
         """After everything has been mended for long enough, every route leads home."""
-        truth, now, window = self.world.truth, self.world.now, self.world.plan.timing.window
-        self.coverage["promise 3"] += sum(end - begin > window + 0.1 for begin, end in truth.stretches("isolated", now))
+        truth, now = self.world.truth, self.world.now
+        self.coverage["promise 3"] += len(self.world.cut_off())
         for promise, what in (("promise 2", "no way"), ("promise 4", "site down")):
             for site in self.world.sites:
                 lasted = [end - begin for begin, end in truth.stretches((what, site), now)]

@@ -66,10 +66,10 @@ class RepairOracle:
         now, timing = self.world.now, self.world.plan.timing
         if now - trusted < timing.repair_after - 0.01:
             raise Violation(3, f"{name} repaired {now - trusted:.1f} s after the monitor had been paused or started")
-        for begin, end in self.world.truth.stretches("isolated", now):
+        for begin, end in self.world.cut_off():
             if self.world.ec2.all_stopped(begin, end):
                 continue  # hearing nobody is no isolation then
-            if end - begin > timing.window + 0.1 and now - end < timing.repair_after - LAG:
+            if now - end < timing.repair_after - LAG:
                 raise Violation(3, f"{name} repaired {now - end:.1f} s after nobody was heard")
 
     def _check_worth(self, one: Repair, view: Ec2View, sources: dict[RouteKey, str | None]) -> None:

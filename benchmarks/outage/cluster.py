@@ -28,7 +28,7 @@ from lab.net import underlay
 
 AGENT = "aws-vpc-move-ip"
 CORE = "a dead node is known after 3 s, corosync's default"
-CARD = "ens5"  # a gateway's interface towards the VPC
+CARD = "eth0"  # a gateway's interface towards the VPC
 START_SECONDS, MONITOR_SECONDS = 180.0, 30.0  # timeouts, as the agent itself advises
 POLL_SECONDS = 0.05
 

@@ -45,9 +45,15 @@ class Cluster:
     """Of two gateways; the resource begins on the first."""
 
     def __init__(self, lookout: Lookout, address: str, gateways: tuple[str, str], directory: Path) -> None:
+        """Raises LabError if not one route table alone leads to the first."""
         self._lookout, self._address, self._gateways, self._directory = lookout, address, gateways, directory
         active = gateways[0]
-        self._table = next(route.split()[0] for route, of in lookout.home().items() if of["gateway"] == active)
+        tables = sorted({route.split()[0] for route, to in lookout.routes().items() if to == active})
+        if len(tables) != 1:
+            raise LabError(
+                f"{AGENT} is to move a route of the one table that leads to {active}, and there are {tables}."
+            )
+        [self._table] = tables
 
     @contextmanager
     def run(self, pace: Pace) -> Iterator[None]:
@@ -94,10 +100,11 @@ class Cluster:
         """The agent's exit code, run in a gateway's network; 1 where it takes too long."""
         _id, entry = registry.find(self._lookout.names, gateway)
         command = ["ip", "netns", "exec", entry["netns"], *peers.agent(AGENT), action]  # with its own /sys
+        env = self._environment(gateway, action)
         try:
             done = subprocess.run(
-                command, env=self._environment(gateway), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                check=False, timeout=seconds,
+                command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                timeout=seconds,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             self._note(gateway, action, f"not done after {seconds:.0f} s")
@@ -105,10 +112,11 @@ class Cluster:
         self._note(gateway, action, f"{done.returncode}\n{done.stdout.strip()}")
         return done.returncode
 
-    def _environment(self, gateway: str) -> Mapping[str, str]:
+    def _environment(self, gateway: str, action: str) -> Mapping[str, str]:
         given = {
             "awscli": str(peers.aws()), "region": endpoint.REGION, "ip": self._address,
             "routing_table": self._table, "interface": CARD,
+            "CRM_meta_interval": "60000" if action == "monitor" else "0",  # a monitor without one is a probe
         }  # fmt: skip
         return {
             **os.environ,

@@ -19,7 +19,7 @@ from .scenarios import BROKEN
 
 OTHER = "gw-b"
 WELL_SECONDS = 240.0
-UNITS = {**dict.fromkeys(GATEWAYS, "vpnha-agent"), MONITOR: "vpnha-monitor"}
+UNITS = {MONITOR: "vpnha-monitor", **dict.fromkeys(GATEWAYS, "vpnha-agent")}  # who acts first
 
 
 class Way(ABC):
@@ -61,7 +61,7 @@ class BgpAlone(Way):
 
     @contextmanager
     def standing(self) -> Iterator[None]:
-        """No process of ours runs meanwhile."""
+        """No process of ours runs meanwhile. The monitor goes first and comes last: it would act on silent agents."""
         with ExitStack() as stack:
             for host, unit in UNITS.items():
                 stack.callback(self.lookout.run, host, "systemctl", "start", unit)

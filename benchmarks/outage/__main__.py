@@ -61,7 +61,7 @@ def one_run(way: Way, scenario: Scenario, probes: Probes) -> dict[str, Any]:
         probes.start()
         try:
             before = f"no packet is lost for {STEADY_SECONDS:.0f} s"
-            until(lambda: probes.steady_seconds(0.0) >= STEADY_SECONDS, 30.0, before)
+            until(lambda: probes.steady_seconds(0.0) >= STEADY_SECONDS, 60.0, before)
             broken = time.time()
             with scenario.caused(way.lookout):
                 recovered = _recovered(probes, broken, way.patience)
@@ -105,14 +105,20 @@ def table(report: dict[str, Any]) -> Table:
     return shown
 
 
-def compare(report: Kept, ways: Sequence[type[Way]], repeat: int, names: Names) -> None:
-    """Let ways and scenarios take turns, until there are so many runs of each. Raises LabError."""
+def fresh_lab(names: Names) -> dict[str, str]:
+    """Start the lab and deploy; the environment for playbooks. Raises StepFailed."""
     lab = [sys.executable, "-m", "lab"]
     run("Lab down, if it was left up", [*lab, "down"], os.environ)
     run("Lab up", [*lab, "up"], os.environ)
     env = lab_environment(names)
     run("Deploy", playbook("deploy", **VARIABLES), env)
     run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS)], env)
+    return env
+
+
+def compare(report: Kept, ways: Sequence[type[Way]], repeat: int, names: Names) -> None:
+    """Let ways and scenarios take turns, until there are so many runs of each. Raises LabError."""
+    env = fresh_lab(names)
     sites = siteboot.deployment_variables(names)["vpnha_sites"]
     lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
     target = sites[0]["probe_targets"][0]

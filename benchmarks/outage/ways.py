@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, until
+from lab.errors import LabError
+from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
 
 from .cluster import CORE, Cluster, Pace
 from .scenarios import BROKEN
 
 OTHER = "gw-b"
 WELL_SECONDS = 240.0
+CALM_SECONDS = 5.0  # a monitor that has just started is content before it has looked at everything
 UNITS = {MONITOR: "vpnha-monitor", **dict.fromkeys(GATEWAYS, "vpnha-agent")}  # who acts first
 
 
@@ -66,7 +69,12 @@ class BgpAlone(Way):
             for host, unit in UNITS.items():
                 stack.callback(self.lookout.run, host, "systemctl", "start", unit)
                 self.lookout.run(host, "systemctl", "stop", unit)
+            stack.callback(self._repaired)
             yield
+
+    def _repaired(self) -> None:
+        """A monitor that began before BGP is back would move routes, and back again."""
+        until(lambda: set(sessions(self.lookout).values()) == {"Established"}, WELL_SECONDS, "BGP is back")
 
 
 class NoHa(BgpAlone):
@@ -118,10 +126,35 @@ WAYS: Sequence[type[Way]] = (Ours, BgpAlone, MoveIpFast, MoveIp, NoHa)
 
 
 def well(lookout: Lookout) -> None:
-    """Wait until nothing speaks against breaking something. Raises NotSeen."""
-    lookout.await_well(WELL_SECONDS)
-    together = "the gateways speak BGP with each other"
-    until(lambda: neighbour(lookout, OTHER, BROKEN)["state"] == "Established", 30.0, together)
+    """Wait until nothing has spoken against breaking something for a while. Raises NotSeen with what does."""
+    since = float("inf")
+
+    def calm() -> bool:
+        nonlocal since
+        since = float("inf") if unwell(lookout) else min(since, time.monotonic())
+        return time.monotonic() - since >= CALM_SECONDS
+
+    try:
+        until(calm, WELL_SECONDS, f"all is well for {CALM_SECONDS:.0f} s")
+    except NotSeen as error:
+        raise NotSeen(f"{error} {shown(unwell(lookout))}") from None
+
+
+def unwell(lookout: Lookout) -> list[str]:
+    """What speaks against breaking something, a sentence each."""
+    found = lookout.objections()
+    if (leads := set(lookout.routes().values())) != set(GATEWAYS):
+        found.append(f"Routes lead to {', '.join(sorted(leads))} only.")
+    return found + [f"{name} is {state}." for name, state in sessions(lookout).items() if state != "Established"]
+
+
+def sessions(lookout: Lookout) -> dict[str, str]:
+    """The BGP sessions of the gateway that is broken, and how they stand."""
+    try:
+        said = json.loads(lookout.run(BROKEN, "vtysh", "-c", "show bgp neighbors json"))
+    except (LabError, ValueError) as error:
+        return {f"BGP on {BROKEN}": f"not there ({error})"}
+    return {f"{BROKEN}'s session with {one['nbrDesc']}": one["bgpState"] for one in said.values()}
 
 
 def neighbour(lookout: Lookout, gateway: str, other: str) -> dict[str, Any]:

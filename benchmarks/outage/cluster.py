@@ -135,17 +135,19 @@ class Cluster:
 
     def _forget(self, gateway: str) -> None:
         """Undo that, and what the agent has done; of a gateway that has booted meanwhile nothing is left of it."""
-        self._ip(gateway, "rule add priority 0 lookup local", check=False)
-        self._ip(gateway, f"rule del priority 1 to {self._address} lookup main", check=False)
-        self._ip(gateway, "rule del priority 2 lookup local", check=False)
+        if self._ip(gateway, f"rule del priority 1 to {self._address} lookup main", check=False):
+            self._ip(gateway, "rule add priority 0 lookup local")
+            self._ip(gateway, "rule del priority 2 lookup local")
         self._ip(gateway, f"address del {self._address}/32 dev {CARD}", check=False)
 
-    def _ip(self, gateway: str, words: str, check: bool = True) -> None:
+    def _ip(self, gateway: str, words: str, check: bool = True) -> bool:
+        """Whether it could be done. Raises LabError with the reason, unless it need not be."""
         _id, entry = registry.find(self._lookout.names, gateway)
         command = ["ip", "-netns", entry["netns"], *words.split()]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if check and done.returncode:
             raise LabError(f"ip {words} failed on {gateway}: {done.stderr.strip()}")
+        return done.returncode == 0
 
     # --- Its log -------------------------------------------------------------------------------------------
 

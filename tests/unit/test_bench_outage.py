@@ -18,6 +18,7 @@ from benchmarks import peers
 from benchmarks.kept import Kept
 from benchmarks.outage import __main__ as outage
 from benchmarks.outage import cluster as clusters
+from benchmarks.outage import ways
 from benchmarks.outage.cluster import Cluster, Pace
 from benchmarks.outage.scenarios import Scenario
 from benchmarks.outage.summary import dots, rows
@@ -237,6 +238,56 @@ def test_without_waiting_the_agent_is_asked_again_at_once_and_a_dead_node_known_
 def test_a_resource_that_fails_on_a_live_node_is_started_on_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = watched(monkeypatch, Pace(interval=60.0, silence=3.0), answers=lambda *_: 7)
     assert [(gateway, action) for _at, gateway, action in calls] == [("gw-a", "monitor"), ("gw-b", "start")]
+
+
+class Rules(Cluster):
+    """A cluster whose gateway has rules, and whatever is not there cannot be deleted."""
+
+    def __init__(self) -> None:
+        self._address, self._gateways = "192.168.10.10", ("gw-a", "gw-b")
+        self.rules = ["priority 0 lookup local"]
+
+    def _ip(self, gateway: str, words: str, check: bool = True) -> bool:
+        what, does, rule = words.split(maxsplit=2)
+        if what == "rule" and does == "add":
+            self.rules.append(rule)  # the kernel takes the same rule twice
+        elif what == "rule" and rule in self.rules:
+            self.rules.remove(rule)
+        else:
+            assert not check, words
+            return False
+        return True
+
+
+@pytest.mark.parametrize("booted", [False, True])
+def test_a_gateway_has_its_rules_as_before_also_when_it_has_booted_meanwhile(booted: bool) -> None:
+    made = Rules()
+    made._pass_on("gw-a")
+    assert sorted(made.rules) == ["priority 1 to 192.168.10.10 lookup main", "priority 2 lookup local"]
+    if booted:
+        made.rules = ["priority 0 lookup local"]
+    made._forget("gw-a")
+    assert made.rules == ["priority 0 lookup local"]
+
+
+def agreeing(monkeypatch: pytest.MonkeyPatch, clock: Clock, unwell: Callable[[], list[str]]) -> float:
+    """When all is called well, of a lab that has something to say against it now and then."""
+    monkeypatch.setattr(lookouts, "time", clock)
+    monkeypatch.setattr(ways, "time", clock)
+    monkeypatch.setattr(ways, "unwell", lambda _lookout: unwell())
+    ways.well(cast(Lookout, None))
+    return clock()
+
+
+def test_all_is_well_only_after_a_while_without_a_word_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    at = agreeing(monkeypatch, clock, lambda: ["gw-a's session is Idle."] if 3.0 <= clock() < 8.0 else [])
+    assert at == pytest.approx(8.0 + ways.CALM_SECONDS, abs=0.3)
+
+
+def test_what_does_not_become_well_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(lookouts.NotSeen, match=r"all is well for 5 s\. gw-a's session is Idle\."):
+        agreeing(monkeypatch, Clock(), lambda: ["gw-a's session is Idle."])
 
 
 # --- What is asked for -----------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, prefix_lists, tags
-from .ec2_view import Item, destination_of, edge_of, routes_of, target_of, zone_of_table
+from . import ec2, network_adoption, prefix_lists, tags
+from .ec2_view import Item, destination_of, edge_of, read_instances, routes_of, target_of, zone_of_table
 from .prefix_lists import PrefixList, SiteList
 
 APP = "app"
@@ -88,6 +88,7 @@ class Found:
     addresses: Sequence[Item]  # Elastic IPs of the deployment
     tables: Sequence[Item]  # all route tables of the VPC
     vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
+    instances: Sequence[Item] = ()  # of the deployment, and those that have one of its interfaces
     prefix_lists: Mapping[str, PrefixList] = field(default_factory=dict)  # of the deployment, by site
 
     def interface(self, name: str) -> Item | None:
@@ -134,14 +135,15 @@ def read(client: Any, network: Network) -> Found:
             ],
         )  # fmt: skip
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc)
+    interfaces = ec2.pages(
+        client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
+    )
     return Found(
         subnets=ec2.pages(
             client, "describe_subnets", "Subnets", "reading the subnets",
             Filters=[{"Name": "subnet-id", "Values": wanted}] if wanted else in_vpc,
         ),
-        interfaces=ec2.pages(
-            client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
-        ),
+        interfaces=interfaces,
         taken=taken,
         addresses=ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"],
         tables=tables,
@@ -149,9 +151,19 @@ def read(client: Any, network: Network) -> Found:
             client, "describe_vpn_gateways", "VpnGateways", "reading the virtual private gateways",
             Filters=[{"Name": "vpn-gateway-id", "Values": [one.vpn_gateway for one in network.managed]}],
         ) if network.managed else (),
+        instances=_read_instances(client, mine, interfaces) if network.interfaces else (),
         prefix_lists=prefix_lists.read(client, network.deployment)
         if network.prefix_lists or prefix_lists.named_by(tables) else {},
     )  # fmt: skip
+
+
+def _read_instances(client: Any, mine: list[dict[str, Any]], interfaces: Sequence[Item]) -> list[dict[str, Any]]:
+    """The deployment's instances, and those with one of its interfaces that lack its tags. Raises Ec2Error."""
+    found = read_instances(client, mine)
+    known = {one["InstanceId"] for one in found}
+    used = {str((eni.get("Attachment") or {}).get("InstanceId", "")) for eni in interfaces}
+    others = sorted(used - known - {""})
+    return found + (read_instances(client, [{"Name": "instance-id", "Values": others}]) if others else [])
 
 
 # --- Pure from here ------------------------------------------------------------------------------------------------
@@ -184,6 +196,9 @@ def problems(network: Network, found: Found) -> list[str]:
     """Every reason to refuse, one sentence each; empty if nothing forbids the work."""
     return [
         *_elsewhere(network, found),
+        *network_adoption.problems(
+            network.deployment, [one.name for one in network.interfaces], found.interfaces, found.instances
+        ),
         *_subnet_problems(network, found),
         *_interface_problems(network, found),
         *_public_problems(network, found),
@@ -229,10 +244,7 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
             for other in found.taken:
                 addresses = [each["PrivateIpAddress"] for each in other.get("PrivateIpAddresses", ())]
                 if other["SubnetId"] == wanted.subnet_id and wanted.address in addresses:
-                    out.append(
-                        f"{wanted.address} in {wanted.subnet_id} is taken by {other['NetworkInterfaceId']}, which is "
-                        f"not {wanted.name}'s; give {wanted.name} another address, or remove that interface."
-                    )
+                    out.append(_taken(network, wanted, other))
             continue
         eni_id = eni["NetworkInterfaceId"]
         if eni["VpcId"] != network.vpc_id:
@@ -253,6 +265,19 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
         if zone.gateway not in names
     ]
     return out
+
+
+def _taken(network: Network, wanted: Interface, eni: Item) -> str:
+    owner = network_adoption.owner(eni.get("TagSet"), network.deployment)
+    start = f"{wanted.address} in {wanted.subnet_id} is taken by {eni['NetworkInterfaceId']}, which"
+    if owner:
+        return (
+            f"{start} belongs to the deployment {owner}; give {wanted.name} another address, or tear that down first."
+        )
+    return (
+        f"{start} is not {wanted.name}'s; give {wanted.name} another address, or remove that interface, or tag it "
+        f"{network_adoption.how_to_tag(wanted.name, network.deployment)} to have it taken over."
+    )
 
 
 def _public_problems(network: Network, found: Found) -> list[str]:
@@ -276,7 +301,15 @@ def _app_problems(network: Network, found: Found) -> list[str]:
     for zone in network.zones:
         for subnet_id in zone.subnets:
             table, own = found.table_of(subnet_id)
-            if table is None or is_of(table, network.deployment, APP) or network.adopt:
+            if table is None or is_of(table, network.deployment, APP):
+                continue
+            if owner := network_adoption.owner(table.get("Tags"), network.deployment):
+                out.append(
+                    f"{subnet_id} uses {table['RouteTableId']}, which the deployment {owner} looks after; give the "
+                    f"subnet another table, or take the tag {tags.DEPLOYMENT} off that one."
+                )
+                continue
+            if network.adopt:
                 continue
             hint = (
                 f"tag it {tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP} and {tags.ZONE}={zone.zone} to "
@@ -376,3 +409,11 @@ def wanted_tags(network: Network, name: str, role: str) -> Mapping[str, str]:
     """The tags of a host's interface and Elastic IP."""
     tag = {"Name": name, tags.DEPLOYMENT: network.deployment, tags.MADE: network.deployment, tags.ROLE: role}
     return tag | {tags.GATEWAY: name} if role == "gateway" else tag
+
+
+def tags_beside(network: Network, name: str, role: str, have: Item | None) -> Mapping[str, str]:
+    """The same for what is there already: what a person has made does not become the collection's own."""
+    wanted = wanted_tags(network, name, role)
+    if network_adoption.is_made((have or {}).get("TagSet") or (have or {}).get("Tags"), network.deployment):
+        return wanted
+    return {key: value for key, value in wanted.items() if key != tags.MADE}

@@ -15,10 +15,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, prefix_lists, prefix_lists_build, tags
+from . import ec2, network_adoption, prefix_lists, prefix_lists_build, tags
 from .ec2_view import Item, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
-from .network import APP, PUBLIC, Found, Interface, Network, ZoneTables, is_of, leads_to_internet, wanted_tags
+from .network import (
+    APP,
+    PUBLIC,
+    Found,
+    Interface,
+    Network,
+    ZoneTables,
+    is_of,
+    leads_to_internet,
+    tags_beside,
+    wanted_tags,
+)
 from .network_worker import NEW, Change, Worker
 from .routes import destination_argument, target_argument
 
@@ -74,14 +85,17 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
             TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags.to_list(tag)}],
         )  # fmt: skip
         eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW}
-        have_groups = set(wanted.security_groups)
+        have_groups = want_groups = set(wanted.security_groups)
     else:
+        tag = tags_beside(network, wanted.name, wanted.role, eni)
         worker.tag(eni["NetworkInterfaceId"], subject, tags.to_dict(eni.get("TagSet")), tag)
         have_groups = {group["GroupId"] for group in eni.get("Groups", ())}
+        kept = set() if network_adoption.is_made(eni.get("TagSet"), network.deployment) else have_groups
+        want_groups = {*wanted.security_groups, *kept}  # a person's interface keeps what it has
     eni_id = eni["NetworkInterfaceId"]
     modify = "modify_network_interface_attribute"
-    if have_groups != set(wanted.security_groups):
-        groups = sorted(wanted.security_groups)
+    if have_groups != want_groups:
+        groups = sorted(want_groups)
         before, after = f"groups {', '.join(sorted(have_groups))}", f"groups {', '.join(groups)}"
         worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Groups=groups)
     # CreateNetworkInterface has no such argument: a new one always has the check on.
@@ -92,9 +106,13 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
         )
     attachment = eni.get("Attachment") or {}
     if attachment.get("DeleteOnTermination") and attachment.get("AttachmentId"):
-        kept = {"AttachmentId": attachment["AttachmentId"], "DeleteOnTermination": False}
+        stays = {"AttachmentId": attachment["AttachmentId"], "DeleteOnTermination": False}
         before, after = "deleted with its instance", "kept when its instance ends"
-        worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Attachment=kept)
+        worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Attachment=stays)
+    instance = network_adoption.attached_to(eni, found.instances)
+    if instance is not None:
+        want = network_adoption.instance_tags(network.deployment, wanted.name, wanted.role)
+        worker.tag(instance["InstanceId"], f"instance of {wanted.name}", tags.to_dict(instance.get("Tags")), want)
     result = {
         "id": eni_id,
         "role": wanted.role,
@@ -126,6 +144,7 @@ def _elastic_ip(worker: Worker, network: Network, found: Found, wanted: Interfac
             TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags.to_list(tag)}],
         ) or {"PublicIp": NEW, "AllocationId": NEW}  # fmt: skip
     else:
+        tag = tags_beside(network, wanted.name, wanted.role, address)
         worker.tag(address["AllocationId"], subject, tags.to_dict(address.get("Tags")), tag)
     if address.get("NetworkInterfaceId") != eni_id:
         worker.change(

@@ -244,7 +244,11 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
             for other in found.taken:
                 addresses = [each["PrivateIpAddress"] for each in other.get("PrivateIpAddresses", ())]
                 if other["SubnetId"] == wanted.subnet_id and wanted.address in addresses:
-                    out.append(_taken(network, wanted, other))
+                    out.append(
+                        network_adoption.taken(
+                            network.deployment, wanted.name, f"{wanted.address} in {wanted.subnet_id}", other
+                        )
+                    )
             continue
         eni_id = eni["NetworkInterfaceId"]
         if eni["VpcId"] != network.vpc_id:
@@ -265,19 +269,6 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
         if zone.gateway not in names
     ]
     return out
-
-
-def _taken(network: Network, wanted: Interface, eni: Item) -> str:
-    owner = network_adoption.owner(eni.get("TagSet"), network.deployment)
-    start = f"{wanted.address} in {wanted.subnet_id} is taken by {eni['NetworkInterfaceId']}, which"
-    if owner:
-        return (
-            f"{start} belongs to the deployment {owner}; give {wanted.name} another address, or tear that down first."
-        )
-    return (
-        f"{start} is not {wanted.name}'s; give {wanted.name} another address, or remove that interface, or tag it "
-        f"{network_adoption.how_to_tag(wanted.name, network.deployment)} to have it taken over."
-    )
 
 
 def _public_problems(network: Network, found: Found) -> list[str]:
@@ -304,10 +295,7 @@ def _app_problems(network: Network, found: Found) -> list[str]:
             if table is None or is_of(table, network.deployment, APP):
                 continue
             if owner := network_adoption.owner(table.get("Tags"), network.deployment):
-                out.append(
-                    f"{subnet_id} uses {table['RouteTableId']}, which the deployment {owner} looks after; give the "
-                    f"subnet another table, or take the tag {tags.DEPLOYMENT} off that one."
-                )
+                out.append(network_adoption.others_table(subnet_id, table["RouteTableId"], owner))
                 continue
             if network.adopt:
                 continue
@@ -409,11 +397,3 @@ def wanted_tags(network: Network, name: str, role: str) -> Mapping[str, str]:
     """The tags of a host's interface and Elastic IP."""
     tag = {"Name": name, tags.DEPLOYMENT: network.deployment, tags.MADE: network.deployment, tags.ROLE: role}
     return tag | {tags.GATEWAY: name} if role == "gateway" else tag
-
-
-def tags_beside(network: Network, name: str, role: str, have: Item | None) -> Mapping[str, str]:
-    """The same for what is there already: what a person has made does not become the collection's own."""
-    wanted = wanted_tags(network, name, role)
-    if network_adoption.is_made((have or {}).get("TagSet") or (have or {}).get("Tags"), network.deployment):
-        return wanted
-    return {key: value for key, value in wanted.items() if key != tags.MADE}

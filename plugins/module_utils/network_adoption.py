@@ -54,6 +54,32 @@ def instance_tags(deployment: str, name: str, role: str) -> dict[str, str]:
     return tag | {tags.GATEWAY: name} if role == "gateway" else tag
 
 
+def tags_beside(deployment: str, wanted: Mapping[str, str], tag_list: Sequence[Any] | None) -> Mapping[str, str]:
+    """The wanted tags of something that is there: what a person has made does not become the collection's own."""
+    if is_made(tag_list, deployment):
+        return wanted
+    return {key: value for key, value in wanted.items() if key != tags.MADE}
+
+
+def taken(deployment: str, name: str, where: str, eni: Item) -> str:
+    """That a host's address, ``where`` in words, is that of another interface."""
+    other, start = owner(eni.get("TagSet"), deployment), f"{where} is taken by {eni['NetworkInterfaceId']}, which"
+    if other:
+        return f"{start} belongs to the deployment {other}; give {name} another address, or tear that down first."
+    return (
+        f"{start} is not {name}'s; give {name} another address, or remove that interface, or tag it "
+        f"{how_to_tag(name, deployment)} to have it taken over."
+    )
+
+
+def others_table(subnet_id: str, table_id: str, other: str) -> str:
+    """That a subnet's route table is another deployment's."""
+    return (
+        f"{subnet_id} uses {table_id}, which the deployment {other} looks after; give the subnet another table, or "
+        f"take the tag {tags.DEPLOYMENT} off that one."
+    )
+
+
 def problems(deployment: str, names: Sequence[str], enis: Sequence[Item], instances: Sequence[Item]) -> list[str]:
     """Why hosts of those names cannot be what the tags say, one sentence each.
 

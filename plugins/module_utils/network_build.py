@@ -27,7 +27,6 @@ from .network import (
     ZoneTables,
     is_of,
     leads_to_internet,
-    tags_beside,
     wanted_tags,
 )
 from .network_worker import NEW, Change, Worker
@@ -87,7 +86,7 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
         eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW}
         have_groups = want_groups = set(wanted.security_groups)
     else:
-        tag = tags_beside(network, wanted.name, wanted.role, eni)
+        tag = network_adoption.tags_beside(network.deployment, tag, eni.get("TagSet"))
         worker.tag(eni["NetworkInterfaceId"], subject, tags.to_dict(eni.get("TagSet")), tag)
         have_groups = {group["GroupId"] for group in eni.get("Groups", ())}
         kept = set() if network_adoption.is_made(eni.get("TagSet"), network.deployment) else have_groups
@@ -144,7 +143,7 @@ def _elastic_ip(worker: Worker, network: Network, found: Found, wanted: Interfac
             TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags.to_list(tag)}],
         ) or {"PublicIp": NEW, "AllocationId": NEW}  # fmt: skip
     else:
-        tag = tags_beside(network, wanted.name, wanted.role, address)
+        tag = network_adoption.tags_beside(network.deployment, tag, address.get("Tags"))
         worker.tag(address["AllocationId"], subject, tags.to_dict(address.get("Tags")), tag)
     if address.get("NetworkInterfaceId") != eni_id:
         worker.change(

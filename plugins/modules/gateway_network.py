@@ -20,6 +20,9 @@ description:
   - Everything that forbids the work is found before anything is changed, and all of it is told at once.
   - "Tags what it makes: C(vpnha:made) (only that is ever deleted), C(vpnha:deployment), C(vpnha:gateway),
     C(vpnha:role), C(vpnha:table), C(vpnha:zone), C(vpnha:site) and C(Name)."
+  - An interface with C(vpnha:deployment) and C(Name) that somebody has made is taken over. It keeps its Elastic IP and
+    its security groups, those of O(interfaces[].security_groups) come on top, and it does not get C(vpnha:made). Its
+    instance needs the same two tags, and gets C(vpnha:role) and C(vpnha:gateway).
 options:
   deployment:
     description: Name of the deployment.
@@ -28,7 +31,8 @@ options:
   state:
     description:
       - V(absent) deletes what carries C(vpnha:made) with this deployment's name. Instances must have been terminated.
-      - From other route tables with the deployment's tag, the routes to its interfaces and its tags are removed.
+      - From other route tables with the deployment's tag, the routes to interfaces that are deleted and its tags are
+        removed. Interfaces and instances without C(vpnha:made) stay, without its tags and security groups.
     type: str
     choices: [present, absent]
     default: present

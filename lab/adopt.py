@@ -49,6 +49,7 @@ class Adoption:
         for name, what in (
             ("refused", "a deploy before anything is tagged"),
             ("contradicting", "a deploy with tags that contradict each other"),
+            ("check", "what the first deploy would do"),
             ("first", "the first deploy with all tags, while both gateways carry packets"),
             ("move_a", "the routes of gw-a moved to gw-b"),
             ("early", "a deploy while a site still sends through gw-a"),
@@ -110,6 +111,14 @@ class Adoption:
             network.tag([interface, network.instances[name]], vpnha_deployment="lab", Name=name)
         for zone, table in network.tables.items():
             network.tag([table], vpnha_deployment="lab", vpnha_table="app", vpnha_zone=zone)
+
+    def check(self, part: Part) -> None:
+        """With all tags, by check mode."""
+        began = time.time()
+        played = self.changes.play("deploy", part, "--check", **GIVEN)
+        part.said = self._left(played)
+        part.fact("it succeeds, and says that gw-a and gw-b would be left", self._left_alone(part, "gw-a", "gw-b"))
+        part.fact("it has changed nothing in EC2", not self._done(began))
 
     # --- One gateway after the other -----------------------------------------------------------------------
 
@@ -223,9 +232,13 @@ class Adoption:
         part.fact("the deploy fails", played.code != 0)
         for sentence in sentences:
             part.fact(f"it says: … {sentence} …", sentence in played.words)
-        done = [call["action"] for call in endpoint.calls(self._names, began) if not call["action"].startswith(READS)]
-        part.fact("it has changed nothing in EC2", not done)
+        part.fact("it has changed nothing in EC2", not self._done(began))
         part.fact("no route was moved", self.network.routes() == self.before)
+
+    def _done(self, since: float) -> list[str]:
+        """The calls of EC2 since then that change something."""
+        actions = [str(call["action"]) for call in endpoint.calls(self._names, since)]
+        return [action for action in actions if not action.startswith(READS)]
 
     def _stop(self, gateway: str, part: Part) -> None:
         self.network.leave_bgp(gateway)

@@ -115,9 +115,11 @@ class Changes:
         self.write()
         return part
 
-    def play(self, name: str, part: Part, *, env: Mapping[str, str] | None = None, **variables: Any) -> Played:
+    def play(
+        self, name: str, part: Part, *options: str, env: Mapping[str, str] | None = None, **variables: Any
+    ) -> Played:
         """Run a playbook with its output shown and kept beside the report."""
-        argv = playbook(name, **variables)
+        argv = [*playbook(name, **variables), *options]
         console.print(f"$ {' '.join(argv)}", style="dim", soft_wrap=True, markup=False)
         began = time.monotonic()
         lines = []

@@ -159,8 +159,7 @@ def examine(module: AnsibleModule, packets: Any) -> dict[str, Any]:
 
 def active(module: AnsibleModule) -> list[str]:
     """The daemons that are active and would keep IKE's ports."""
-    states = said(module, "systemctl", "is-active", *takeover.DAEMONS).splitlines()
-    return [unit for unit, state in zip(takeover.DAEMONS, states, strict=False) if state.strip() == "active"]
+    return [unit for unit in takeover.DAEMONS if said(module, "systemctl", "is-active", unit).strip() == "active"]
 
 
 def said(module: AnsibleModule, command: str, *arguments: str) -> str:

@@ -36,6 +36,7 @@ def adoption(labs: Labs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_one_gateway_after_the_other_is_taken_over_and_no_packet_is_lost(adoption: Adoption) -> None:
     for part in (
         adoption.contradicting,
+        adoption.check,
         adoption.first,
         adoption.move_a,
         adoption.stop_a,

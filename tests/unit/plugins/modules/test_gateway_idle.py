@@ -40,7 +40,7 @@ class Packets:
 
 
 class Module:
-    """A host where commands say what they are told to."""
+    """A host where commands say what they are told to; of systemctl, the unit that is active."""
 
     def __init__(self, **said: str) -> None:
         self.params, self._said = PARAMS, said
@@ -49,6 +49,8 @@ class Module:
         return command if command in self._said else None
 
     def run_command(self, command: list[str]) -> tuple[int, str, str]:
+        if command[0] == "systemctl":
+            return 0, f"{'active' if command[2] == self._said['systemctl'] else 'inactive'}\n", ""
         return 0, self._said[command[0]], ""
 
 
@@ -91,14 +93,14 @@ def test_what_still_passes_in_the_end_is_said(clock: Clock) -> None:
 
 
 def test_a_host_on_which_nothing_is_left_is_idle(clock: Clock) -> None:
-    found = examine(Packets(clock, OTHER, until=0.0), swanctl="", systemctl="inactive\ninactive\n")
+    found = examine(Packets(clock, OTHER, until=0.0), swanctl="", systemctl="none")
     assert found == {"changed": False, "idle": True, "reasons": [], "begun": False}
 
 
 def test_files_connections_and_daemons_that_are_left_are_named(clock: Clock, host: Path) -> None:
     (host / "swanctl").mkdir()
     (host / "swanctl" / "hq.conf").write_text("remote_addrs = 198.51.100.11\n")
-    found = examine(Packets(clock, IN, until=2000.0), swanctl="hq: IKEv2\n", systemctl="inactive\nactive\n")
+    found = examine(Packets(clock, IN, until=2000.0), swanctl="hq: IKEv2\n", systemctl="ipsec.service")
     assert found["idle"] is False
     assert found["reasons"] == [
         "Packets from hq still pass gw-a: have its peers send through another gateway.",

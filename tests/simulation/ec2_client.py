@@ -67,7 +67,13 @@ class Ec2Client:
         """The tag of a repair: the only one that a monitor writes."""
         [eni_id], [tag] = Resources, Tags
         assert tag["Key"] == tags.REPAIR
-        self._change("CreateTags", lambda: self._model.mark_repair(self._clock(), eni_id, tag["Value"]))
+
+        def apply() -> None:
+            if eni_id not in {one.eni_id for one in self._model.truth.instances.values()}:
+                raise refusal("CreateTags", "InvalidNetworkInterfaceID.NotFound")
+            self._model.mark_repair(self._clock(), eni_id, tag["Value"])
+
+        self._change("CreateTags", apply)
 
     def stop_instances(self, *, InstanceIds: list[str], Force: bool = False, SkipOsShutdown: bool = False) -> None:
         """An orderly shutdown, or the power is cut."""

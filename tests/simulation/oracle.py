@@ -24,6 +24,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.places import NOT_BEGUN
 
+from .ec2_model import WORD_LASTS
 from .faults import LASTING, REPLACED, Fault
 from .repair_oracle import RepairOracle
 from .violation import Violation
@@ -32,7 +33,6 @@ from .world import SHUTDOWN, STOPS, World
 TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
 NOTICED = 0.06  # seconds before somebody is heard in which the last look at nobody was taken
 BELIEVED = 2.0  # seconds for which a swap that was accepted is believed whatever reads show
-WORD_LASTS = 15.0  # seconds that EC2's word on an instance is believed after it has changed: a stale read, and its wait
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
 QUIET = 40.0  # seconds that other faults must be over for that
@@ -166,9 +166,8 @@ class Oracle:
         window = self.world.plan.timing.window
         if now - trusted < window - 0.01:
             raise Violation(3, f"{swap.key} swapped {now - trusted:.2f} s after the monitor had been paused")
-        for begin, end in self.world.truth.stretches("isolated", now):
-            noticed = end - begin > window + 0.1 and not self._all_stopped(begin, end)
-            if noticed and now - end < window - NOTICED:
+        for begin, end in self.world.cut_off():
+            if now - end < window - NOTICED and not self._all_stopped(begin, end):
                 raise Violation(3, f"{swap.key} swapped {now - end:.2f} s after nobody was heard")
 
     def _all_stopped(self, begin: float, end: float) -> bool:
@@ -288,8 +287,8 @@ class Oracle:
 
     def at_end(self) -> None:
         """After everything has been mended for long enough, every route leads home."""
-        truth, now, window = self.world.truth, self.world.now, self.world.plan.timing.window
-        self.coverage["promise 3"] += sum(end - begin > window + 0.1 for begin, end in truth.stretches("isolated", now))
+        truth, now = self.world.truth, self.world.now
+        self.coverage["promise 3"] += len(self.world.cut_off())
         for promise, what in (("promise 2", "no way"), ("promise 4", "site down")):
             for site in self.world.sites:
                 lasted = [end - begin for begin, end in truth.stretches((what, site), now)]

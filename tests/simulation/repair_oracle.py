@@ -9,6 +9,7 @@ from collections import Counter
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Ec2View, Repair, RouteKey
 
+from .ec2_model import WORD_LASTS
 from .violation import Violation
 from .world import World
 
@@ -66,10 +67,10 @@ class RepairOracle:
         now, timing = self.world.now, self.world.plan.timing
         if now - trusted < timing.repair_after - 0.01:
             raise Violation(3, f"{name} repaired {now - trusted:.1f} s after the monitor had been paused or started")
-        for begin, end in self.world.truth.stretches("isolated", now):
-            if self.world.ec2.all_stopped(begin, end):
+        for begin, end in self.world.cut_off():
+            if self.world.ec2.all_stopped(begin - WORD_LASTS, end):
                 continue  # hearing nobody is no isolation then
-            if end - begin > timing.window + 0.1 and now - end < timing.repair_after - LAG:
+            if now - end < timing.repair_after - LAG:
                 raise Violation(3, f"{name} repaired {now - end:.1f} s after nobody was heard")
 
     def _check_worth(self, one: Repair, view: Ec2View, sources: dict[RouteKey, str | None]) -> None:

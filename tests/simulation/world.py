@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from random import Random
 
+from ansible_collections.vpnha.aws.plugins.module_utils.judge_gateway import GOES_ON
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     AgentReport,
     Deployment,
@@ -327,8 +328,25 @@ class World:
             eyes = sum(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             self.truth.note(("site dark", site), now, eyes >= 2 and down)
         heard = any(self.link(g) and self.on(g) for g in self.gateways)
+        self.truth.note("gateways unheard", now, not heard)
         heard = heard or any(stream.condition[0] < 1.0 for stream in self.managed.values())
         self.truth.note("isolated", now, not heard)
+
+    def cut_off(self) -> list[tuple[float, float]]:
+        """When the monitor was cut off for so long that it must have noticed, in the form of `Truth.stretches`.
+
+        Of a managed gateway it takes longer, the longer all the others have been silent by then.
+        """
+        timing, found = self.plan.timing, []
+        unheard = list(self.truth.stretches("gateways unheard", self.now))
+        for begin, end in self.truth.stretches("isolated", self.now):
+            window = timing.window
+            if self.managed:
+                since = max((at for at, _until in unheard if at <= begin), default=begin)
+                window = max(window, min(timing.managed_window, end - since - GOES_ON * window))
+            if end - begin > window + 0.1:
+                found.append((begin, end))
+        return found
 
     # --- what the monitor sees ------------------------------------------------------------------------------
 

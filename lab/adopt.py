@@ -132,9 +132,8 @@ class Adoption:
         part.fact("no route was moved", self.network.routes() == self.before)
         part.fact("no file of the product is on the gateways", not any(self._ours(gateway) for gateway in GATEWAYS))
         part.fact("the Elastic IPs are the same", self._public() == self.network.public)
-        part.fact(
-            "the monitor runs", self._lookout.run(MONITOR, "systemctl", "is-active", "vpnha-monitor", check=False)
-        )
+        state = self._lookout.run(MONITOR, "systemctl", "is-active", "vpnha-monitor", check=False)
+        part.fact("the monitor runs", state.strip() == "active")
 
     def move_a(self, part: Part) -> None:
         """Nobody knows gw-b yet, so it is insisted."""

@@ -42,7 +42,7 @@ VARIABLES = (
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
     "vpnha_peer_ca", "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
-    "vpnha_spread", "vpnha_endpoints", "vpnha_pip_index_url", "vpnha_pip_wheelhouse",
+    "vpnha_spread", "vpnha_endpoints", "vpnha_elastic_ips", "vpnha_pip_index_url", "vpnha_pip_wheelhouse",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from .description_fields import Section, nearest, shown
 from .endpoints import SERVICES
 
+ELASTIC = ("gateways", "monitors")
+
 
 def check_ways(top: Section) -> None:
     """Note what is wrong with them."""
@@ -29,6 +31,11 @@ def check_ways(top: Section) -> None:
         seen.add(str(service))
     if seen and not top.value.get("vpnha_monitors"):
         top.problem("vpnha_endpoints", "endpoints are made where monitors are, and there is none in vpnha_monitors.")
+    for where, role in top.items("vpnha_elastic_ips"):
+        if role not in ELASTIC:
+            top.problems.add(
+                where, f"{shown(role)} is unknown; write {' or '.join(ELASTIC)}, or [] for nobody."
+            )
     _check_packages(top)
 
 

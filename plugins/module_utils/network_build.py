@@ -246,9 +246,10 @@ def remove_probes(worker: Worker, table: Item, addresses: Iterable[str]) -> None
 
 
 def _table_id(found: Found, network: Network, subnet_id: str, public: str) -> str:
-    """The table that a public subnet uses once all is made."""
+    """The table that a subnet of monitors uses once all is made."""
     table, _own = found.table_of(subnet_id)
-    return str(table["RouteTableId"]) if table is not None and _is_public(found, network, subnet_id) else public
+    stays = subnet_id not in network.public_subnets or _is_public(found, network, subnet_id)
+    return str(table["RouteTableId"]) if table is not None and stays else public
 
 
 def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables) -> list[Item]:

@@ -183,6 +183,19 @@ def test_dynamodb_is_reached_by_a_route_of_the_monitors_table_and_no_other(watch
     assert lists_of(watched, public) == {} and there(watched) == {}
 
 
+def test_in_subnets_that_are_not_public_the_route_is_in_the_table_that_they_use(watched: World) -> None:
+    monitor = watched.wanted.interfaces[2]
+    table = watched.new_table(monitor.subnet_id)
+    interfaces = tuple(replace(one, elastic_ip=False) for one in watched.wanted.interfaces[:3])
+    watched.wanted = replace(
+        watched.wanted, interfaces=interfaces, public_subnets=(), internet_gateway=None, endpoints=("dynamodb",)
+    )
+    outcome = watched.build()
+    assert list(lists_of(watched, table).values()) == [outcome.endpoints["dynamodb"]]
+    assert [each for each in outcome.route_tables if each["kind"] == "public"] == []
+    assert watched.build().changes == []
+
+
 def test_a_table_that_leads_to_somebodys_endpoint_is_left_as_it_is(watched: World) -> None:
     [public] = [each["id"] for each in watched.build().route_tables if each["kind"] == "public"]
     theirs = somebodys(watched, "dynamodb", VpcEndpointType="Gateway", RouteTableIds=[public])

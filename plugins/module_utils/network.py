@@ -10,12 +10,16 @@ Making it so is in ``network_build``, removing it in ``network_removal``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import ec2, network_adoption, prefix_lists, tags
 from .ec2_view import Item, destination_of, edge_of, read_instances, routes_of, target_of, zone_of_table
+from .endpoints import Seen as EndpointsSeen
+from .endpoints import Wanted as EndpointsWanted
+from .endpoints import problems as endpoint_problems
+from .endpoints import read as read_endpoints
 from .prefix_lists import PrefixList, SiteList
 
 APP = "app"
@@ -71,11 +75,18 @@ class Network:
     internet_gateway: str | None = None
     adopt: bool = False  # tag route tables that subnets already have, instead of refusing them
     managed: tuple[Managed, ...] = ()
+    endpoints: tuple[str, ...] = ()  # the services that monitors reach by VPC endpoints
 
     @property
     def probed_from(self) -> tuple[str, ...]:
         """The monitors' subnets, from which managed gateways are probed."""
         return tuple(dict.fromkeys(one.subnet_id for one in self.interfaces if one.role == "monitor"))
+
+    def wanted_endpoints(self, tables: Iterable[str] = ()) -> EndpointsWanted:
+        """The VPC endpoints; ``tables`` are those that the monitors' subnets use."""
+        return EndpointsWanted(
+            self.deployment, self.vpc_id, self.endpoints, self.probed_from, tuple(dict.fromkeys(tables))
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class Found:
     vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
     instances: Sequence[Item] = ()  # of the deployment, and those that have one of its interfaces
     prefix_lists: Mapping[str, PrefixList] = field(default_factory=dict)  # of the deployment, by site
+    endpoints: EndpointsSeen = field(default_factory=EndpointsSeen)
 
     def interface(self, name: str) -> Item | None:
         """The deployment's ENI of a host."""
@@ -154,6 +166,7 @@ def read(client: Any, network: Network) -> Found:
         instances=_read_instances(client, mine, interfaces) if network.interfaces else (),
         prefix_lists=prefix_lists.read(client, network.deployment)
         if network.prefix_lists or prefix_lists.named_by(tables) else {},
+        endpoints=read_endpoints(client, network.wanted_endpoints()),
     )  # fmt: skip
 
 
@@ -204,6 +217,7 @@ def problems(network: Network, found: Found) -> list[str]:
         *_public_problems(network, found),
         *_app_problems(network, found),
         *_managed_problems(network, found),
+        *endpoint_problems(network.wanted_endpoints(), found.endpoints, found.subnet_zones()),
     ]
 
 

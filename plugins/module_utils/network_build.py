@@ -2,10 +2,10 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes what `network.Network` wants: interfaces, Elastic IPs, route tables and their missing routes.
+"""Makes what `network.Network` wants: interfaces, Elastic IPs, VPC endpoints, route tables and their missing routes.
 
-Nothing that is there is removed, and no route is moved, wherever it points: while routes are failed over, a run of
-this moves nothing.
+Nothing that is there is removed but endpoints of ours that are not wanted any more, and no route is moved, wherever it
+points: while routes are failed over, a run of this moves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, network_adoption, prefix_lists, prefix_lists_build, tags
+from . import ec2, endpoints_build, network_adoption, prefix_lists, prefix_lists_build, tags
 from .ec2_view import Item, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
 from .network import (
@@ -40,6 +40,7 @@ class Outcome:
     interfaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     route_tables: list[dict[str, Any]] = field(default_factory=list)
     prefix_lists: dict[str, str] = field(default_factory=dict)  # site -> id
+    endpoints: dict[str, str] = field(default_factory=dict)  # service -> id
     changes: list[Change] = field(default_factory=list)
 
 
@@ -52,7 +53,10 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     _assert_checks(worker, network, outcome)
     public = _public(worker, network, found)
     outcome.route_tables += public
-    _probes(worker, network, found, public[0]["id"] if public else NEW)
+    own_table = public[0]["id"] if public else NEW
+    _probes(worker, network, found, own_table)
+    tables = [_table_id(found, network, subnet_id, own_table) for subnet_id in network.probed_from]
+    outcome.endpoints = endpoints_build.keep(worker, network.wanted_endpoints(tables), found.endpoints)
     names = {
         eni["NetworkInterfaceId"]: tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces
     }
@@ -260,9 +264,10 @@ def remove_probes(worker: Worker, table: Item, addresses: Iterable[str]) -> None
 
 
 def _table_id(found: Found, network: Network, subnet_id: str, public: str) -> str:
-    """The table that a public subnet uses once all is made."""
+    """The table that a subnet of monitors uses once all is made."""
     table, _own = found.table_of(subnet_id)
-    return str(table["RouteTableId"]) if table is not None and _is_public(found, network, subnet_id) else public
+    stays = subnet_id not in network.public_subnets or _is_public(found, network, subnet_id)
+    return str(table["RouteTableId"]) if table is not None and stays else public
 
 
 def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables) -> list[Item]:

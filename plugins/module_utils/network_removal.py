@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import ec2, prefix_lists_build, tags
+from . import ec2, endpoints_build, prefix_lists_build, tags
 from .ec2_view import Item, destination_of, read_instances
 from .errors import VpnhaError
 from .network_adoption import is_made as _made
@@ -33,6 +33,7 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
     worker = Worker(client, check)
     eni_ids = {eni["NetworkInterfaceId"] for eni in enis if _made(eni.get("TagSet"), deployment)}
+    endpoints_build.remove(worker, deployment)
     _remove_probes(worker, deployment)
     for table in tables:
         if _made(table.get("Tags"), deployment):

@@ -112,7 +112,8 @@ def _gateway(worker: Worker, wanted: Wanted, seen: Seen) -> str:
 
 def _service_name(seen: Seen, service: str) -> str:
     offer = seen.offer(service)
-    assert offer is not None, "endpoints.problems was not asked"
+    if offer is None:  # `endpoints.problems` says so before
+        raise VpnhaError(f"The region offers no VPC endpoint for {service}: take it out of vpnha_endpoints.")
     return str(offer["ServiceName"])
 
 

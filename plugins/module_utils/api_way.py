@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, TypeAlias
+from typing import Any, Union
 from urllib.parse import urlsplit
 
 from . import ec2, tags
@@ -27,8 +27,8 @@ PAST = "past"  # out of the VPC by a route that has nothing to do with the gatew
 BEHIND = "behind"  # through a gateway of the deployment, or by a route that is moved
 UNKNOWN = "unknown"
 
-Address: TypeAlias = "IPv4Address | IPv6Address"
-Network: TypeAlias = "IPv4Network | IPv6Network"
+Address = Union[IPv4Address, IPv6Address]  # noqa: UP007 (ansible-test's pylint knows no other way)
+Network = Union[IPv4Network, IPv6Network]  # noqa: UP007
 
 
 @dataclass(frozen=True)

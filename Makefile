@@ -75,6 +75,10 @@ rolling: deps ## deploy over a running deployment, with other ciphers, code and 
 rotate: deps ## change all keys of a running deployment in the lab, and count the packets that this costs
 	@$(AS_ROOT) $(PY) -m lab.rotate
 
+.PHONY: adopt
+adopt: deps ## take a VPC over whose gateways were made by hand, and count lost packets (a quarter of an hour)
+	@$(AS_ROOT) $(PY) -m lab.adopt
+
 .PHONY: lab-up
 lab-up: deps ## start EC2 on this machine, with its sites
 	@$(AS_ROOT) $(PY) -m lab up

@@ -115,9 +115,11 @@ class Changes:
         self.write()
         return part
 
-    def play(self, name: str, part: Part, *, env: Mapping[str, str] | None = None, **variables: Any) -> Played:
+    def play(
+        self, name: str, part: Part, *options: str, env: Mapping[str, str] | None = None, **variables: Any
+    ) -> Played:
         """Run a playbook with its output shown and kept beside the report."""
-        argv = playbook(name, **variables)
+        argv = [*playbook(name, **variables), *options]
         console.print(f"$ {' '.join(argv)}", style="dim", soft_wrap=True, markup=False)
         began = time.monotonic()
         lines = []
@@ -202,15 +204,21 @@ class Changes:
         part.sessions_ended = grown(sessions, self.lookout.sessions_ended())
 
 
-def show_in_the_lab(output: Path, tell: Callable[[Names, Mapping[str, str]], Changes], *, keep: bool) -> int:
-    """Start the lab, deploy, and have ``tell`` carry its parts out; the exit code says whether all of them passed."""
+def show_in_the_lab(
+    output: Path, tell: Callable[[Names, Mapping[str, str]], Changes], *, keep: bool, deploy: bool = True
+) -> int:
+    """Start the lab, deploy, and have ``tell`` carry its parts out; the exit code says whether all of them passed.
+
+    ``deploy``: whether to, or to leave the lab empty for ``tell``.
+    """
     names = Names.from_env()
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     with lab_program(keep=keep, stays="what was measured so far stays"):
         run("Lab up", [sys.executable, "-m", "lab", "up"], os.environ)
         env = lab_environment(names)
-        run("Deploy", playbook("deploy"), env)
+        if deploy:
+            run("Deploy", playbook("deploy"), env)
         return 0 if tell(names, env).show() else 1
 
 

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from moto.core.responses import ActionResult, EmptyResult
 
 from lab.api import launching
+from lab.api.endpoints import EndpointActions
 from lab.api.mends import refuse, require_free
 from lab.api.prefix_lists import PrefixListActions
 from lab.api.vpn_actions import VpnActions
@@ -35,7 +36,7 @@ _TARGETS = (  # attribute of a route -> element
 )
 
 
-class Actions(PrefixListActions, VpnActions):
+class Actions(PrefixListActions, EndpointActions, VpnActions):
     """The overridden actions; each answers like moto's method of the same name."""
 
     lab: ClassVar[Lab]

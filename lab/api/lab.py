@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab.api import imds, mends, prefix_lists, vpn, vpn_mends
+from lab.api import endpoints, imds, mends, prefix_lists, vpn, vpn_mends
 from lab.api.actions import Stale
 from lab.api.alarms import Alarms
 from lab.api.calls import Calls
@@ -57,6 +57,7 @@ class Lab:
         """Mend moto, start the data plane, and put the lab's images there."""
         vpn_mends.apply()
         prefix_lists.apply()
+        endpoints.apply()
         mends.apply(self._status, self._events)
         self.kernel.start()
         with self.lock:

@@ -31,12 +31,13 @@ RECOVERY_SECONDS = 180.0  # until all is well after it
 SETTLING_SECONDS = 240.0  # until all is well after a deploy
 
 # As shipped, but for what a person would wait for: a hold-down of a minute to an hour, ten minutes between two steps of
-# a repair.
+# a repair, an hour after twelve moves.
 VARIABLES: Mapping[str, Any] = {
     "vpnha_repair": "restart",
     "vpnha_timing": {
         "hold_down": 2.0,
         "hold_down_max": 64.0,
+        "voluntary_moves_per_hour": 1000,
         "repair_after": 45.0,
         "repair_interval": 30.0,
         "repairs_per_day": 10,

@@ -109,7 +109,7 @@ def table_routes(backend: Any, table: Any) -> tuple[Route, ...]:
     routes: dict[str, Route] = {}
     # EC2's rule: on what both match, a route for a CIDR comes before one for a prefix list
     for route in sorted(table.routes, key=lambda each: each.destination_prefix_list is None):
-        if route.local:
+        if route.local or _is_endpoint(route.gateway):  # nobody answers behind an endpoint here
             continue
         target = _target(backend, table, route)
         for cidr in _destinations(route):
@@ -142,6 +142,10 @@ def _target(backend: Any, table: Any, route: Any) -> str:
 def is_vgw(gateway: Any) -> bool:
     """Whether that is a virtual private gateway."""
     return str(getattr(gateway, "id", "")).startswith("vgw-")
+
+
+def _is_endpoint(gateway: Any) -> bool:
+    return str(getattr(gateway, "id", "")).startswith("vpce-")
 
 
 def leads_out(gateway: Any, table: Any) -> bool:

@@ -21,13 +21,16 @@ def network_plan(
     monitors: Sequence[Plain] = (),
     app_hosts: Sequence[Plain] = (),
     admin_cidrs: Sequence[str] = (),
+    *,
+    elastic_ips: Sequence[str] = ("gateways", "monitors"),
 ) -> dict[str, list[dict[str, Any]]]:
     """``subnets``, ``groups`` (security groups) and ``hosts`` of a deployment, see the filter's documentation."""
     return {
         "subnets": list(_subnets(checked)),
         "groups": _groups(checked, admin_cidrs),
         "hosts": [
-            _host(checked, host, role)
+            # An application host is reached through the VPC or the VPN, like those that it stands for.
+            {**_host(checked, host, role), "elastic_ip": f"{role}s" in elastic_ips}
             for role, hosts in (("gateway", gateways), ("monitor", monitors), ("app", app_hosts))
             for host in hosts
         ],
@@ -60,8 +63,6 @@ def _host(checked: Plain, host: Plain, role: str) -> dict[str, Any]:
         "address": host["address"],
         "instance_type": host.get("instance_type") or ("t3.micro" if role == "app" else "t3.small"),
         "ansible_host": host.get("ansible_host") or "",
-        # An application host is reached through the VPC or the VPN, like those that it stands for.
-        "elastic_ip": role != "app",
     }
 
 
@@ -95,11 +96,15 @@ def _rule(protocol: str, port: int, cidr: str, why: str) -> dict[str, Any]:
     return rule | {"cidr_ipv6" if ":" in cidr else "cidr_ip": cidr}
 
 
-def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, groups: Plain) -> dict[str, Any]:
+def network_request(
+    checked: Plain, hosts: Sequence[Plain], subnets: Plain, groups: Plain, endpoints: Sequence[str] = ()
+) -> dict[str, Any]:
     """The lists that ``gateway_network`` takes. ``subnets``: ids by CIDR; ``groups``: ids by role.
 
-    What is in a subnet that has no id yet is left out.
+    ``endpoints`` are the services that the user names; a single monitor asks DynamoDB for nothing. What is in a subnet
+    that has no id yet is left out. Where no host has an Elastic IP, no subnet is public.
     """
+    internet = any(host["elastic_ip"] for host in hosts)
     managed = checked["managed_gateways"]
     homes = {zone: gateway["name"] for gateway in [*checked["gateways"], *managed] for zone in gateway["home_zones"]}
     return {
@@ -127,7 +132,9 @@ def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, grou
             {"site": site["name"], "entries": site["prefixes"]} for site in checked["sites"] if site["by_prefix_list"]
         ],
         "public_subnets": [
-            subnets[zone["gateway_subnet"]] for zone in checked["zones"] if zone["gateway_subnet"] in subnets
+            subnets[zone["gateway_subnet"]]
+            for zone in checked["zones"]
+            if internet and zone["gateway_subnet"] in subnets
         ],
         "managed_gateways": [
             {
@@ -137,6 +144,7 @@ def network_request(checked: Plain, hosts: Sequence[Plain], subnets: Plain, grou
             }
             for gateway in managed
         ],
+        "endpoints": [each for each in endpoints if each != "dynamodb" or len(checked["monitors"]) > 1],
     }
 
 

@@ -19,6 +19,7 @@ from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, shown
 from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
+from .description_ways import check_ways
 from .errors import DescriptionError
 from .model import (
     CERTIFICATE,
@@ -41,7 +42,7 @@ VARIABLES = (
     "vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts", "vpnha_sites", "vpnha_timing", "vpnha_image",
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
     "vpnha_peer_ca", "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
-    "vpnha_spread",
+    "vpnha_spread", "vpnha_endpoints", "vpnha_elastic_ips", "vpnha_pip_index_url", "vpnha_pip_wheelhouse",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -83,6 +84,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
     announcing(top, "vpnha_notify_")  # for the monitors only, and no part of the deployment: it has secrets
+    check_ways(top)
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
     check_managed(problems, deployment)
     if problems.sentences:

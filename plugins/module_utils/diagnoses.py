@@ -313,6 +313,14 @@ _ALL = (
         "Check the monitor's way to the EC2 API, its instance profile and DNS.",
     ),
     Diagnosis(
+        "api-behind-vpn",
+        "Monitor reaches EC2 through a gateway that it looks after",
+        "told",
+        "The route by which its calls leave leads to a gateway of the deployment: when that fails, no route is moved.",
+        "Give the monitor's subnet a way of its own: `vpnha_endpoints` with `ec2`, or a route to an internet or NAT "
+        "gateway. `vpnha check-config` says whether it helped.",
+    ),
+    Diagnosis(
         "no-healthy-gateway",
         "No healthy gateway to move to",
         "told",

@@ -19,6 +19,7 @@ class Differences:
     """What of a gateway is not as described."""
 
     configured: bool = True  # whether it has ever been
+    found: bool = False  # whether its instance was there before, so that a VPN of somebody's may work on it
     files: Sequence[str] = ()  # paths
     restarting: str = ""  # the file whose change restarts strongSwan
     tunnels: Sequence[str] = ()  # loaded anew or removed
@@ -39,10 +40,14 @@ class Turn:
     outage: bool  # nobody can take its traffic over
     up: tuple[str, ...]  # what has to be up again afterwards
     text: str  # for people
+    takes_over: bool = False  # once nothing depends on what somebody has set up there
 
 
 def turn(gateway: str, others: int, found: Differences) -> Turn:
     """Decide. ``others``: how many further gateways the deployment has."""
+    if not found.configured and found.found:
+        text = f"{gateway} is taken over from who has set it up, as soon as nothing depends on it."
+        return Turn(ALL, True, False, False, False, (), text, takes_over=True)
     if not found.configured:
         return Turn(ALL, False, False, False, False, (), f"{gateway} is configured for the first time.")
     flags = ((FILES, found.files), (TUNNELS, found.tunnels), (CODE, found.code), (AGENT, found.agent))

@@ -18,6 +18,7 @@ WITNESS_WINDOWS = 2.0  # ...and the witness, then the only one who could know, m
 GOES_ON = 0.2  # of the window: so much later than the gateways' last answers a managed gateway's must be
 CHANCE_WINDOWS = 2.0  # a gateway that is losing packets anyway may be silent by chance for less than so many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
+GOODBYE_LASTS = 30.0  # seconds; a host that shuts down answers no ping later than that
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
 
@@ -27,7 +28,7 @@ def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool 
     instance = _instance(name, evidence)
     if seen is None:
         return Judgement(Verdict.UNKNOWN, "gateway-unheard", f"Nothing is known of {name}.")
-    if seen.report is not None and seen.report.stopping == "host":
+    if _shuts_down(seen):
         return Judgement(Verdict.DOWN, "gateway-stopping", f"{name} has announced that its host is shutting down.")
     if fresh(seen.heartbeat, timing.window):
         return _answering(name, seen, instance, timing)
@@ -37,6 +38,14 @@ def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool 
             return Judgement(Verdict.UNKNOWN, "monitor-observing", text)
         return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name} has missed answers{_since(seen.heartbeat)}.")
     return _silent(name, seen, evidence, timing, pingable)
+
+
+def _shuts_down(seen: GatewayEvidence) -> bool:
+    """Whether its agent has said so, and the host has not answered so long after that it must have come back."""
+    if seen.report is None or seen.report.stopping != "host":
+        return False
+    answered, said = seen.icmp.last_answer_age, seen.report_age
+    return answered is None or said is None or said - answered <= GOODBYE_LASTS
 
 
 def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timing: Timing) -> Judgement:

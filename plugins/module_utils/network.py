@@ -10,12 +10,16 @@ Making it so is in ``network_build``, removing it in ``network_removal``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, prefix_lists, tags
-from .ec2_view import Item, destination_of, edge_of, routes_of, target_of, zone_of_table
+from . import ec2, network_adoption, prefix_lists, tags
+from .ec2_view import Item, destination_of, edge_of, read_instances, routes_of, target_of, zone_of_table
+from .endpoints import Seen as EndpointsSeen
+from .endpoints import Wanted as EndpointsWanted
+from .endpoints import problems as endpoint_problems
+from .endpoints import read as read_endpoints
 from .prefix_lists import PrefixList, SiteList
 
 APP = "app"
@@ -71,11 +75,18 @@ class Network:
     internet_gateway: str | None = None
     adopt: bool = False  # tag route tables that subnets already have, instead of refusing them
     managed: tuple[Managed, ...] = ()
+    endpoints: tuple[str, ...] = ()  # the services that monitors reach by VPC endpoints
 
     @property
     def probed_from(self) -> tuple[str, ...]:
         """The monitors' subnets, from which managed gateways are probed."""
         return tuple(dict.fromkeys(one.subnet_id for one in self.interfaces if one.role == "monitor"))
+
+    def wanted_endpoints(self, tables: Iterable[str] = ()) -> EndpointsWanted:
+        """The VPC endpoints; ``tables`` are those that the monitors' subnets use."""
+        return EndpointsWanted(
+            self.deployment, self.vpc_id, self.endpoints, self.probed_from, tuple(dict.fromkeys(tables))
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,9 @@ class Found:
     addresses: Sequence[Item]  # Elastic IPs of the deployment
     tables: Sequence[Item]  # all route tables of the VPC
     vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
+    instances: Sequence[Item] = ()  # of the deployment, and those that have one of its interfaces
     prefix_lists: Mapping[str, PrefixList] = field(default_factory=dict)  # of the deployment, by site
+    endpoints: EndpointsSeen = field(default_factory=EndpointsSeen)
 
     def interface(self, name: str) -> Item | None:
         """The deployment's ENI of a host."""
@@ -134,14 +147,15 @@ def read(client: Any, network: Network) -> Found:
             ],
         )  # fmt: skip
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc)
+    interfaces = ec2.pages(
+        client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
+    )
     return Found(
         subnets=ec2.pages(
             client, "describe_subnets", "Subnets", "reading the subnets",
             Filters=[{"Name": "subnet-id", "Values": wanted}] if wanted else in_vpc,
         ),
-        interfaces=ec2.pages(
-            client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
-        ),
+        interfaces=interfaces,
         taken=taken,
         addresses=ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"],
         tables=tables,
@@ -149,9 +163,20 @@ def read(client: Any, network: Network) -> Found:
             client, "describe_vpn_gateways", "VpnGateways", "reading the virtual private gateways",
             Filters=[{"Name": "vpn-gateway-id", "Values": [one.vpn_gateway for one in network.managed]}],
         ) if network.managed else (),
+        instances=_read_instances(client, mine, interfaces) if network.interfaces else (),
         prefix_lists=prefix_lists.read(client, network.deployment)
         if network.prefix_lists or prefix_lists.named_by(tables) else {},
+        endpoints=read_endpoints(client, network.wanted_endpoints()),
     )  # fmt: skip
+
+
+def _read_instances(client: Any, mine: list[dict[str, Any]], interfaces: Sequence[Item]) -> list[dict[str, Any]]:
+    """The deployment's instances, and those with one of its interfaces that lack its tags. Raises Ec2Error."""
+    found = read_instances(client, mine)
+    known = {one["InstanceId"] for one in found}
+    used = {str((eni.get("Attachment") or {}).get("InstanceId", "")) for eni in interfaces}
+    others = sorted(used - known - {""})
+    return found + (read_instances(client, [{"Name": "instance-id", "Values": others}]) if others else [])
 
 
 # --- Pure from here ------------------------------------------------------------------------------------------------
@@ -184,11 +209,15 @@ def problems(network: Network, found: Found) -> list[str]:
     """Every reason to refuse, one sentence each; empty if nothing forbids the work."""
     return [
         *_elsewhere(network, found),
+        *network_adoption.problems(
+            network.deployment, [one.name for one in network.interfaces], found.interfaces, found.instances
+        ),
         *_subnet_problems(network, found),
         *_interface_problems(network, found),
         *_public_problems(network, found),
         *_app_problems(network, found),
         *_managed_problems(network, found),
+        *endpoint_problems(network.wanted_endpoints(), found.endpoints, found.subnet_zones()),
     ]
 
 
@@ -230,8 +259,9 @@ def _interface_problems(network: Network, found: Found) -> list[str]:
                 addresses = [each["PrivateIpAddress"] for each in other.get("PrivateIpAddresses", ())]
                 if other["SubnetId"] == wanted.subnet_id and wanted.address in addresses:
                     out.append(
-                        f"{wanted.address} in {wanted.subnet_id} is taken by {other['NetworkInterfaceId']}, which is "
-                        f"not {wanted.name}'s; give {wanted.name} another address, or remove that interface."
+                        network_adoption.taken(
+                            network.deployment, wanted.name, f"{wanted.address} in {wanted.subnet_id}", other
+                        )
                     )
             continue
         eni_id = eni["NetworkInterfaceId"]
@@ -276,7 +306,12 @@ def _app_problems(network: Network, found: Found) -> list[str]:
     for zone in network.zones:
         for subnet_id in zone.subnets:
             table, own = found.table_of(subnet_id)
-            if table is None or is_of(table, network.deployment, APP) or network.adopt:
+            if table is None or is_of(table, network.deployment, APP):
+                continue
+            if owner := network_adoption.owner(table.get("Tags"), network.deployment):
+                out.append(network_adoption.others_table(subnet_id, table["RouteTableId"], owner))
+                continue
+            if network.adopt:
                 continue
             hint = (
                 f"tag it {tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP} and {tags.ZONE}={zone.zone} to "

@@ -2,10 +2,10 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes what `network.Network` wants: interfaces, Elastic IPs, route tables and their missing routes.
+"""Makes what `network.Network` wants: interfaces, Elastic IPs, VPC endpoints, route tables and their missing routes.
 
-Nothing that is there is removed, and no route is moved, wherever it points: while routes are failed over, a run of
-this moves nothing.
+Nothing that is there is removed but endpoints of ours that are not wanted any more, and no route is moved, wherever it
+points: while routes are failed over, a run of this moves nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, prefix_lists, prefix_lists_build, tags
+from . import ec2, endpoints_build, network_adoption, prefix_lists, prefix_lists_build, tags
 from .ec2_view import Item, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
-from .network import APP, PUBLIC, Found, Interface, Network, ZoneTables, is_of, leads_to_internet, wanted_tags
+from .network import (
+    APP,
+    PUBLIC,
+    Found,
+    Interface,
+    Network,
+    ZoneTables,
+    is_of,
+    leads_to_internet,
+    wanted_tags,
+)
 from .network_worker import NEW, Change, Worker
 from .routes import destination_argument, target_argument
 
@@ -30,6 +40,7 @@ class Outcome:
     interfaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     route_tables: list[dict[str, Any]] = field(default_factory=list)
     prefix_lists: dict[str, str] = field(default_factory=dict)  # site -> id
+    endpoints: dict[str, str] = field(default_factory=dict)  # service -> id
     changes: list[Change] = field(default_factory=list)
 
 
@@ -42,7 +53,10 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     _assert_checks(worker, network, outcome)
     public = _public(worker, network, found)
     outcome.route_tables += public
-    _probes(worker, network, found, public[0]["id"] if public else NEW)
+    own_table = public[0]["id"] if public else NEW
+    _probes(worker, network, found, own_table)
+    tables = [_table_id(found, network, subnet_id, own_table) for subnet_id in network.probed_from]
+    outcome.endpoints = endpoints_build.keep(worker, network.wanted_endpoints(tables), found.endpoints)
     names = {
         eni["NetworkInterfaceId"]: tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces
     }
@@ -74,14 +88,17 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
             TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags.to_list(tag)}],
         )  # fmt: skip
         eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW}
-        have_groups = set(wanted.security_groups)
+        have_groups = want_groups = set(wanted.security_groups)
     else:
+        tag = network_adoption.tags_beside(network.deployment, tag, eni.get("TagSet"))
         worker.tag(eni["NetworkInterfaceId"], subject, tags.to_dict(eni.get("TagSet")), tag)
         have_groups = {group["GroupId"] for group in eni.get("Groups", ())}
+        kept = set() if network_adoption.is_made(eni.get("TagSet"), network.deployment) else have_groups
+        want_groups = {*wanted.security_groups, *kept}  # a person's interface keeps what it has
     eni_id = eni["NetworkInterfaceId"]
     modify = "modify_network_interface_attribute"
-    if have_groups != set(wanted.security_groups):
-        groups = sorted(wanted.security_groups)
+    if have_groups != want_groups:
+        groups = sorted(want_groups)
         before, after = f"groups {', '.join(sorted(have_groups))}", f"groups {', '.join(groups)}"
         worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Groups=groups)
     # CreateNetworkInterface has no such argument: a new one always has the check on.
@@ -92,9 +109,13 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
         )
     attachment = eni.get("Attachment") or {}
     if attachment.get("DeleteOnTermination") and attachment.get("AttachmentId"):
-        kept = {"AttachmentId": attachment["AttachmentId"], "DeleteOnTermination": False}
+        stays = {"AttachmentId": attachment["AttachmentId"], "DeleteOnTermination": False}
         before, after = "deleted with its instance", "kept when its instance ends"
-        worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Attachment=kept)
+        worker.change(subject, before, after, modify, NetworkInterfaceId=eni_id, Attachment=stays)
+    instance = network_adoption.attached_to(eni, found.instances)
+    if instance is not None:
+        want = network_adoption.instance_tags(network.deployment, wanted.name, wanted.role)
+        worker.tag(instance["InstanceId"], f"instance of {wanted.name}", tags.to_dict(instance.get("Tags")), want)
     result = {
         "id": eni_id,
         "role": wanted.role,
@@ -126,6 +147,7 @@ def _elastic_ip(worker: Worker, network: Network, found: Found, wanted: Interfac
             TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags.to_list(tag)}],
         ) or {"PublicIp": NEW, "AllocationId": NEW}  # fmt: skip
     else:
+        tag = network_adoption.tags_beside(network.deployment, tag, address.get("Tags"))
         worker.tag(address["AllocationId"], subject, tags.to_dict(address.get("Tags")), tag)
     if address.get("NetworkInterfaceId") != eni_id:
         worker.change(
@@ -242,9 +264,10 @@ def remove_probes(worker: Worker, table: Item, addresses: Iterable[str]) -> None
 
 
 def _table_id(found: Found, network: Network, subnet_id: str, public: str) -> str:
-    """The table that a public subnet uses once all is made."""
+    """The table that a subnet of monitors uses once all is made."""
     table, _own = found.table_of(subnet_id)
-    return str(table["RouteTableId"]) if table is not None and _is_public(found, network, subnet_id) else public
+    stays = subnet_id not in network.public_subnets or _is_public(found, network, subnet_id)
+    return str(table["RouteTableId"]) if table is not None and stays else public
 
 
 def _app_tables(worker: Worker, network: Network, found: Found, zone: ZoneTables) -> list[Item]:

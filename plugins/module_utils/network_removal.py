@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Removes what ``network_build`` made: only what carries the tag `vpnha:made` of the deployment.
 
-From route tables that people tagged or let adopt, the routes to the deployment's interfaces and our tags go, and
-nothing else.
+From route tables that people tagged or let adopt, the routes to interfaces that are deleted and our tags go, and
+nothing else. Interfaces and instances that were taken over lose our tags and security groups, and go on.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import ec2, prefix_lists_build, tags
-from .ec2_view import Item, destination_of
+from . import ec2, endpoints_build, prefix_lists_build, tags
+from .ec2_view import Item, destination_of, read_instances
 from .errors import VpnhaError
+from .network_adoption import is_made as _made
 from .network_build import Outcome, remove_probes
 from .network_worker import Worker
 from .routes import destination_argument
@@ -31,7 +32,8 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the route tables", Filters=mine)
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
     worker = Worker(client, check)
-    eni_ids = {eni["NetworkInterfaceId"] for eni in enis}
+    eni_ids = {eni["NetworkInterfaceId"] for eni in enis if _made(eni.get("TagSet"), deployment)}
+    endpoints_build.remove(worker, deployment)
     _remove_probes(worker, deployment)
     for table in tables:
         if _made(table.get("Tags"), deployment):
@@ -41,11 +43,14 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
     for address in addresses:
         if _made(address.get("Tags"), deployment):
             _release_address(worker, address)
+        else:
+            _untag(worker, f"Elastic IP {address['PublicIp']}", address["AllocationId"], address.get("Tags"))
     for eni in enis:
         if _made(eni.get("TagSet"), deployment):
             eni_id = eni["NetworkInterfaceId"]
             subject = f"interface of {tags.to_dict(eni.get('TagSet')).get('Name', eni_id)}"
             worker.change(subject, eni_id, "deleted", "delete_network_interface", NetworkInterfaceId=eni_id)
+    _release_hosts(worker, deployment, mine, [eni for eni in enis if not _made(eni.get("TagSet"), deployment)])
     prefix_lists_build.remove(worker, deployment)
     _clear_vpc(worker, deployment)
     _remove_lock(worker, deployment)
@@ -74,10 +79,6 @@ def _free_interfaces(client: Any, deployment: str, mine: Any, patience: float) -
         time.sleep(2.0)
 
 
-def _made(tag_list: Sequence[Any] | None, deployment: str) -> bool:
-    return tags.to_dict(tag_list).get(tags.MADE) == deployment
-
-
 def _delete_table(worker: Worker, table: Item) -> None:
     table_id = table["RouteTableId"]
     subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table_id)}"
@@ -97,10 +98,37 @@ def _release_table(worker: Worker, table: Item, eni_ids: set[str]) -> None:
                 f"route table {table_id}", f"{destination} -> {route['NetworkInterfaceId']}", "route deleted",
                 "delete_route", RouteTableId=table_id, **destination_argument(destination),
             )  # fmt: skip
-    ours = [key for key in tags.to_dict(table.get("Tags")) if key.startswith("vpnha:")]
+    _untag(worker, f"route table {table_id}", table_id, table.get("Tags"))
+
+
+def _release_hosts(worker: Worker, deployment: str, mine: Any, enis: Sequence[Item]) -> None:
+    """Interfaces and instances that were there before: without our security groups and tags."""
+    if not enis:
+        return
+    groups = ec2.pages(
+        worker.client, "describe_security_groups", "SecurityGroups", "reading the security groups", Filters=mine
+    )
+    ours = {group["GroupId"] for group in groups if _made(group.get("Tags"), deployment)}
+    for eni in enis:
+        eni_id, have = eni["NetworkInterfaceId"], sorted(group["GroupId"] for group in eni.get("Groups", ()))
+        left = [group for group in have if group not in ours]
+        if left and left != have:
+            before, after = f"groups {', '.join(have)}", f"groups {', '.join(left)}"
+            worker.change(
+                f"interface {eni_id}", before, after, "modify_network_interface_attribute", NetworkInterfaceId=eni_id,
+                Groups=left,
+            )  # fmt: skip
+        _untag(worker, f"interface {eni_id}", eni_id, eni.get("TagSet"))
+    for instance in read_instances(worker.client, mine):
+        if not _made(instance.get("Tags"), deployment):
+            _untag(worker, f"instance {instance['InstanceId']}", instance["InstanceId"], instance.get("Tags"))
+
+
+def _untag(worker: Worker, subject: str, resource: str, tag_list: Sequence[Any] | None) -> None:
+    ours = [key for key in tags.to_dict(tag_list) if key.startswith("vpnha:")]
     worker.change(
-        f"route table {table_id}", f"tags {', '.join(ours)}", "without", "delete_tags",
-        Resources=[table_id], Tags=[{"Key": key} for key in ours],
+        subject, f"tags {', '.join(ours)}", "without", "delete_tags",
+        Resources=[resource], Tags=[{"Key": key} for key in ours],
     )  # fmt: skip
 
 

@@ -22,8 +22,8 @@ options:
       - The variables, each under its own name, like V(vpnha_deployment), V(vpnha_zones) or V(vpnha_sites).
       - If it is left out, the play's own variables are read.
       - Names that begin with C(vpnha_) and are not part of a description are ignored, unless they look misspelt.
-      - Never logged as a whole; pre-shared keys, the heartbeat key and the addresses of C(vpnha_notify_apprise) appear
-        in no message and no result.
+      - Never logged as a whole; pre-shared keys, the heartbeat key, the addresses of C(vpnha_notify_apprise) and
+        V(vpnha_pip_index_url) appear in no message and no result.
     type: dict
   vpc:
     description:
@@ -145,7 +145,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
-_SECRETS = ("psk", "psk_next", "private_key", "vpnha_heartbeat_key", "vpnha_notify_apprise")
+_SECRETS = (
+    "psk", "psk_next", "private_key", "vpnha_heartbeat_key", "vpnha_notify_apprise", "vpnha_pip_index_url",
+)  # fmt: skip
 
 
 def main() -> None:

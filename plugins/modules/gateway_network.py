@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gateway_network
-short_description: Network interfaces, Elastic IPs and route tables of a VPN deployment
+short_description: Network interfaces, Elastic IPs, VPC endpoints and route tables of a VPN deployment
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
@@ -17,9 +17,14 @@ description:
   - Never moves, changes or deletes a route that is there, wherever it points, but for host routes of its own by which
     managed gateways are probed. While routes are failed over, a run moves nothing.
   - The source/destination check of gateways is switched off, and then read back from EC2.
+  - Also sees to the VPC endpoints by which monitors reach AWS's APIs without the internet, and deletes those that it
+    has made and that are not wanted any more.
   - Everything that forbids the work is found before anything is changed, and all of it is told at once.
   - "Tags what it makes: C(vpnha:made) (only that is ever deleted), C(vpnha:deployment), C(vpnha:gateway),
     C(vpnha:role), C(vpnha:table), C(vpnha:zone), C(vpnha:site) and C(Name)."
+  - An interface with C(vpnha:deployment) and C(Name) that somebody has made is taken over. It keeps its Elastic IP and
+    its security groups, those of O(interfaces[].security_groups) come on top, and it does not get C(vpnha:made). Its
+    instance needs the same two tags, and gets C(vpnha:role) and C(vpnha:gateway).
 options:
   deployment:
     description: Name of the deployment.
@@ -28,7 +33,8 @@ options:
   state:
     description:
       - V(absent) deletes what carries C(vpnha:made) with this deployment's name. Instances must have been terminated.
-      - From other route tables with the deployment's tag, the routes to its interfaces and its tags are removed.
+      - From other route tables with the deployment's tag, the routes to interfaces that are deleted and its tags are
+        removed. Interfaces and instances without C(vpnha:made) stay, without its tags and security groups.
     type: str
     choices: [present, absent]
     default: present
@@ -151,6 +157,20 @@ options:
         type: list
         elements: str
         default: []
+  endpoints:
+    description:
+      - The services that monitors reach by VPC endpoints. Each but V(dynamodb) gets an interface in each subnet of the
+        O(interfaces) with the role V(monitor), private DNS, and a security group that lets the whole VPC in at TCP 443,
+        since the service's name then leads there from all of it. V(dynamodb) gets a route in the tables of these
+        subnets.
+      - An endpoint with private DNS that somebody else has made for a service, or a route to one for V(dynamodb),
+        serves as well, and is left as it is.
+      - One that was made here and is not wanted any more is deleted, and so is the security group with the last of
+        them.
+    type: list
+    elements: str
+    choices: [ec2, sts, monitoring, sns, secretsmanager, ssm, dynamodb]
+    default: []
   adopt_route_tables:
     description:
       - What to do with a subnet in O(zones) that uses a route table without the deployment's tags.
@@ -238,6 +258,11 @@ prefix_lists:
   returned: when O(state=present)
   type: dict
   sample: {plant: pl-0a1b2c3d}
+endpoints:
+  description: The ids of the VPC endpoints by service, also those that somebody else has made.
+  returned: when O(state=present)
+  type: dict
+  sample: {ec2: vpce-0a1b2c3d}
 changes:
   description: What was changed, or in check mode would be, one sentence each.
   returned: always
@@ -292,6 +317,7 @@ def wanted(given: dict) -> network.Network:
         public_subnets=tuple(given["public_subnets"]),
         internet_gateway=given["internet_gateway"],
         adopt=given["adopt_route_tables"],
+        endpoints=tuple(dict.fromkeys(given["endpoints"])),
         managed=tuple(
             network.Managed(each["name"], each["vpn_gateway"], tuple(each["probes"]))
             for each in given["managed_gateways"]
@@ -324,6 +350,12 @@ def main() -> None:
             "public_subnets": {"type": "list", "elements": "str", "default": []},
             "internet_gateway": {"type": "str"},
             "managed_gateways": {"type": "list", "elements": "dict", "default": [], "options": MANAGED},
+            "endpoints": {
+                "type": "list",
+                "elements": "str",
+                "default": [],
+                "choices": ["ec2", "sts", "monitoring", "sns", "secretsmanager", "ssm", "dynamodb"],
+            },
             "adopt_route_tables": {"type": "bool", "default": False},
         },
         required_if=[("state", "present", ["vpc_id"])],
@@ -337,6 +369,7 @@ def main() -> None:
         interfaces=outcome.interfaces,
         route_tables=outcome.route_tables,
         prefix_lists=outcome.prefix_lists,
+        endpoints=outcome.endpoints,
         **as_result(outcome.changes),
     )
 

@@ -17,6 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     RouteKey,
 )
 
+WORD_LASTS = 15.0  # seconds that EC2's word on an instance is believed after it has changed: a stale read, and its wait
 WALL = 1_700_000_000.0
 POWERED = ("pending", "running")  # states in which EC2 calls routes to an instance active
 
@@ -119,16 +120,17 @@ class Ec2Model:
         return self._random.choice(("", "throttle", "error", "timeout, applied", "timeout, not applied"))
 
     def all_stopped(self, begin: float, end: float) -> bool:
-        """Whether no instance ran at some moment of that time."""
+        """Whether each instance stood still at some moment of that time: reads may show moments side by side."""
+        still, stopped = ("stopping", "stopped", "shutting-down"), set()
         for n, (at, view) in enumerate(self._history):
             until = self._history[n + 1][0] if n + 1 < len(self._history) else end
-            still = ("stopping", "stopped", "shutting-down")
-            stopped = all(
-                one.state in still or (one.state == "absent" and one.eni_free) for one in view.instances.values()
-            )
-            if stopped and at <= end and until >= begin:
-                return True
-        return False
+            if at <= end and until >= begin:
+                stopped |= {
+                    name
+                    for name, one in view.instances.items()
+                    if one.state in still or (one.state == "absent" and one.eni_free)
+                }
+        return stopped >= set(self.truth.instances)
 
     def mark_repair(self, now: float, eni_id: str, value: str) -> None:
         """The tag that tells of a gateway's repairs is written."""

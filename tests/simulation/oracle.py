@@ -24,6 +24,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.places import NOT_BEGUN
 
+from .ec2_model import WORD_LASTS
 from .faults import LASTING, REPLACED, Fault
 from .repair_oracle import RepairOracle
 from .violation import Violation
@@ -32,7 +33,6 @@ from .world import SHUTDOWN, STOPS, World
 TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
 NOTICED = 0.06  # seconds before somebody is heard in which the last look at nobody was taken
 BELIEVED = 2.0  # seconds for which a swap that was accepted is believed whatever reads show
-WORD_LASTS = 15.0  # seconds that EC2's word on an instance is believed after it has changed: a stale read, and its wait
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
 QUIET = 40.0  # seconds that other faults must be over for that

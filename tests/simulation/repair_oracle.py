@@ -9,6 +9,7 @@ from collections import Counter
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Ec2View, Repair, RouteKey
 
+from .ec2_model import WORD_LASTS
 from .violation import Violation
 from .world import World
 
@@ -67,7 +68,7 @@ class RepairOracle:
         if now - trusted < timing.repair_after - 0.01:
             raise Violation(3, f"{name} repaired {now - trusted:.1f} s after the monitor had been paused or started")
         for begin, end in self.world.cut_off():
-            if self.world.ec2.all_stopped(begin, end):
+            if self.world.ec2.all_stopped(begin - WORD_LASTS, end):
                 continue  # hearing nobody is no isolation then
             if now - end < timing.repair_after - LAG:
                 raise Violation(3, f"{name} repaired {now - end:.1f} s after nobody was heard")

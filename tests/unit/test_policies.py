@@ -24,9 +24,9 @@ RECORDED = """
     CreateVpc DeleteInternetGateway DeleteNetworkInterface DeleteRouteTable DeleteSecurityGroup DeleteSubnet
     DeleteVpc DescribeAddresses DescribeAvailabilityZones DescribeInstanceAttribute DescribeInstanceStatus
     DescribeInstances DescribeInternetGateways DescribeLaunchTemplates DescribeNetworkInterfaces DescribeRouteTables
-    DescribeSecurityGroups DescribeSubnets DescribeTags DescribeVpcAttribute DescribeVpcs DetachInternetGateway
-    DisassociateAddress DisassociateRouteTable ModifyNetworkInterfaceAttribute ModifyVpcAttribute ReleaseAddress
-    RunInstances TerminateInstances
+    DescribeSecurityGroups DescribeSubnets DescribeTags DescribeVpcAttribute DescribeVpcEndpoints DescribeVpcs
+    DetachInternetGateway DisassociateAddress DisassociateRouteTable ModifyNetworkInterfaceAttribute
+    ModifyVpcAttribute ReleaseAddress RunInstances TerminateInstances
 """
 MODULES = sorted((ROOT / "plugins").rglob("*.py"))
 

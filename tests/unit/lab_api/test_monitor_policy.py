@@ -110,6 +110,12 @@ def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:
         assert allowed([policy("none", 2)], "ec2:ReplaceRoute", table, {}) is may
 
 
+def test_a_monitor_reads_what_it_needs_to_know_its_own_way_to_ec2() -> None:
+    for action in ("DescribeNetworkInterfaces", "DescribeRouteTables", "GetManagedPrefixListEntries"):
+        assert allowed([policy("none")], f"ec2:{action}", Resource("*"), {})
+    assert not allowed([policy("none")], "ec2:ModifyManagedPrefixList", Resource("*"), {})
+
+
 def test_what_aws_says_of_managed_vpns_may_be_read_where_there_is_a_managed_gateway() -> None:
     everything = Resource("*")
     for managed in (0, 1):

@@ -21,9 +21,9 @@ _ERROR = (
 
 
 class Ec2Proxy:
-    """Serves on 127.0.0.1:``port`` for moto on ``moto_port``."""
+    """Serves on ``host``:``port`` for moto on ``moto_port``."""
 
-    def __init__(self, port: int, moto_port: int) -> None:
+    def __init__(self, port: int, moto_port: int, host: str = "127.0.0.1") -> None:
         self.delays: dict[str, float] = {}  # action -> seconds before it is carried out
         self.errors: dict[str, str] = {}  # action -> code; "*" stands for all
         self.most: dict[str, int] = {}  # action -> how many are carried out; the rest are refused
@@ -69,7 +69,7 @@ class Ec2Proxy:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
 
-        self._server = Server(("127.0.0.1", port), Handler)
+        self._server = Server((host, port), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _refusal(self, action: str) -> str:

@@ -37,11 +37,13 @@ MODULES = {
     "gateway_handover": ["state", "seconds", "force", "prefixes", "timeout"],
     "vpn_health_info": ["wait", "wait_for", "wait_timeout"],
     "vpn_ha_info": ["deployment", "region"],
+    "gateway_idle": ["name", "address", "vpc_cidrs", "sites", "peers"],
 }
 BRING = """\
 - name: Bring what is due
   ansible.builtin.shell: echo '["{{ inventory_hostname }} bring", {}]' >> {{ stubs }}/calls
 """
+PREPARE = BRING.replace("bring", "prepare")
 PLAY = """\
 - hosts: gateways
   gather_facts: false
@@ -63,6 +65,17 @@ PLAY = """\
     - ansible.builtin.debug: {msg: and then everything else}
 """
 DUE = {"due": ["tunnels"], "alone": True, "hand_over": True, "frr_restarts": False, "outage": False, "up": ["hq"]}
+CHECKED = {
+    "region": "eu-central-1",
+    "vpc_cidrs": ["10.20.0.0/16"],
+    "gateways": [{"name": "gw-a", "address": "10.20.0.10"}, {"name": "gw-b", "address": "10.20.1.10"}],
+    "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24"]}],
+    "tunnels": [
+        {"gateway": "gw-a", "peer_address": "198.51.100.11"},
+        {"gateway": "gw-b", "peer_address": "198.51.100.12"},
+    ],
+}
+FOUND = {"hand_over": False, "takes_over": True, "up": []}  # a gateway that was there before
 HANDED = {"prefixes": ["192.168.10.0/24"]}
 
 
@@ -79,6 +92,7 @@ class Rollout:
         for name, options in MODULES.items():
             (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
         (here / "roles" / "gateway" / "tasks" / "bring.yml").write_text(BRING)
+        (here / "roles" / "gateway" / "tasks" / "prepare.yml").write_text(PREPARE)
         (directory / "play.yml").write_text(PLAY)
 
     def run(
@@ -98,7 +112,7 @@ class Rollout:
         inventory.write_text(yaml.safe_dump({"gateways": {"hosts": hosts}}))
         given = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "stubs": str(self._directory),
-            "vpnha_checked": {"region": "eu-central-1"}, "vpnha_sites": [],
+            "vpnha_checked": CHECKED, "vpnha_sites": [],
             "vpnha_heartbeat_key": "0123456789" * 4, **variables,
         }  # fmt: skip
         play = str(self._directory / "play.yml")
@@ -207,11 +221,56 @@ def test_frr_is_restarted_where_no_route_leads(rollout: Rollout) -> None:
     assert rollout.calls() == ["gw-a vpn_ha_info", *whole("gw-a"), *whole("gw-b")]
 
 
+def standing(*carried: str) -> dict[str, Any]:
+    return {"gateways": [{"name": "gw-a", "carries": list(carried)}, {"name": "gw-b", "carries": []}]}
+
+
+def test_one_on_which_nothing_depends_any_more_is_taken_over(rollout: Rollout) -> None:
+    answers = {"gw-a vpn_ha_info": standing(), "gw-a gateway_idle": {"idle": True, "reasons": []}}
+    assert rollout.run(answers, first=FOUND).code == 0
+    steps = ["vpn_ha_info", "gateway_idle", "prepare", "bring", "vpn_health_info"]
+    assert rollout.calls() == [*(f"gw-a {step}" for step in steps), *whole("gw-b")]
+    assert rollout.asked("gw-a gateway_idle") == {
+        "name": "gw-a", "address": "10.20.0.10", "vpc_cidrs": ["10.20.0.0/16"], "peers": ["198.51.100.11"],
+        "sites": {"hq": ["192.168.10.0/24"]},
+    }  # fmt: skip
+    assert rollout.asked("gw-a vpn_health_info")["wait_for"] == []  # all of its tunnels
+
+
+@pytest.mark.parametrize(
+    ("carried", "reasons", "words"),
+    [
+        (
+            ["rtb-1 192.168.10.0/24"],
+            [],
+            "Routes lead to it (rtb-1 192.168.10.0/24): move them with the playbook failover",
+        ),
+        ([], ["Packets from hq still pass gw-a: woe."], "Packets from hq still pass gw-a: woe. Then deploy again"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_one_that_is_in_use_is_left_and_the_others_have_their_turns(
+    rollout: Rollout, carried: list[str], reasons: list[str], words: str, force: bool
+) -> None:
+    idle = {"idle": not reasons, "reasons": reasons}
+    told = rollout.run(
+        {"gw-a vpn_ha_info": standing(*carried), "gw-a gateway_idle": idle}, first=FOUND, vpnha_force=force
+    )
+    assert told.code == 0 and "and then everything else" in told.output
+    text = " ".join(told.output.split())
+    asked = ["gw-a vpn_ha_info", "gw-a gateway_idle"]
+    if force:
+        assert rollout.calls() == [*asked, "gw-a prepare", "gw-a bring", "gw-a vpn_health_info", *whole("gw-b")]
+    else:
+        assert rollout.calls() == [*asked, *whole("gw-b")]
+        assert "gw-a is left as somebody has set it up, and was not touched." in text and words in text
+
+
 def test_a_turn_changes_nothing_in_ec2_so_pins_pauses_and_failovers_stand() -> None:
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     group = [name for name in runtime["action_groups"]["aws"] if isinstance(name, str)]
     reads_or_keeps = {"vpn_ha_info", "gateway_bundle"}  # the bundle is what a replacement is configured from
-    for name in ("turn", "bring", "configure", "tunnels", "agent", "bundle"):
+    for name in ("turn", "takeover", "prepare", "bring", "configure", "tunnels", "agent", "bundle"):
         text = (ROLE / "tasks" / f"{name}.yml").read_text()
         used = {module for module in group if f"vpnha.aws.{module}:" in text}
         assert used <= reads_or_keeps and "amazon.aws." not in text, name

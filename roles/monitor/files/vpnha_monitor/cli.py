@@ -24,7 +24,7 @@ import typer
 from ansible_collections.vpnha.aws.plugins.module_utils import followed
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
 
-from . import cli_output, config, journal, orders
+from . import cli_output, config, journal, orders, way
 from . import drills as known_drills
 from .cli_time import since as parse_since
 from .notify import orders as notify_orders
@@ -222,19 +222,27 @@ def follow(path: ConfigPath = config.DEFAULT_PATH) -> None:
 @app.command("check-config")
 def check_config(
     file: Annotated[Path, typer.Argument(help="The configuration to check.")] = config.DEFAULT_PATH,
+    look: Annotated[
+        bool, typer.Option("--way/--no-way", help="Also whether EC2 answers, and not through a gateway.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a configuration, one sentence for each problem."""
+    """Say what is wrong with a configuration, and with this host's way to EC2, one sentence for each problem."""
+    said = ""
     try:
-        problems = tuple(notify_orders.problems(config.load(file), str(file)))
+        loaded = config.load(file)
+        problems = tuple(notify_orders.problems(loaded, str(file)))
+        if look:
+            said, good = way.prove(loaded)
+            problems += () if good else (said,)
     except DescriptionError as error:
         problems = error.sentences
     if as_json:
-        _print_json({"file": str(file), "problems": list(problems)})
+        _print_json({"file": str(file), "problems": list(problems), "way": said})
     elif problems:
         print("\n".join(problems), file=sys.stderr)
     else:
-        print(f"{file} is good.")
+        print("\n".join([f"{file} is good.", *([said] if said else [])]))
     if problems:
         raise typer.Exit(1)
 

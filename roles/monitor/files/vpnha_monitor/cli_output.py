@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ansible_collections.vpnha.aws.plugins.module_utils import api_way
+
 from .journal import Event
 from .notify.orders import Tested
 from .orders import Done
@@ -138,6 +140,8 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         said = "under way" if each["under_way"] else "a person's work now" if each["needs_person"] else "none under way"
         used = f"{each['steps']} of {each['steps_allowed']} steps of this day used"
         out.print(f"Repair of {each['gateway']}: {said}, {used}{last}. {each['text']}".rstrip())
+    if (found.get("api_way") or {}).get("kind") == api_way.BEHIND:
+        out.print(Text(found["api_way"]["text"], style="red"))
     if found["drill"]:
         out.print(f"A drill is running: {found['drill']}")
     if found["config"]["error"]:

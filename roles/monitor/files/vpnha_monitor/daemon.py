@@ -53,6 +53,7 @@ from .pulse import Pulse
 from .reader import Reader, Reading
 from .record import Recorder, moves_before
 from .sd_notify import Notifier
+from .way import OwnWay
 from .web import Server
 
 TICK = 0.025  # s; with a heartbeat every 50 ms, silence is seen at most this late
@@ -102,6 +103,7 @@ class Monitor:
         self.witnesses = Witnesses(self, lambda reading: self._from_thread(self.witnesses.took, reading))
         self.renewal = Renewal()
         self.client = Client(self, "ec2", pool=64)  # of reads and swaps alike
+        self.way = OwnWay(self, lambda reading: self._from_thread(self.way.took, reading))
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
         self.ec2_error = ""
@@ -137,6 +139,7 @@ class Monitor:
         self.journal.start()
         self.notifications.start()
         self.reader.start()
+        self.way.start()
         self.agreement.suit()
         self.witnesses.suit()
         server.start()
@@ -157,6 +160,7 @@ class Monitor:
         self.notifier.send("STOPPING=1")
         self.note(Note("daemon-stopping", self.config.monitor, f"Monitor {self.config.monitor} stops."))
         self.reader.stop()
+        self.way.stop()
         self.witnesses.stop()
         ended = await asyncio.to_thread(self.actuator.stop, _STOP_SECONDS)
         await asyncio.sleep(0)  # results that came last are in the loop's queue
@@ -377,6 +381,7 @@ class Monitor:
         self.notifications.reload(Settings(fresh.monitor, fresh.deployment, fresh.announcing, fresh.endpoint_url))
         self.reader.interval = fresh.deployment.timing.ec2_interval
         self.pulse.suit()
+        self.way.suit()
         self.reader.request()
         if resolved:
             self.note(Note("config-refused", str(self.path), "The configuration is good again.", resolved=True))

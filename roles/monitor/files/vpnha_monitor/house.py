@@ -98,6 +98,7 @@ class House:
             actions=tuple(monitor.recorder.actions),
             events=tuple(event.to_dict() for event in monitor.recorder.recent),
             ec2_error=monitor.ec2_error,
+            api_way=monitor.way.status(),
             clock_skew=ec2.CLOCK.skew,
             store_error=store.read_error or store.write_error if store else "",
             store_errors=store.errors if store else 0,

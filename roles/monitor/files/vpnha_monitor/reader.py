@@ -31,9 +31,15 @@ class Reader(Generic[T]):
     """Calls ``read`` again and again, and hands each reading to ``deliver``, which runs in the reader's thread."""
 
     def __init__(
-        self, read: Callable[[], T], interval: float, deliver: Callable[[Reading[T]], None], name: str = "ec2-reader"
+        self,
+        read: Callable[[], T],
+        interval: float,
+        deliver: Callable[[Reading[T]], None],
+        name: str = "ec2-reader",
+        retry: float = _RETRY,
     ) -> None:
         self.interval = interval
+        self._retry = retry
         self._read = read
         self._deliver = deliver
         self._wanted = threading.Event()
@@ -61,7 +67,7 @@ class Reader(Generic[T]):
                 return
             self._deliver(reading)
             if not self._stopped.wait(_LEAST_GAP):
-                self._wanted.wait(self.interval if reading.error is None else min(self.interval, _RETRY))
+                self._wanted.wait(self.interval if reading.error is None else min(self.interval, self._retry))
 
     def _once(self) -> Reading[T]:
         began = time.monotonic()

@@ -49,6 +49,7 @@ class Daemon:
     actions: Sequence[Mapping[str, Any]] = ()
     events: Sequence[Mapping[str, Any]] = ()
     ec2_error: str = ""
+    api_way: Mapping[str, Any] | None = None  # see api_way.Way; None before it was first looked at
     clock_skew: float = 0.0
     store_error: str = ""
     store_errors: int = 0
@@ -105,6 +106,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "repair_steps_allowed": deployment.timing.repairs_per_day,
         "repairs": _repairs(state, view, evidence.wall, now),
         "ec2": {"age": _rounded(evidence.ec2_age), "error": daemon.ec2_error},
+        "api_way": None if daemon.api_way is None else dict(daemon.api_way),
         "loop_lag": round(daemon.loop_lag, 4),
         "clock_skew": daemon.clock_skew,
         "config": {"checksum": daemon.config_checksum, "error": daemon.config_error},

@@ -86,6 +86,29 @@ def test_hosts_are_in_their_subnets() -> None:
     assert (hosts[2]["ansible_host"], hosts[2]["instance_type"]) == ("mon-a.example", "t3.nano")
 
 
+@pytest.mark.parametrize(("monitors", "expected"), [(1, ["ec2"]), (2, ["ec2", "dynamodb"])])
+def test_a_single_monitor_gets_no_endpoint_for_dynamodb(monitors: int, expected: list[str]) -> None:
+    checked = {**CHECKED, "monitors": [{}] * monitors}
+    assert network_request(checked, [], {}, {}, ["ec2", "dynamodb"])["endpoints"] == expected
+    assert network_request(checked, [], {}, {})["endpoints"] == []
+
+
+@pytest.mark.parametrize(
+    ("elastic", "which", "public"),
+    [
+        (["gateways"], [True, True, False, False], 2),
+        (["monitors"], [False, False, True, False], 2),
+        ([], [False] * 4, 0),
+    ],
+)
+def test_without_elastic_ips_no_subnet_is_public(elastic: list[str], which: list[bool], public: int) -> None:
+    hosts = network_plan(CHECKED, GATEWAYS, MONITORS, APPS, elastic_ips=elastic)["hosts"]
+    assert [host["elastic_ip"] for host in hosts] == which
+    ids = {subnet["cidr"]: subnet["cidr"] for subnet in network_plan(CHECKED)["subnets"]}
+    request = network_request(CHECKED, hosts, ids, {})
+    assert len(request["public_subnets"]) == public and len(request["interfaces"]) == 4
+
+
 @pytest.mark.parametrize(
     ("host", "sentence"),
     [

@@ -70,6 +70,26 @@ def test_a_host_that_announces_its_shutdown_is_left_at_once() -> None:
     assert {swap.reason for _at, swap in world.swaps} == {"gateway-stopping"}
 
 
+def test_an_announced_shutdown_is_of_the_past_once_the_host_answers_again_without_its_agent() -> None:
+    """Simulation's seed 3207: a host that came back with a dead agent counted as shutting down for ever."""
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.stopping = "host"
+    world.run(0.3)
+    gateway.heartbeat.works = gateway.peers_hear = gateway.icmp.works = False
+    world.run(10)
+    gateway.icmp.works = True
+    world.run(19)
+    assert world.state.verdicts.gateways["gw-a"].code == "gateway-stopping", "a host may answer while it shuts down"
+    world.run(5)
+    assert world.state.verdicts.gateways["gw-a"].verdict is Verdict.UP
+    gateway.icmp.works = False
+    world.run(0.3)
+    assert world.state.verdicts.gateways["gw-a"].code == "gateway-suspect", "nor is it so again"
+    world.run(1)
+    assert world.state.verdicts.gateways["gw-a"].code == "gateway-silent"
+
+
 def test_row_53_a_dead_agent_on_a_working_gateway_moves_nothing_and_is_told_if_it_stays_away() -> None:
     world = play()
     gateway = world.gateways["gw-a"]

@@ -439,6 +439,17 @@ BAD: dict[str, tuple[str, Any, str]] = {
     ),
     "no region": ("vpnha_region", "", "vpnha_region: this is missing; give the AWS region"),
     "no URL": ("vpnha_endpoint_url", "192.0.2.10:4566", "vpnha_endpoint_url: '192.0.2.10:4566' is no URL"),
+    "an endpoint for nothing": (
+        "vpnha_endpoints", ["ec2", "dynamo"], "vpnha_endpoints[1]: 'dynamo' is no service that has an endpoint here; "
+        "did you mean dynamodb?",
+    ),
+    "an endpoint twice": ("vpnha_endpoints", ["ec2", "ec2"], "vpnha_endpoints[1]: ec2 is named twice."),
+    "an index that is no URL": (
+        "vpnha_pip_index_url", f"pypi.example.com/{PSK}", "vpnha_pip_index_url: this is no URL; write one like https://",
+    ),
+    "a wheelhouse somewhere": (
+        "vpnha_pip_wheelhouse", "wheels", "vpnha_pip_wheelhouse: 'wheels' is no absolute path; write one of this",
+    ),
     "zones as a dictionary": ("vpnha_zones", {"a": 1}, "vpnha_zones: "),
     "a zone as a string": ("vpnha_zones.0", "eu-central-1a", "vpnha_zones[0]: a string stands where a dictionary"),
     "initiate as a string": (
@@ -454,6 +465,27 @@ def test_a_bad_description_is_refused_with_what_where_and_how(case: str) -> None
     put(path, value)(variables)
     found = problems(variables)
     assert any(one.startswith(sentence) for one in found), found
+
+
+def test_endpoints_and_packages_without_the_internet_are_no_part_of_it() -> None:
+    ways = {"vpnha_endpoints": ["ec2", "dynamodb"], "vpnha_pip_index_url": "https://me:secret@pypi.example.com/simple"}
+    assert description.parse(good() | ways) == description.parse(good())
+    assert description.parse(good() | {"vpnha_pip_wheelhouse": "~/wheels"}) == description.parse(good())
+
+
+def test_endpoints_need_a_monitor_and_an_index_is_no_use_beside_a_wheelhouse() -> None:
+    alone = good() | {"vpnha_monitors": [], "vpnha_endpoints": ["ec2"]}
+    assert problems(alone) == (
+        "vpnha_endpoints: endpoints are made where monitors are, and there is none in vpnha_monitors.",
+    )
+    both = good() | {
+        "vpnha_pip_wheelhouse": "/srv/wheels",
+        "vpnha_pip_index_url": f"https://me:{PSK}@pypi.example.com/",
+    }
+    [sentence] = problems(both)
+    assert sentence.startswith("vpnha_pip_wheelhouse: an index is given as well (vpnha_pip_index_url)")
+    [sentence] = problems(good() | {"vpnha_pip_index_url": f"ftp://{PSK}"})
+    assert PSK not in sentence
 
 
 def test_no_variable_of_a_role_or_playbook_is_taken_for_a_misspelling() -> None:

@@ -29,6 +29,16 @@ def test_the_first_deploy_is_done_side_by_side() -> None:
     assert found.due == ALL and not found.alone and not found.hand_over
 
 
+def test_one_that_was_there_before_waits_for_its_turn() -> None:
+    found = of(configured=False, found=True)
+    assert found.due == ALL and found.alone and found.takes_over and not found.hand_over
+    assert found.text == "gw-a is taken over from who has set it up, as soon as nothing depends on it."
+
+
+def test_one_that_has_been_taken_over_is_as_any_other() -> None:
+    assert of(found=True) == of() and not of(found=True, code=True).takes_over
+
+
 def test_an_unchanged_gateway_has_nothing_due() -> None:
     assert of() == Turn((), False, False, False, False, (), "gw-a is as described.")
 

@@ -1,0 +1,213 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""By which route a monitor's calls to EC2 leave its subnet.
+
+Through a gateway of the deployment, they would end with that gateway, and nobody could move routes off it. The first
+hop is what counts here: what lies behind a NAT gateway or a Transit Gateway is not looked at.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Union
+from urllib.parse import urlsplit
+
+from . import ec2, tags
+from .ec2_view import Item, destination_of, gateway_of_interface, target_of
+from .errors import Ec2Error
+from .model import Deployment
+
+WITHIN = "within"  # the VPC itself, so by an endpoint
+PAST = "past"  # out of the VPC by a route that has nothing to do with the gateways
+BEHIND = "behind"  # through a gateway of the deployment, or by a route that is moved
+UNKNOWN = "unknown"
+
+Address = Union[IPv4Address, IPv6Address]  # noqa: UP007 (ansible-test's pylint knows no other way)
+Network = Union[IPv4Network, IPv6Network]  # noqa: UP007
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a monitor's calls to EC2 leave, as a word and as a sentence."""
+
+    kind: str
+    text: str
+    host: str = ""  # that is called
+    addresses: tuple[str, ...] = ()
+    table: str = ""  # the route table of the monitor's subnet
+    destination: str = ""  # of the route that is taken
+    target: str = ""  # what that route leads to
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the monitor is in EC2, and what a way through a gateway is known by."""
+
+    table: Item
+    entries: Mapping[str, Sequence[str]]  # by prefix list
+    gateways: Mapping[str, str]  # interface or virtual private gateway -> gateway
+    moved: frozenset[str]  # destinations in this table that are the deployment's to move
+
+
+def resolve(host: str, port: int) -> tuple[str, ...]:
+    """The addresses of a host, each once. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
+
+
+def find(
+    client: Any,
+    deployment: Deployment,
+    monitor: str,
+    resolved: Callable[[str, int], tuple[str, ...]] = resolve,
+) -> Way:
+    """How a monitor's calls leave: some calls, and a question to DNS. Raises Ec2Error if EC2 does not answer."""
+    host, port = called(str(client.meta.endpoint_url))
+    place, missing = _place(client, deployment, monitor)
+    try:
+        addresses = resolved(host, port)
+    except OSError as error:  # though EC2 has just answered, by a connection that was open
+        return Way(UNKNOWN, f"The name of EC2's API, {host}, cannot be resolved any more: {error}.", host)
+    if place is None:
+        return Way(UNKNOWN, missing, host, addresses)
+    return judge(host, addresses, place)
+
+
+def called(url: str) -> tuple[str, int]:
+    """The host and port that a client of this URL connects to: a proxy's, if the environment names one for it."""
+    from botocore.utils import get_environ_proxies
+
+    proxy = get_environ_proxies(url).get(urlsplit(url).scheme)
+    parts = urlsplit(proxy if proxy and "://" in proxy else f"http://{proxy}" if proxy else url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _place(client: Any, deployment: Deployment, monitor: str) -> tuple[Place | None, str]:
+    """Where the monitor is, or why that is not known."""
+    enis = ec2.pages(
+        client, "describe_network_interfaces", "NetworkInterfaces", "reading where the monitor is",
+        Filters=tags.filters(deployment.name), MaxResults=1000,
+    )  # fmt: skip
+    mine = [eni for eni in enis if tags.to_dict(eni.get("TagSet")).get("Name") == monitor]
+    if not mine:
+        return None, f"No network interface in EC2 has the tags of {monitor}, so its way to EC2's API is not known."
+    doing = "reading the route table of the monitor's subnet"
+    subnet, vpc = mine[0]["SubnetId"], mine[0]["VpcId"]
+    for filters in (
+        [{"Name": "association.subnet-id", "Values": [subnet]}],
+        [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}],
+    ):
+        tables = ec2.pages(client, "describe_route_tables", "RouteTables", doing, Filters=filters)
+        if tables:
+            return _described(client, deployment, tables[0], enis), ""
+    return None, f"EC2 shows no route table of {subnet}, where {monitor} is, so its way to EC2's API is not known."
+
+
+def _described(client: Any, deployment: Deployment, table: Item, enis: Sequence[Item]) -> Place:
+    gateways = {str(eni["NetworkInterfaceId"]): name for eni in enis if (name := gateway_of_interface(eni))}
+    gateways |= {one.vpn_gateway: one.name for one in deployment.managed_gateways}
+    tag = tags.to_dict(table.get("Tags"))
+    ours = tag.get(tags.DEPLOYMENT) == deployment.name and tag.get(tags.TABLE) == "app"
+    moved = {destination for site in deployment.sites for destination in site.destinations} if ours else set()
+    entries: dict[str, Sequence[str]] = {site.prefix_list: site.prefixes for site in deployment.sites}
+    for route in table.get("Routes", ()):
+        listed = str(route.get("DestinationPrefixListId") or "")
+        if listed and listed not in entries:
+            entries[listed] = _entries(client, listed)
+    return Place(table, entries, gateways, frozenset(moved))
+
+
+def _entries(client: Any, listed: str) -> list[str]:
+    """The networks of a prefix list that is not the deployment's; none where it may not be read."""
+    try:
+        found = ec2.pages(
+            client, "get_managed_prefix_list_entries", "Entries", f"reading the prefix list {listed}",
+            PrefixListId=listed, MaxResults=100,
+        )  # fmt: skip
+    except Ec2Error:
+        return []
+    return [str(entry["Cidr"]) for entry in found]
+
+
+# --- Pure from here ------------------------------------------------------------------------------------------------
+
+
+def judge(host: str, addresses: Sequence[str], place: Place) -> Way:
+    """How calls to these addresses leave; of several, the way of the one that is worst off."""
+    order = (BEHIND, UNKNOWN, PAST, WITHIN)
+    ways = [_judge_one(host, address, place) for address in addresses]
+    if not ways:
+        return Way(UNKNOWN, f"The name of EC2's API, {host}, has no address.", host)
+    worst = min(ways, key=lambda way: order.index(way.kind))
+    return Way(
+        worst.kind,
+        worst.text,
+        host,
+        tuple(addresses),
+        str(place.table["RouteTableId"]),
+        worst.destination,
+        worst.target,
+    )
+
+
+def _judge_one(host: str, address: str, place: Place) -> Way:
+    ip, table = ip_address(address), str(place.table["RouteTableId"])
+    named = f"EC2's API at {address}" if host == address else f"EC2's API ({host} at {address})"
+    if ip.is_loopback:
+        return Way(WITHIN, f"{named} is on this host.")
+    route = route_for(ip, place)
+    if route is None:
+        return Way(UNKNOWN, f"{named} is called, but no route of {table}, the monitor's route table, leads there.")
+    destination, target = destination_of(route), target_of(route)
+    leads = f"the route {destination} of {table}"
+    if target == "local":
+        return Way(WITHIN, f"{named} is within the VPC.", destination=destination, target=target)
+    gateway = place.gateways.get(target)
+    if gateway is not None:
+        text = (
+            f"{named} is called through {gateway}, by {leads} to {target}: when that gateway fails, no call gets "
+            "through that would move routes off it."
+        )
+        return Way(BEHIND, text, destination=destination, target=target)
+    if destination in place.moved:
+        text = f"{named} is called by {leads}, which is the deployment's to move, so that calls go where the VPN leads."
+        return Way(BEHIND, text, destination=destination, target=target)
+    return Way(PAST, f"{named} is called by {leads} to {target}.", destination=destination, target=target)
+
+
+def route_for(address: Address, place: Place) -> Item | None:
+    """The route that a packet to an address takes: the longest prefix; of equals local, a CIDR's, a list's, propagated.
+
+    That is EC2's order (https://docs.aws.amazon.com/vpc/latest/userguide/route-tables-priority.html).
+    """
+    best: tuple[int, int] = (-1, -1)
+    found: Item | None = None
+    for route, network in _networks(place):
+        rank = (network.prefixlen, _rank(route))
+        if network.version == address.version and address in network and rank > best:
+            best, found = rank, route
+    return found
+
+
+def _rank(route: Item) -> int:
+    if target_of(route) == "local":
+        return 3
+    if route.get("Origin") == "EnableVgwRoutePropagation":
+        return 0
+    return 1 if route.get("DestinationPrefixListId") else 2
+
+
+def _networks(place: Place) -> Iterator[tuple[Item, Network]]:
+    for route in place.table.get("Routes", ()):
+        destination = destination_of(route)
+        listed = place.entries.get(destination, ()) if destination.startswith("pl-") else (destination,)
+        for cidr in listed:
+            try:
+                yield route, ip_network(cidr, strict=False)
+            except ValueError:
+                continue  # a destination of a kind that is not known here

@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the monitor's own way to EC2 leads through a gateway that it would have to move routes off.
+
+Looked at from the start on, in a thread of its own: routes and names change while a monitor runs. It is told, and
+changes nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils import api_way, ec2
+from ansible_collections.vpnha.aws.plugins.module_utils.api_way import Way
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+
+from .config import MonitorConfig
+from .reader import Reader, Reading
+
+if TYPE_CHECKING:
+    from .daemon import Monitor
+
+EVERY = 60.0  # s
+RETRY = 10.0  # s after a look that failed
+
+
+def prove(loaded: MonitorConfig) -> tuple[str, bool]:
+    """A sentence on this host's way to EC2's API, and whether it is good. Raises no Ec2Error: that is the sentence."""
+    try:
+        client = ec2.make_client(region=loaded.deployment.region, endpoint_url=loaded.endpoint_url)
+        found = api_way.find(client, loaded.deployment, loaded.monitor)
+    except Ec2Error as error:
+        return f"EC2's API does not answer this host as it should: {error}.", False
+    return found.text, found.kind != api_way.BEHIND
+
+
+class OwnWay:
+    """Works for one monitor, on its loop."""
+
+    def __init__(self, monitor: Monitor, deliver: Callable[[Reading[Way]], None]) -> None:
+        """``deliver`` has the loop call `took`; it is called in the reader's thread."""
+        self._monitor = monitor
+        self._reader = Reader(self._read, EVERY, deliver, "way-reader", RETRY)
+        self._known: Way | None = None
+        self._told = ""  # the host that was told of
+
+    def start(self) -> None:
+        """Look, and go on looking."""
+        self._reader.start()
+
+    def suit(self) -> None:
+        """The configuration has changed: look at once."""
+        self._reader.request()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._reader.stop()
+
+    def status(self) -> Mapping[str, Any] | None:
+        """What is known of it; None before EC2 has first answered."""
+        return None if self._known is None else asdict(self._known)
+
+    def took(self, reading: Reading[Way]) -> None:
+        """Take what was seen. Where EC2 does not answer, which is told anyway, what was seen before stays."""
+        if reading.view is None:
+            return
+        way = self._known = reading.view
+        if way.kind == api_way.BEHIND and not self._told:
+            self._told = way.host
+            self._monitor.note(Note("api-behind-vpn", way.host, way.text, _facts(way)))
+        elif way.kind in (api_way.PAST, api_way.WITHIN) and self._told:
+            host, self._told = self._told, ""
+            self._monitor.note(Note("api-behind-vpn", host, way.text, _facts(way), resolved=True))
+
+    def _read(self) -> Way:
+        """In the reader's thread; raises Ec2Error."""
+        config = self._monitor.config
+        return api_way.find(self._monitor.client.get(), config.deployment, config.monitor)
+
+
+def _facts(way: Way) -> dict[str, object]:
+    return {
+        "addresses": list(way.addresses),
+        "table": way.table,
+        "destination": way.destination,
+        "target": way.target,
+    }

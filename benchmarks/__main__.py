@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ def gathered() -> dict[str, Any]:
     """All that was measured, each part with the commit that it was measured at."""
     parts = {part.name: OUTPUT / part.file for part in PARTS}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in parts.items() if file.exists()}
+    if "outage" in found:
+        found["outage"]["rows"] = [asdict(row) for row in rows(found["outage"])]
     return {"commit": commit(), "environment": circumstances(), **found}
 
 

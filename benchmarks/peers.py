@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 PEERS = Path(".build/peers")
 AWSCLI = "awscli==1.46.3"
@@ -40,7 +41,7 @@ def versions() -> dict[str, str]:
     """Of what was fetched."""
     asked = subprocess.run([str(aws()), "--version"], capture_output=True, text=True, check=False)
     [package] = (PEERS / "resource-agents").glob("*.deb")
-    return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": package.name.split("_")[1]}
+    return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": unquote(package.name.split("_")[1])}
 
 
 def aws() -> Path:

@@ -122,7 +122,7 @@ class MoveIpFast(MoveIp):
     patience = 60.0
 
 
-WAYS: Sequence[type[Way]] = (Ours, BgpAlone, MoveIpFast, MoveIp, NoHa)
+WAYS: Sequence[type[Way]] = (Ours, BgpAlone, MoveIp, MoveIpFast, NoHa)
 
 
 def well(lookout: Lookout) -> None:

@@ -75,6 +75,19 @@ def test_the_page_and_its_picture_have_all_ways(report: Kept, tmp_path: Path) ->
         assert said in shown
 
 
+def test_the_report_of_all_benchmarks_has_medians_and_runs(
+    report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for milliseconds in (700.0, 900.0, 710.0):
+        report.add(of("vpnha.aws", POWER, milliseconds))
+    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
+    found = pages.gathered()["outage"]
+    assert len(found["runs"]) == 3
+    assert found["rows"][0]["scenarios"][POWER] == {
+        "runs": 3, "recovered": 3, "median": 710.0, "least": 700.0, "most": 900.0, "within": 20.0,
+    }  # fmt: skip
+
+
 def test_what_was_measured_is_gone_on_with_unless_the_code_is_other(
     report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

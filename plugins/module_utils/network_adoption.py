@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import tags
-
-Item = Mapping[str, Any]  # one thing as boto3 gives it
+from .ec2_view import Item
 
 _ENDING = ("shutting-down", "terminated")
 _OF_AMAZON = "amazon"  # the owner of a public address that goes when its instance stops

@@ -115,7 +115,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
                 if tunnel.gateway == gateway.name and wish.site in ("", tunnel.site)
             }
         ),
-        "clear": [
+        "in_clear": [
             {
                 "family": family,
                 "sites": sorted({prefix for site in deployment.sites for prefix in of(site.prefixes)}),

@@ -134,7 +134,11 @@ def test_a_vpc_gets_a_range_of_ipv6_that_is_for_documentation_and_a_subnet_says_
     named = [{"Name": "ipv6-cidr-block-association.ipv6-cidr-block", "Values": [wanted]}]
     [subnet] = ec2.describe_subnets(Filters=named)["Subnets"]
     [has] = subnet["Ipv6CidrBlockAssociationSet"]
-    assert (subnet["SubnetId"], has["Ipv6CidrBlock"], has["Ipv6CidrBlockState"]["State"]) == (made, wanted, "associated")
+    assert (subnet["SubnetId"], has["Ipv6CidrBlock"], has["Ipv6CidrBlockState"]["State"]) == (
+        made,
+        wanted,
+        "associated",
+    )
 
 
 def test_a_prefix_list_route_keeps_its_destination(vpc: Any, refused: Any) -> None:

@@ -159,8 +159,8 @@ BAD: dict[str, tuple[Change, str]] = {
     ),
     "a virtual private gateway": (
         _managed,
-        "vpnha_sites[0].prefixes[1]: 2001:db8:a10::/48 is IPv6, which virtual private gateways do not carry; remove it, "
-        "or aws's probe for hq.",
+        "vpnha_sites[0].prefixes[1]: 2001:db8:a10::/48 is IPv6, which virtual private gateways do not carry; remove "
+        "it, or aws's probe for hq.",
     ),
 }
 

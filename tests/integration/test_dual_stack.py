@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.integration.conftest import (
     Lab,
     Labs,
     Variant,
+    answered,
     app_routes,
     assert_deploy_changes_nothing,
     drill,
@@ -69,7 +71,8 @@ NONE = dict.fromkeys(PLACES, 0)
 
 def lost(one: dict[str, Any], window: str, host: str, targets: set[str]) -> list[int]:
     """What each stream of a host to these targets lost in a window of the drill, by ICMP and by UDP."""
-    found = [each for each in one["streams"] if each["host"] == host and each["target"] in targets]
+    [run] = one["runs"]
+    found = [each for each in run["streams"] if each["host"] == host and each["target"] in targets]
     assert {each["target"] for each in found} == targets
     assert {each["protocol"] for each in found} == {"icmp", "udp"}
     assert all(each["sent"] > each["lost"] for each in found)
@@ -130,3 +133,23 @@ def test_a_dead_tunnel_of_a_bgp_site_moves_both_families_to_the_neighbour_withou
 
 def test_a_planned_move_costs_neither_family_anything(deployed: Lab, tmp_path: Path) -> None:
     assert drill(deployed, tmp_path, "planned")["planned"]["packets_lost"] == 0
+
+
+UNITS = ("vpnha-agent.service", "frr.service", "strongswan.service")  # the agent first: it starts a dead strongSwan
+
+
+def test_with_tunnels_and_routing_gone_no_packet_leaves_a_gateway_in_clear(
+    deployed: Lab, wire: Callable[[], dict[str, int]]
+) -> None:
+    try:
+        for gateway in ("gw-a", "gw-b"):
+            deployed.shell(gateway, "systemctl", "stop", *UNITS)
+        for target in sorted(FOUR | SIX):
+            assert answered(deployed, "app-a", target) == 0
+        assert wire() == NONE
+    finally:
+        for gateway in ("gw-a", "gw-b"):
+            deployed.shell(gateway, "systemctl", "start", *reversed(UNITS))
+    until = time.monotonic() + 180
+    while not all(reaches(deployed, "app-a", target) for target in sorted(FOUR | SIX)):
+        assert time.monotonic() < until, "traffic does not flow again"

@@ -39,17 +39,17 @@ def figure(values: Sequence[float]) -> Figure:
 
 
 @contextmanager
-def drawing(file: Path, columns: int, height: float = 3.4) -> Iterator[Any]:
-    """Axes side by side, which are written as SVG in the end. The same figures make the same file."""
+def drawing(file: Path, columns: int, rows: int = 1, height: float = 3.4) -> Iterator[Any]:
+    """Rows of axes, or the axes if there is one row; written as SVG in the end. The same figures make the same file."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "vpnha"
     from matplotlib import pyplot
 
-    plot, axes = pyplot.subplots(1, columns, figsize=(4.2 * columns, height), squeeze=False)
+    plot, axes = pyplot.subplots(rows, columns, figsize=(4.2 * columns, height * rows), squeeze=False)
     try:
-        yield axes[0]
+        yield axes if rows > 1 else axes[0]
         plot.tight_layout()
         plot.savefig(file, metadata={"Date": None}, bbox_inches="tight")
     finally:

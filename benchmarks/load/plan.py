@@ -19,32 +19,37 @@ if TYPE_CHECKING:
 
 REGION = "eu-central-1"
 KEY = "a key for this benchmark only, 40 characters"
-SITES = (("hq", "192.168.10.0/24"), ("plant", "192.168.20.0/24"))
 TABLES_EACH = 10  # route tables per gateway, each with one route per site
 
 
-def plan_of(gateways: int) -> Deployment:
-    """A zone with a gateway for each number, and two sites with a tunnel to each."""
+def plan_of(gateways: int, sites: int = 2) -> Deployment:
+    """A zone with a gateway for each number, and sites with a tunnel to each gateway."""
     zones = tuple(Zone(f"zone-{n:03d}", f"10.20.{n}.0/25", (f"10.20.{n}.128/25",)) for n in range(gateways))
     homes = tuple(Gateway(f"gw-{n:03d}", zone.name, f"10.20.{n}.10", (zone.name,)) for n, zone in enumerate(zones))
+    remote = tuple(
+        Site(f"site-{n:02d}", (f"192.168.{10 + n}.0/24",), (f"192.168.{10 + n}.10",), "bgp") for n in range(sites)
+    )
     tunnels = []
-    for number, (site, _prefix) in enumerate(SITES):
+    for number, site in enumerate(remote):
         for n, gateway in enumerate(homes):
-            net, low = f"169.254.{16 + 4 * number + n // 64}", 4 * (n % 64)
+            count = number * gateways + n
+            net, low = f"169.254.{16 + count // 64}", 4 * (count % 64)
             tunnels.append(
                 Tunnel(
-                    f"{site}-{gateway.name}", site, gateway.name, f"198.51.{100 + number}.{n + 1}",
-                    f"cgw-{site}-{n}", f"{gateway.name}.test", f"{net}.{low + 1}", f"{net}.{low + 2}",
-                    f"{net}.{low}/30", 65010 + number, if_id=640 + 200 * number + n,
+                    f"{site.name}-{gateway.name}", site.name, gateway.name, f"198.51.{100 + number}.{n + 1}",
+                    f"cgw-{site.name}-{n}", f"{gateway.name}.test", f"{net}.{low + 1}", f"{net}.{low + 2}",
+                    f"{net}.{low}/30", 65010 + number, if_id=640 + count,
                 )
             )  # fmt: skip
-    sites = tuple(Site(name, (prefix,), (prefix.replace("0/24", "10"),), "bgp") for name, prefix in SITES)
     monitors = (Monitor("mon-a", zones[0].name, "10.20.0.20"),)
-    return Deployment("load", REGION, ("10.20.0.0/16",), 64512, zones, homes, sites, tuple(tunnels), monitors)
+    return Deployment("load", REGION, ("10.20.0.0/16",), 64512, zones, homes, remote, tuple(tunnels), monitors)
 
 
-def build(plan: Deployment, tables: int, url: str) -> None:
-    """The deployment's interfaces, instances and route tables at the endpoint."""
+def build(plan: Deployment, tables: int, url: str) -> dict[str, str]:
+    """The deployment's interfaces, instances and route tables at the endpoint; the gateways' ENIs by zone.
+
+    Tables are the zones' in turn, and have a route to each site's prefix that leads home.
+    """
     ec2 = boto3.client(
         "ec2", region_name=REGION, endpoint_url=url, aws_access_key_id="lab", aws_secret_access_key="lab",
         config=Config(retries={"total_max_attempts": 1}, max_pool_connections=8, read_timeout=300),
@@ -75,6 +80,7 @@ def build(plan: Deployment, tables: int, url: str) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(table, range(tables)))
+    return enis
 
 
 def tags(kind: ResourceTypeType, **values: str) -> list[TagSpecificationTypeDef]:

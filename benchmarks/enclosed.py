@@ -32,20 +32,22 @@ def run(module: str, argv: Sequence[str]) -> int:
     """
     if os.geteuid() != 0:
         raise SystemExit("This needs root: it has network namespaces of its own.")
+    started: list[subprocess.Popen[bytes]] = []
     stopped: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         stopped.append(number)
-        child.kill()
+        for each in started:
+            each.kill()
 
     # the kernel kills unshare when this process ends, and the enclosed one with it
     command = ("setpriv", "--pdeathsig", "KILL", *_UNSHARE, sys.executable, "-m", module, INSIDE, *argv)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    child = subprocess.Popen(command, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, blocked))
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     try:
-        code = child.wait()
+        started.append(subprocess.Popen(command))
+        if stopped:  # before there was anything to kill
+            started[0].kill()
+        code = started[0].wait()
         return INTERRUPTED if stopped else code
     finally:
         for number, handler in before.items():

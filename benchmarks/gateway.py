@@ -98,9 +98,14 @@ def networks() -> None:
     """The two namespaces and their cable."""
     for name in ADDRESSES:
         netns.add(name, router=True)
-    _run("ip", "link", "add", CABLE, "netns", GATEWAY, "type", "veth", "peer", "name", CABLE, "netns", SITE)
+    cable(GATEWAY, SITE)
     for name, address in ADDRESSES.items():
         netns.ip(name, f"address add {address}/24 dev {CABLE}", f"link set {CABLE} up")
+
+
+def cable(one: str, other: str) -> None:
+    """Between two namespaces, called the same in both."""
+    _run("ip", "link", "add", CABLE, "netns", one, "type", "veth", "peer", "name", CABLE, "netns", other)
 
 
 @contextmanager
@@ -119,7 +124,14 @@ def charons(place: Path, wires: Sequence[Wire]) -> Iterator[Ends]:
             )  # fmt: skip
             ends.charon[end] = processes[end].pid  # ip and chroot become what they start
             charon.session(ends.vici(end), 5.0, PATIENCE)
-            load = ("swanctl", "--load-all", "--file", f"/etc/{end}.swanctl.conf", "--uri", f"unix://{ends.vici_inside(end)}")
+            load = (
+                "swanctl",
+                "--load-all",
+                "--file",
+                f"/etc/{end}.swanctl.conf",
+                "--uri",
+                f"unix://{ends.vici_inside(end)}",
+            )
             _run(*ends.within(*load, end=end), environment=_environment(end))
         _wait_for_all(ends, len(wires))
         yield ends

@@ -25,7 +25,7 @@ def children_seconds(pid: int) -> float:
 
 
 def exact_seconds(pid: int) -> float:
-    """CPU time of a process so far, of the threads that it has now; to the nanosecond, where a clock's tick is 10 ms."""
+    """CPU time so far of the threads that a process has now, to the nanosecond, where a clock's tick is 10 ms."""
     seconds = 0
     for thread in (_PROC / str(pid) / "task").iterdir():
         seconds += int((thread / "schedstat").read_text(encoding="ascii").split()[0])

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured: a step of the decision, a read of EC2, the swap of a dead gateway's routes, and a run of the module.
+"""What is measured: a step of the decision, a read of EC2, a swap of a dead gateway's routes, and a run of the module.
 
-EC2 is the lab's endpoint without hosts, each call delayed by a proxy. Its own time is in what is measured by the clock; how
-often it was called is its own record, and the CPU time is that of this process.
+EC2 is the lab's endpoint without hosts, each call delayed by a proxy. Its own time is in what is measured by the
+clock; how often it was called is its own record, and the CPU time is that of this process.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class DeadGateway(Work):
     """The monitor's swap."""
 
     name = "swap"
-    says = "all routes of one gateway swapped by the monitor's actuator and read back, from the decision until the last result"
+    says = "all routes of one gateway swapped by the monitor's actuator, from the decision until all are read back"
 
     def done(self, at: Scene) -> dict[str, Any]:
         """One swap."""

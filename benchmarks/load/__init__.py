@@ -4,5 +4,6 @@
 """What the two daemons cost: CPU time, memory and packets of the monitor and of a gateway's agent.
 
 ``plan`` is the deployment and its EC2, ``others`` everybody that the daemons talk with, ``monitor`` and ``agent`` run
-them, ``watch`` is what is read of their process, ``__main__`` goes through the sizes, ``summary`` has rows and a picture.
+them, ``watch`` is what is read of their process, ``__main__`` goes through the sizes, ``summary`` has rows and a
+picture.
 """

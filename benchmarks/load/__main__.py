@@ -60,7 +60,13 @@ def table(report: Kept) -> Table:
     for column in ("daemon", "gateways", "share of a core", "of it children", "MB", "sent/s", "received/s"):
         shown.add_column(column)
     for row in rows(report.content):
-        figures = (row.share.text(3), row.children.text(3), row.resident_mb.text(1), row.sent.text(0), row.received.text(0))
+        figures = (
+            row.share.text(3),
+            row.children.text(3),
+            row.resident_mb.text(1),
+            row.sent.text(0),
+            row.received.text(0),
+        )
         shown.add_row(row.daemon, str(row.gateways), *figures)
     return shown
 

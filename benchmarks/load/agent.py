@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent's cost. It is the daemon as it is installed, on a gateway's Python, with a gateway's programs.
 
-charon is real, with two tunnels to another one, through which the agent probes; so are bgpd, which the agent asks by vtysh,
-and the counters, which it reads by nft. bgpd's neighbours are as many as a gateway has, but nobody is there: what
-their sessions cost is no matter of the agent's. One process is everybody else: it answers for the other gateways, and asks
-as they and two monitors do.
+charon is real, with two tunnels to another one, through which the agent probes; so are bgpd, which the agent asks by
+vtysh, and the counters, which it reads by nft. bgpd's neighbours are as many as a gateway has, but nobody is there:
+what their sessions cost is no matter of the agent's. One process is everybody else: it answers for the other gateways,
+and asks as they and two monitors do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lab import setns
 from lab.net import netns
 from vpnha_agent.agent import ASK_SECONDS
 
-from .others import MONITORS, _socket, others
+from .others import MONITORS, others, socket_of
 from .plan import KEY, plan_of
 from .watch import Watch
 
@@ -83,9 +83,7 @@ def _wires(plan: Deployment) -> list[Wire]:
 def _addresses(plan: Deployment) -> None:
     """The gateway's own; everybody else's are at the other end of the cable."""
     own, vpc = plan.gateways[0].address, plan.vpc_cidrs[0]
-    netns.ip(
-        GATEWAY, f"address add {own}/32 dev lo", f"route add {vpc} via {ADDRESSES[SITE]} dev {CABLE} src {own}"
-    )
+    netns.ip(GATEWAY, f"address add {own}/32 dev lo", f"route add {vpc} via {ADDRESSES[SITE]} dev {CABLE} src {own}")
     others = [each.address for each in plan.gateways[1:]] + list(MONITORS)
     targets = [target for site in plan.sites for target in site.probe_targets]
     netns.ip(SITE, *(f"address add {address}/32 dev lo" for address in (*others, *targets)))
@@ -142,10 +140,10 @@ def _agent(plan: Deployment, ends: Ends) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _wait_until_all_is_well(plan: Deployment, root: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until the agent says that both tunnels carry packets, that it hears all others, and knows BGP and its counters."""
+    """Until the agent says that both tunnels carry packets, and hears all others, and knows of BGP and the counters."""
     report: AgentReport | None = None
     asker = HeartbeatAsker(KeyRing([KEY]), "benchmark", plan.gateways[0].name, lambda: LossWindow(0.5, 10.0))
-    sock = setns.inside(f"/proc/{process.pid}/ns/net", lambda: _socket("127.0.0.1"))
+    sock = setns.inside(f"/proc/{process.pid}/ns/net", lambda: socket_of("127.0.0.1"))
     sock.settimeout(0.2)
     address = (plan.gateways[0].address, PORT)
     limit = time.monotonic() + _PATIENCE

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The monitor's cost. It is the daemon as it is installed, a process with its configuration file.
 
-EC2 is the lab's endpoint without kernel and hosts, which the monitor reads each 5 s as always. The agents are one process
-that answers for all gateways with authenticated heartbeats, each with a report on two tunnels and all other gateways; pings
-are answered by the kernel. The monitor and EC2 are in one network namespace, the gateways in another with a cable between
-them: so what passes the cable are the monitor's heartbeats and pings, and what passes its loopback are its calls of EC2.
+EC2 is the lab's endpoint without kernel and hosts, which the monitor reads each 5 s as always. The agents are one
+process that answers for all gateways with authenticated heartbeats, each with a report on two tunnels and all other
+gateways; pings are answered by the kernel. The monitor and EC2 are in one network namespace, the gateways in another,
+with a cable between them: what passes the cable are the monitor's heartbeats and pings, and what passes its loopback
+are its calls of EC2.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils.description import to_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
-from benchmarks.gateway import CABLE, NotUp
+from benchmarks.gateway import CABLE, NotUp, cable
 from lab import setns
 from lab.net import netns
 from tests.unit.endpoint_process import endpoint
@@ -74,12 +75,12 @@ def measure(gateways: int, windows: int, seconds: float, directory: Path) -> Ite
 def _networks(plan: Deployment) -> None:
     for name in (HERE, GATEWAYS):
         netns.add(name, router=True)
-    subprocess.run(
-        ["ip", "link", "add", CABLE, "netns", HERE, "type", "veth", "peer", "name", CABLE, "netns", GATEWAYS], check=True
-    )
+    cable(HERE, GATEWAYS)
     monitor = plan.monitors[0].address
-    # packets as a wire has them, not those of 64 kB that loopback would pass; and one neighbour, so that ARP counts little
-    netns.ip(HERE, "link set lo mtu 1500 gso_max_segs 1", f"address add {monitor}/32 dev {CABLE}", f"link set {CABLE} up")
+    # packets as a wire has them, not of 64 kB as loopback would pass; and one neighbour, so that ARP counts little
+    netns.ip(
+        HERE, "link set lo mtu 1500 gso_max_segs 1", f"address add {monitor}/32 dev {CABLE}", f"link set {CABLE} up"
+    )
     netns.ip(GATEWAYS, f"link set {CABLE} up", f"route add {monitor}/32 dev {CABLE}")
     netns.ip(GATEWAYS, *(f"address add {gateway.address}/32 dev lo" for gateway in plan.gateways))
     netns.ip(

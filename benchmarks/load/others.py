@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everybody that a daemon talks with, in one process: agents that answer, and agents and monitors that ask.
 
-``python -m benchmarks.load.others GATEWAYS`` answers for all gateways. With ``--ask`` the first gateway has its own agent,
-which the others, and the monitors, ask as real ones do.
+``python -m benchmarks.load.others GATEWAYS`` answers for all gateways. With ``--ask`` the first gateway has its own
+agent, which the others, and the monitors, ask as real ones do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import (
     PORT,
@@ -47,7 +48,7 @@ class Answering:
         self.answered = 0
         self._published, self._turn = 0.0, 0
         for name in names:
-            sock = _socket(plan.gateway(name).address, PORT)
+            sock = socket_of(plan.gateway(name).address, PORT)
             bodies = [pack_report(report_of(plan, name, 0.37 * n)) for n in range(VARIANTS)]
             self.sockets[sock.fileno()] = sock, HeartbeatAnswerer(keys, name), bodies
 
@@ -68,6 +69,18 @@ class Answering:
             self.answered += 1
 
 
+@dataclass
+class _Sender:
+    """One who asks."""
+
+    sock: socket.socket
+    name: str
+    interval: float
+    due: float  # since the beginning
+    session: bytes = field(default_factory=lambda: os.urandom(16))
+    asked: int = 0
+
+
 class Asking:
     """Who asks one gateway's agent: the other gateways' agents, and the monitors."""
 
@@ -79,19 +92,20 @@ class Asking:
         who += [(address, f"mon-{n}", beat) for n, address in enumerate(MONITORS)]
         self._senders = [
             # spread over their interval, as those of many hosts are
-            [_socket(address), name, interval, interval * n / len(who), os.urandom(16), 0]
+            _Sender(socket_of(address), name, interval, interval * n / len(who))
             for n, (address, name, interval) in enumerate(who)
         ]
-        self.sockets = {sender[0].fileno(): sender[0] for sender in self._senders}
+        self.sockets = {sender.sock.fileno(): sender.sock for sender in self._senders}
         self._began = time.monotonic()
 
     def send(self, now: float) -> None:
         """Ask whatever is due."""
         for sender in self._senders:
-            sock, name, interval, due, session, number = sender
-            if now - self._began >= due:
-                sender[3], sender[5] = due + interval, number + 1
-                sock.sendto(encode_request(self._keys, name, self._gateway, session, number + 1), self._address)
+            if now - self._began >= sender.due:
+                sender.due += sender.interval
+                sender.asked += 1
+                asked = encode_request(self._keys, sender.name, self._gateway, sender.session, sender.asked)
+                sender.sock.sendto(asked, self._address)
 
     def readable(self, descriptor: int) -> None:
         """Count an answer."""
@@ -149,7 +163,8 @@ def others(gateways: int, namespace: str, *, ask: bool = False) -> Iterator[Call
             to.close()
 
 
-def _socket(address: str, port: int = 0) -> socket.socket:
+def socket_of(address: str, port: int = 0) -> socket.socket:
+    """A UDP socket there, which never waits."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, port))
     sock.setblocking(False)

@@ -68,6 +68,7 @@ def curves(report: Mapping[str, Any], file: Path) -> None:
         for each, title in zip(axes, ("share of a core", "MB resident", "packets a second, both ways"), strict=True):
             each.set_xlabel("gateways")
             each.set_title(title, fontsize=10)
+            each.margins(y=0.1)
             each.set_ylim(bottom=0)
             each.grid(alpha=0.3)
         axes[0].legend(fontsize=8)

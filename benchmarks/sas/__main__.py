@@ -92,7 +92,9 @@ def compare(number: int, ways: Sequence[type[Way]], runs: int, report: Kept, roo
             for way in turn:
                 one = asked(standing[way], ends, number)
                 report.add(one)
-                said = one["error"] or f"{one['milliseconds']:.2f} ms, CPU {one['cpu_ms']:.2f} + {one['charon_ms']:.2f} ms"
+                said = (
+                    one["error"] or f"{one['milliseconds']:.2f} ms, CPU {one['cpu_ms']:.2f} + {one['charon_ms']:.2f} ms"
+                )
                 console.print(f"{number} tunnels: {way.name}: {said}")
         for each in standing.values():
             each.close()

@@ -32,8 +32,8 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
         for way in report["ways"]:
             of = [one for one in report["runs"] if (one["way"], one["tunnels"]) == (way, tunnels)]
             done = [one for one in of if not one["error"]]
-            figures = (figure([one[key] for one in done]) for key in ("milliseconds", "cpu_ms", "charon_ms"))
-            found.append(Row(way, tunnels, *figures, failed=len(of) - len(done)))
+            time, cpu, charon = (figure([one[key] for one in done]) for key in ("milliseconds", "cpu_ms", "charon_ms"))
+            found.append(Row(way, tunnels, time, cpu, charon, len(of) - len(done)))
     return found
 
 

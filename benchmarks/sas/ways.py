@@ -51,7 +51,9 @@ class Module(Way):
     """The module as people run it."""
 
     name = "vpn_health_info"
-    says = "the module, by `ansible localhost -m vpnha.aws.vpn_health_info`; it probes each tunnel too, for half a second"
+    says = (
+        "the module, by `ansible localhost -m vpnha.aws.vpn_health_info`; it probes each tunnel too, for half a second"
+    )
 
     def up(self) -> int:
         """One ad hoc command."""
@@ -151,22 +153,27 @@ def tree(said: str) -> list[dict[str, Any]]:
 
 
 def _section(text: str, at: int) -> tuple[dict[str, Any], int]:
-    """The section that begins there, and where it ends; values may have blanks in them, so a key is what is before =."""
+    """The section that begins there, and where it ends. Values may have blanks in them: a key is what is before =."""
     section: dict[str, Any] = {}
     while True:
         mark = _MARKS.search(text, at)
         if mark is None:
             raise WayFailed(f"swanctl's dump ends within {text[at:][:40]!r}")
         *values, last = _words(text[at : mark.start()])
-        section.update(word.split("=", 1) for word in values)
+        section |= dict(_pair(word) for word in values)
         if mark[0] == "{":
             section[last], at = _section(text, mark.end())
         elif mark[0] == "[":
             end = text.index("]", mark.end())
             section[last.removesuffix("=")], at = text[mark.end() : end].split(), end + 1
         else:
-            section.update([last.split("=", 1)] if last else [])
+            section |= dict([_pair(last)] if last else [])
             return section, mark.end()
+
+
+def _pair(word: str) -> tuple[str, str]:
+    key, _equals, value = word.partition("=")
+    return key, value
 
 
 def _words(text: str) -> list[str]:

@@ -71,7 +71,8 @@ class Stand:
 
     def swapped(self, since: float) -> list[float]:
         """When EC2 has accepted each swap since then, seconds since the epoch, in that order."""
-        return [call["wall"] for call in calls(self.direct, since) if call["action"] == "ReplaceRoute" and not call["error"]]
+        asked = calls(self.direct, since)
+        return [call["wall"] for call in asked if call["action"] == "ReplaceRoute" and not call["error"]]
 
     def refused(self, since: float) -> int:
         """How many calls EC2 has refused for their number since then."""

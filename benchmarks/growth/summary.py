@@ -75,9 +75,9 @@ def curves(report: Mapping[str, Any], file: Path) -> None:
                         text = f"{row.all_calls:g} calls"
                         where = (row.size[axis], row.milliseconds.median)
                         axes.annotate(text, where, (0, 6), textcoords="offset points", fontsize=7, ha="center")
-                axes.margins(x=0.15, y=0.25)
+                axes.margins(x=0.15)
                 axes.set_xticks(at, [str(each) for each in at], fontsize=8)
-                axes.set_ylim(bottom=0)
+                axes.set_ylim(0, 1.25 * max((row.milliseconds.median or 0.0 for row in own), default=1.0))
                 axes.set_title(f"{work}, ms", fontsize=10)
                 axes.set_xlabel(axis, fontsize=8)
                 axes.grid(alpha=0.3)

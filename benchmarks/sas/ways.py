@@ -141,7 +141,10 @@ _MARKS = re.compile(r"[{}\[\]]")
 
 
 def tree(said: str) -> list[dict[str, Any]]:
-    """The events of a ``swanctl --raw``: sections are dictionaries, lists are lists, all else is text."""
+    """The events of a ``swanctl --raw``: sections are dictionaries, lists are lists, all else is text.
+
+    The dump quotes nothing, so of a distinguished name as an identity all but its first part looks like further keys.
+    """
     found = []
     for line in said.splitlines():
         if line.startswith("list-sa event "):
@@ -153,7 +156,7 @@ def tree(said: str) -> list[dict[str, Any]]:
 
 
 def _section(text: str, at: int) -> tuple[dict[str, Any], int]:
-    """The section that begins there, and where it ends. Values may have blanks in them: a key is what is before =."""
+    """The section that begins there, and where it ends."""
     section: dict[str, Any] = {}
     while True:
         mark = _MARKS.search(text, at)

@@ -20,13 +20,14 @@ from typing import Any
 
 from rich.table import Table
 
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from benchmarks import enclosed
 from benchmarks.kept import Kept
 from benchmarks.swapping.ways import WayFailed
 from lab.steps import commit, console
 
 from .summary import AXES, rows
-from .works import DELAY_MS, WORKS, Size, Work, measured, scene
+from .works import DELAY_MS, WORKS, NotDone, Size, Work, measured, scene
 
 REPORT = Path("artifacts/bench/growth.json")
 BASE = Size(tables=100, gateways=10, sites=2)
@@ -103,8 +104,8 @@ def main() -> int:
         for size in sizes():
             if size.tables <= chosen.tables:
                 grow(size, works, chosen.runs, report)
-    except WayFailed as failed:
-        raise SystemExit(str(failed)) from None
+    except (NotDone, VpnhaError, WayFailed) as failed:
+        raise SystemExit(f"{failed} What was measured before is kept: a machine that is too busy does this.") from None
     console.print(table(report))
     console.print(f"report: {REPORT}")
     return 0

@@ -85,6 +85,10 @@ def scene(size: Size, directory: Path) -> Iterator[Scene]:
         actuator.stop(5.0)
 
 
+class NotDone(Exception):
+    """Something was not done as it should be; one sentence."""
+
+
 class Work(ABC):
     """Something that is measured."""
 
@@ -119,7 +123,8 @@ class Read(Work):
         wall, began, cpu = time.time(), time.monotonic(), time.process_time()
         view = routes.read_view(at.client, at.deployment)
         lasted, cpu = time.monotonic() - began, time.process_time() - cpu
-        assert len(view.routes) == at.size.tables * at.size.sites
+        if len(view.routes) != at.size.tables * at.size.sites:
+            raise NotDone(f"A read has shown {len(view.routes)} of {at.size.tables * at.size.sites} routes.")
         return {"seconds": round(lasted, 4), "cpu_ms": round(1000 * cpu, 2), "calls": _asked(at, wall)}
 
 
@@ -140,14 +145,16 @@ class DeadGateway(Work):
         at.actuator.swap(swaps)
         _until(lambda: len(at.results) >= len(swaps))
         lasted, cpu = time.monotonic() - began, time.process_time() - cpu
-        assert all(one.accepted for one in at.results), at.results
+        if failed := [one for one in at.results if not one.accepted]:
+            raise NotDone(f"{len(failed)} of {len(swaps)} swaps were not done: {failed[0].detail}")
         at.away = not at.away
         return {"seconds": round(lasted, 4), "cpu_ms": round(1000 * cpu, 2), "calls": _asked(at, wall)}
 
     def _swaps(self, at: Scene) -> list[Swap]:
         view = routes.read_view(at.client, at.deployment)
         swaps = routes.plan(view, at.deployment, at.choice(), time.time())
-        assert len(swaps) == at.size.of_one
+        if len(swaps) != at.size.of_one:
+            raise NotDone(f"{len(swaps)} routes were to be swapped, and the gateway that dies has {at.size.of_one}.")
         return swaps
 
 
@@ -172,7 +179,8 @@ class Module(Work):
         wall, began = time.time(), time.monotonic()
         play(way, [task])
         lasted, asked = time.monotonic() - began, _asked(at, wall)
-        assert asked.get("ReplaceRoute") == at.size.of_one
+        if asked.get("ReplaceRoute", 0) < at.size.of_one:
+            raise NotDone(f"The module has called ReplaceRoute for {asked} and not for {at.size.of_one} routes.")
         at.away = not at.away
         return {"seconds": round(lasted, 4), "cpu_ms": None, "calls": asked}
 
@@ -194,5 +202,5 @@ def _until(done: Any) -> None:
     limit = time.monotonic() + PATIENCE
     while not done():
         if time.monotonic() > limit:
-            raise TimeoutError(f"This took more than {PATIENCE:.0f} s.")
+            raise NotDone(f"A swap took more than {PATIENCE:.0f} s.")
         time.sleep(0.005)

@@ -149,12 +149,11 @@ def environment() -> dict[str, str]:
 
 
 def versions(place: Path) -> dict[str, str]:
-    """Of the programs in the image."""
+    """Of the packages in the image."""
     found = {}
-    for name, command in (("strongSwan", ("swanctl", "--version")), ("Python", (PYTHON, "--version"))):
-        asked = ("chroot", str(place), *command)
-        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-        found[name] = next((word for word in said if word[0].isdigit()), "?")
+    for name, package in (("strongSwan", "charon-systemd"), ("Python", "python3")):
+        asked = ("chroot", str(place), "dpkg-query", "--show", "--showformat=${Version}", package)
+        found[name] = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     return found
 
 

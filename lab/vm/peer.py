@@ -42,9 +42,8 @@ def files(variables: Mapping[str, Any], address: str) -> dict[str, File]:
     child = {**body["children"][tunnel.name], "if_id_in": str(IF_ID), "if_id_out": str(IF_ID)}
     key = tunnel_config.psks(variables["vpnha_sites"])[tunnel.name]
     values = {
+        **sites.shared(deployment, site),
         "tunnel": tunnel,
-        "site": site,
-        "vpc": deployment.vpc_cidrs,
         "asn": tunnel.peer_asn,
         "gateway_asn": deployment.asn,
         "address": address,

@@ -186,7 +186,7 @@ integration-vm: deps ## tests in virtual machines: the smoke run, and what is le
 test: deps ## everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint sanity
 	@# the lab first, which takes longest and waits most; what is in one file shares fixtures
-	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 2 --dist loadfile tests/integration/test_main_job.py tests/unit tests/simulation
+	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/integration/test_main_job.py tests/unit tests/simulation
 
 .PHONY: docs
 docs: venv ## write the pages that are made from the code

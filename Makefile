@@ -162,7 +162,7 @@ bench-outage: deps ## an application host's outage: ours, Pacemaker's agent, BGP
 	@$(AS_ROOT) $(PY) -m benchmarks outage --runs $(REPEAT)
 
 .PHONY: bench-load
-bench-load: deps ## CPU, memory and packets of the real monitor and agent at 2, 20 and 100 gateways (seven minutes, needs root; can be resumed)
+bench-load: deps ## CPU, memory and packets of the real monitor and agent at 2, 20 and 100 gateways (five minutes, needs root; can be resumed)
 	@$(AS_ROOT) $(PY) -m benchmarks load --runs $(REPEAT)
 
 .PHONY: bench-sas

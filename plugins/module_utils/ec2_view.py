@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from . import ec2, tags
-from .model import USUAL_PRIORITY, Deployment, Ec2View, Instance, Pin, RepairMark, Route, RouteKey
+from .model import USUAL_PRIORITY, Deployment, Ec2View, Gateway, Instance, Pin, RepairMark, Route, RouteKey
 
 Item = Mapping[str, Any]  # one thing as boto3 gives it
 
@@ -270,7 +270,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         _read_interface_marks(eni, marks)
     return Ec2View(
         routes=routes,
-        instances={gateway.name: _instance(gateway.name, gateway.address, snapshot) for gateway in deployment.gateways},
+        instances=_instances(deployment, snapshot),
         table_pins=marks.pins,
         paused_deployment_until_wall=paused,
         paused_gateways=marks.gateways,
@@ -348,26 +348,46 @@ def _vpc_marks(
     return paused, running, frozen
 
 
-def _instance(name: str, address: str, snapshot: Snapshot) -> Instance:
-    """A gateway's instance: the one that its ENI is attached to, else the liveliest with its tag."""
-    enis = [eni for eni in snapshot.interfaces if gateway_of_interface(eni) == name]
-    # More than one where a gateway was rebuilt by hand: the one with the described address, then the attached one.
-    enis.sort(key=lambda e: (e.get("PrivateIpAddress") != address, "Attachment" not in e, e["NetworkInterfaceId"]))
-    eni: Item | None = enis[0] if enis else None
-    candidates = [each for each in snapshot.instances if tags.to_dict(each.get("Tags")).get(tags.GATEWAY) == name]
+def _instances(deployment: Deployment, snapshot: Snapshot) -> dict[str, Instance]:
+    """Each gateway's instance."""
+    enis: dict[str, list[Item]] = {gateway.name: [] for gateway in deployment.gateways}
+    for eni in snapshot.interfaces:
+        enis.setdefault(gateway_of_interface(eni), []).append(eni)
+    instances: dict[str, list[Item]] = {gateway.name: [] for gateway in deployment.gateways}
+    for instance in snapshot.instances:
+        instances.setdefault(tags.to_dict(instance.get("Tags")).get(tags.GATEWAY, ""), []).append(instance)
+    statuses = {each["InstanceId"]: each for each in reversed(snapshot.statuses)}  # the first counts
+    return {
+        gateway.name: _instance(gateway, enis[gateway.name], instances[gateway.name], statuses)
+        for gateway in deployment.gateways
+    }
+
+
+def _instance(
+    gateway: Gateway, enis: Sequence[Item], instances: Sequence[Item], statuses: Mapping[str, Item]
+) -> Instance:
+    """A gateway's instance: of those with its tag the one that its ENI is attached to, else the liveliest."""
+    # More than one ENI where a gateway was rebuilt by hand: the one with the described address, then the attached one.
+    eni: Item | None = min(
+        enis,
+        key=lambda e: (
+            e.get("PrivateIpAddress") != gateway.address, "Attachment" not in e, e["NetworkInterfaceId"]
+        ),
+        default=None,
+    )  # fmt: skip
     attached = (eni or {}).get("Attachment", {}).get("InstanceId")
     order = ("running", "pending", "stopping", "stopped", "shutting-down")
-    candidates.sort(key=lambda each: (each["InstanceId"] != attached, order.index(each["State"]["Name"])))
-    if not candidates:
-        state, instance_id = "absent", None
-    else:
-        state, instance_id = candidates[0]["State"]["Name"], candidates[0]["InstanceId"]
-    status: Item = next((each for each in snapshot.statuses if each["InstanceId"] == instance_id), {})
+    chosen: Item = min(
+        instances,
+        key=lambda each: (each["InstanceId"] != attached, order.index(each["State"]["Name"])),
+        default={"State": {"Name": "absent"}},
+    )
+    status = statuses.get(chosen.get("InstanceId", ""), {})
     return Instance(
-        gateway=name,
-        instance_id=instance_id,
+        gateway=gateway.name,
+        instance_id=chosen.get("InstanceId"),
         eni_id=eni["NetworkInterfaceId"] if eni else None,
-        state=state,
+        state=chosen["State"]["Name"],
         source_dest_check=bool(eni.get("SourceDestCheck")) if eni else False,
         system_status=status.get("SystemStatus", {}).get("Status", "not-applicable"),
         instance_status=status.get("InstanceStatus", {}).get("Status", "not-applicable"),

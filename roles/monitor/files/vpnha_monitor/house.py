@@ -109,7 +109,8 @@ class House:
         )
 
     def _say(self) -> None:
-        sentence = self._monitor.status()["sentence"]
+        mind = self._monitor.mind
+        sentence = status.sentence(mind.deployment, mind.state.verdicts, mind.evidence)
         if sentence != self._sentence:
             self._sentence = sentence
             self._monitor.notifier.status(sentence)

@@ -66,19 +66,26 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
     traffic = _traffic(deployment, verdicts, view)
     away = [route for route in routes if not route["at_home"]]
     reasons = _reasons(deployment, evidence, verdicts)
+    carry = carried(view)
     return {
         "monitor": daemon.monitor,
         "deployment": deployment.name,
         "region": deployment.region,
         "wall": evidence.wall,
         "started_wall": daemon.started_wall,
-        "sentence": sentence(deployment, traffic, away, view, reasons),
+        "sentence": _sentence(deployment, traffic, len(away), view, reasons),
         "healthy": not reasons,
         "able": not reasons and owners.word(state, evidence, "", now).able,  # and has been for some seconds
         "reasons": reasons,
         "traffic": traffic,
-        "gateways": [_gateway(deployment, gateway.name, verdicts, evidence, daemon) for gateway in deployment.gateways],
-        "managed_gateways": [_managed(one, verdicts, evidence) for one in deployment.managed_gateways],
+        "gateways": [
+            _gateway(deployment, gateway.name, verdicts, evidence, daemon) | {"routes": carry.get(gateway.name, 0)}
+            for gateway in deployment.gateways
+        ],
+        "managed_gateways": [
+            _managed(one, verdicts, evidence) | {"routes": carry.get(one.name, 0)}
+            for one in deployment.managed_gateways
+        ],
         "tunnels": [
             {"name": tunnel.name, "site": tunnel.site, "gateway": tunnel.gateway}
             | _judged(verdicts.tunnels.get(tunnel.name))
@@ -134,14 +141,21 @@ def _progress(how: Progress) -> dict[str, Any]:
     }
 
 
-def sentence(
+def sentence(deployment: Deployment, verdicts: Verdicts, evidence: Evidence) -> str:
+    """One sentence that answers whether traffic flows; by far cheaper than the whole document."""
+    view = evidence.ec2
+    away = sum(not _at_home(deployment, route) for route in view.routes.values()) if view else 0
+    reasons = _reasons(deployment, evidence, verdicts)
+    return _sentence(deployment, _traffic(deployment, verdicts, view), away, view, reasons)
+
+
+def _sentence(
     deployment: Deployment,
     traffic: Sequence[Mapping[str, Any]],
-    away: Sequence[Mapping[str, Any]],
+    away: int,
     view: Ec2View | None,
     reasons: Sequence[str],
 ) -> str:
-    """One sentence that answers whether traffic flows."""
     if view is None:
         return "Routes are not known yet: EC2 has not been read."
     broken = [f"{each['site']} from {each['zone']}" for each in traffic if each["flows"] is False]
@@ -155,7 +169,7 @@ def sentence(
     else:
         said = f"Traffic flows to {_listed([site.name for site in deployment.sites])} from every zone"
     if away:
-        said += f"; {len(away)} of {len(view.routes)} routes are away from home"
+        said += f"; {away} of {len(view.routes)} routes are away from home"
     elif view.routes:
         said += ", and every route is at home"
     if reasons:
@@ -197,6 +211,11 @@ def _judged(judgement: Judgement | None) -> dict[str, Any]:
     return {"verdict": known.verdict.value, "code": known.code, "text": known.text}
 
 
+def _at_home(deployment: Deployment, route: Route) -> bool:
+    home = deployment.home(route.zone)
+    return home is not None and route.gateway == home.name
+
+
 def _route(deployment: Deployment, route: Route) -> dict[str, Any]:
     home = deployment.home(route.zone)
     site = deployment.site_of(route.key.destination)
@@ -207,7 +226,7 @@ def _route(deployment: Deployment, route: Route) -> dict[str, Any]:
         "site": site.name if site else None,
         "gateway": route.gateway,
         "home": home.name if home else None,
-        "at_home": home is not None and route.gateway == home.name,
+        "at_home": _at_home(deployment, route),
         "target": route.target,
         "blackhole": route.blackhole,
     }
@@ -255,7 +274,6 @@ def _gateway(
         "address": gateway.address,
         "certificate_ends": gateway.certificate_ends,
         **_judged(verdicts.gateways.get(name)),
-        "routes": carried(evidence.ec2).get(name, 0),
         "heartbeat": asdict(figures.heartbeat),
         "icmp": asdict(figures.icmp),
         "answer_age": _rounded(figures.heartbeat.last_answer_age),
@@ -287,7 +305,6 @@ def _managed(gateway: ManagedGateway, verdicts: Verdicts, evidence: Evidence) ->
         "vpn_gateway": gateway.vpn_gateway,
         "use": gateway.use,
         "home_zones": list(gateway.home_zones),
-        "routes": carried(evidence.ec2).get(gateway.name, 0),
         "witness": seen.witness,
         "witness_age": _rounded(seen.witness_age),
         "witness_text": seen.witness_text,

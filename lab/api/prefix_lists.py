@@ -37,6 +37,7 @@ class PrefixListActions(EC2Response):  # type: ignore[misc]
     def create_managed_prefix_list(self) -> ActionResult:
         entries, size = self._get_param("Entries", []), int(self._get_param("MaxEntries"))
         _require_few(entries)
+        _require_family(entries, self._get_param("AddressFamily"))
         if len(entries) > size:
             refuse("PrefixListMaxEntriesExceeded", f"{len(entries)} entries are more than the {size} of the list.")
         return super().create_managed_prefix_list()
@@ -58,6 +59,7 @@ class PrefixListActions(EC2Response):  # type: ignore[misc]
             refuse("InvalidParameterCombination", "A list's size and its entries are not changed at the same time.")
         _require_few(adds)
         _require_few(drops)
+        _require_family(adds, listed.address_family)
         have = {entry["Cidr"] for entry in listed.entries.get(listed.version) or []}
         wanted = have - {entry["Cidr"] for entry in drops} | {entry["Cidr"] for entry in adds}
         if len(wanted) > int(size or listed.max_entries):
@@ -86,6 +88,12 @@ class PrefixListActions(EC2Response):  # type: ignore[misc]
             refuse("InvalidPrefixListID.NotFound", f"The prefix list ID '{list_id}' does not exist")
         self._name = listed.prefix_list_name  # moto forgets it where it is not given
         return listed
+
+
+def _require_family(entries: list[Any], family: str) -> None:
+    for cidr in (entry["Cidr"] for entry in entries):
+        if (":" in cidr) != (family == "IPv6"):
+            refuse("InvalidParameterValue", f"The CIDR {cidr} is not of the list's address family, {family}.")
 
 
 def _require_few(entries: list[Any]) -> None:

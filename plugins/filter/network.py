@@ -157,9 +157,15 @@ def network_request(
     }
 
 
-def with_prefix_lists(checked: Plain, ids: Mapping[str, str]) -> dict[str, Any]:
+def with_prefix_lists(
+    checked: Plain, ids: Mapping[str, str], ids_ipv6: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The checked deployment with the ids, by site, of the prefix lists that its sites are routed by."""
-    sites = [{**site, "prefix_list": ids.get(site["name"], "")} for site in checked["sites"]]
+    of_ipv6 = ids_ipv6 or {}
+    sites = [
+        {**site, "prefix_list": ids.get(site["name"], ""), "prefix_list_ipv6": of_ipv6.get(site["name"], "")}
+        for site in checked["sites"]
+    ]
     return {**checked, "sites": sites}
 
 

@@ -114,7 +114,9 @@ def _described(client: Any, deployment: Deployment, table: Item, enis: Sequence[
     tag = tags.to_dict(table.get("Tags"))
     ours = tag.get(tags.DEPLOYMENT) == deployment.name and tag.get(tags.TABLE) == "app"
     moved = {destination for site in deployment.sites for destination in site.destinations} if ours else set()
-    entries: dict[str, Sequence[str]] = {site.prefix_list: site.prefixes for site in deployment.sites}
+    entries: dict[str, Sequence[str]] = {}
+    for site in deployment.sites:
+        entries |= site.prefix_lists
     for route in table.get("Routes", ()):
         listed = str(route.get("DestinationPrefixListId") or "")
         if listed and listed not in entries:

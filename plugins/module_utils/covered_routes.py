@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import prefix_lists, prefix_lists_build
+from .dual_stack import ipv4, ipv6
 from .ec2_view import Item, read_tables, routes_of, target_of
 from .model import Deployment, Site
 from .network_worker import Change, Worker
-from .prefix_lists import PrefixList
+from .prefix_lists import IPV6, Key, PrefixList
 from .routes import destination_argument
 
 
@@ -65,24 +66,34 @@ def clear(client: Any, deployment: Deployment, *, check: bool) -> Cleared:
             RouteTableId=one.table_id, **destination_argument(one.destination),
         )  # fmt: skip
     gone = {(one.table_id, one.destination) for one in needless}
-    wanted = {site.name for site in deployment.sites if site.by_prefix_list}
-    for site, known in lists.items():
+    sites = {site.name: site for site in deployment.sites}
+    for known in lists.values():
         users = [table["RouteTableId"] for table in tables if known.id in routes_of(table)]
-        if site not in wanted and all((table_id, known.id) in gone for table_id in users):
-            prefix_lists_build.delete(worker, known.id, site)
+        if not _wanted(sites.get(known.site), known) and all((table_id, known.id) in gone for table_id in users):
+            prefix_lists_build.delete(worker, known.id, known.site)
     return Cleared([one.row() for one in found], worker.changes)
 
 
-def covered(tables: Iterable[Item], lists: Mapping[str, PrefixList], deployment: Deployment) -> Iterator[Covered]:
+def _wanted(site: Site | None, known: PrefixList) -> bool:
+    """Whether a site is routed by a list."""
+    return site is not None and site.by_prefix_list and bool(_prefixes(site, known))
+
+
+def _prefixes(site: Site, known: PrefixList) -> tuple[str, ...]:
+    """Those that belong into a list of the site's."""
+    return ipv6(site.prefixes) if known.family == IPV6 else ipv4(site.prefixes)
+
+
+def covered(tables: Iterable[Item], lists: Mapping[Key, PrefixList], deployment: Deployment) -> Iterator[Covered]:
     """Every route of these tables beside another one for the same packets, and whether it may go."""
     sites = {site.name: site for site in deployment.sites}
     for table in tables:
         have = routes_of(table)
-        for name, known in lists.items():
-            site = sites.get(name)
+        for known in lists.values():
+            site = sites.get(known.site)
             if known.id not in have:
                 continue
-            if site is not None and site.by_prefix_list:
+            if site is not None and _wanted(site, known):
                 yield from _by_list(table, have, known, site)
             elif site is not None:
                 yield from _by_prefixes(table, have, known)
@@ -91,7 +102,7 @@ def covered(tables: Iterable[Item], lists: Mapping[str, PrefixList], deployment:
 def _by_list(table: Item, have: Mapping[str, Item], known: PrefixList, site: Site) -> Iterator[Covered]:
     """The routes to prefixes of a site that is routed by its list."""
     leads = target_of(have[known.id])
-    for prefix in (prefix for prefix in site.prefixes if prefix in have):
+    for prefix in (prefix for prefix in _prefixes(site, known) if prefix in have):
         target, why = target_of(have[prefix]), ""
         if prefix not in known.entries or known.busy:
             why = f"{known.id} does not have {prefix} yet."

@@ -88,11 +88,6 @@ def _check_prefixes(problems: Problems, deployment: Deployment) -> None:
     managed = {probe.site: one.name for one in deployment.managed_gateways for probe in one.probes}
     seen: list[tuple[str, Net6]] = []
     for n, site in enumerate(deployment.sites):
-        if site.by_prefix_list and ipv6(site.prefixes):
-            problems.add(
-                f"vpnha_sites[{n}].prefix_list",
-                f"{site.name} has IPv6 prefixes, which are not put into prefix lists; leave this out.",
-            )
         for m, prefix in enumerate(site.prefixes):
             if not is_ipv6(prefix):
                 continue

@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Union
 
+from .dual_stack import ipv4, ipv6
+
 PSK, CERTIFICATE = "psk", "certificate"  # how the two ends of a tunnel authenticate each other
 
 # --- What a deployment is ---------------------------------------------------------------------------------
@@ -53,13 +55,24 @@ class Site:
     prefixes: tuple[str, ...]  # CIDRs, normalised
     probe_targets: tuple[str, ...]  # addresses inside the prefixes that answer ICMP
     routing: str  # "bgp" or "static"
-    by_prefix_list: bool = False  # the VPC's route tables have one route to a prefix list of them all
-    prefix_list: str = ""  # that list's id in EC2, where it is known
+    by_prefix_list: bool = False  # the VPC's route tables have one route to a prefix list of all those of a family
+    prefix_list: str = ""  # the id in EC2 of the list of IPv4 prefixes, where it is known
+    prefix_list_ipv6: str = ""  # the same of IPv6
+
+    @property
+    def prefix_lists(self) -> dict[str, tuple[str, ...]]:
+        """The lists by which the site is routed, as far as their ids are known, and the prefixes in each."""
+        if not self.by_prefix_list:
+            return {}
+        of_family = ((self.prefix_list, ipv4(self.prefixes)), (self.prefix_list_ipv6, ipv6(self.prefixes)))
+        return {listed: prefixes for listed, prefixes in of_family if listed and prefixes}
 
     @property
     def destinations(self) -> tuple[str, ...]:
-        """What a route table needs routes to: the site's prefix list, or without one each of its prefixes."""
-        return (self.prefix_list,) if self.by_prefix_list and self.prefix_list else self.prefixes
+        """What a route table needs routes to: the site's prefix lists, and each of its prefixes that is in none."""
+        lists = self.prefix_lists
+        among = {prefix for prefixes in lists.values() for prefix in prefixes}
+        return (*lists, *(prefix for prefix in self.prefixes if prefix not in among))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .endpoints import Seen as EndpointsSeen
 from .endpoints import Wanted as EndpointsWanted
 from .endpoints import problems as endpoint_problems
 from .endpoints import read as read_endpoints
-from .prefix_lists import PrefixList, SiteList
+from .prefix_lists import Key, PrefixList, SiteList
 
 APP = "app"
 PUBLIC = "public"
@@ -101,7 +101,7 @@ class Found:
     tables: Sequence[Item]  # all route tables of the VPC
     vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
     instances: Sequence[Item] = ()  # of the deployment, and those that have one of its interfaces
-    prefix_lists: Mapping[str, PrefixList] = field(default_factory=dict)  # of the deployment, by site
+    prefix_lists: Mapping[Key, PrefixList] = field(default_factory=dict)  # of the deployment
     endpoints: EndpointsSeen = field(default_factory=EndpointsSeen)
 
     def interface(self, name: str) -> Item | None:

@@ -30,6 +30,7 @@ from .network import (
     wanted_tags,
 )
 from .network_worker import NEW, Change, Worker
+from .prefix_lists import IPV4, IPV6
 from .routes import destination_argument, target_argument
 
 
@@ -39,7 +40,7 @@ class Outcome:
 
     interfaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     route_tables: list[dict[str, Any]] = field(default_factory=list)
-    prefix_lists: dict[str, str] = field(default_factory=dict)  # site -> id
+    prefix_lists: dict[str, dict[str, str]] = field(default_factory=dict)  # family -> site -> id
     endpoints: dict[str, str] = field(default_factory=dict)  # service -> id
     changes: list[Change] = field(default_factory=list)
 
@@ -64,8 +65,11 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     gateways |= {name: result["id"] for name, result in outcome.interfaces.items()}
     gateways |= {one.name: one.vpn_gateway for one in network.managed}
     lists = prefix_lists_build.keep(worker, network.deployment, network.prefix_lists, found.prefix_lists)
-    outcome.prefix_lists = {site: one.id for site, one in lists.items()}
-    destinations = (*network.destinations, *outcome.prefix_lists.values())
+    used = [one for one in lists.values() if one.entries]
+    outcome.prefix_lists = {
+        family: {one.site: one.id for one in used if one.family == family} for family in (IPV4, IPV6)
+    }
+    destinations = (*network.destinations, *(one.id for one in used))
     beside = prefix_lists.beside({**found.prefix_lists, **lists}.values())
     for zone in network.zones:
         for table in _app_tables(worker, network, found, zone):

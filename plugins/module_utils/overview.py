@@ -150,14 +150,14 @@ def _repairs(view: Ec2View, wall: float) -> list[str]:
 def _beside(view: Ec2View, deployment: Deployment) -> list[str]:
     """Routes to prefixes that stand beside the route to their list, while a site goes over to it."""
     lines = []
-    for site in (site for site in deployment.sites if site.prefix_list in site.destinations):
-        count = sum(key.destination in site.prefixes for key in view.routes)
-        if count:
-            lines.append(
-                f"{count} route{'s' if count > 1 else ''} to prefixes of {site.name} stand beside its prefix list "
-                f"{site.prefix_list} and come before it; the deploy playbook removes them with "
-                "vpnha_remove_covered_routes."
-            )
+    for site in deployment.sites:
+        for listed, prefixes in site.prefix_lists.items():
+            count = sum(key.destination in prefixes for key in view.routes)
+            if count:
+                lines.append(
+                    f"{count} route{'s' if count > 1 else ''} to prefixes of {site.name} stand beside its prefix list "
+                    f"{listed} and come before it; the deploy playbook removes them with vpnha_remove_covered_routes."
+                )
     return lines
 
 

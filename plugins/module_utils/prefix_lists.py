@@ -2,7 +2,9 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The prefix lists of a deployment as EC2 has them: one for each site that is routed by one, found by their tags.
+"""The prefix lists of a deployment as EC2 has them, found by their tags.
+
+A site that is routed by them has one for each family of addresses that it has prefixes of: a list is of one family.
 
 Making them and keeping them in step is in ``prefix_lists_build``. What a route for a list means beside routes for its
 entries is EC2's rule: on what both match, the route for a CIDR comes first
@@ -11,23 +13,33 @@ entries is EC2's rule: on what both match, the route for a CIDR comes first
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import ec2, tags
+from .dual_stack import ipv4, ipv6
 from .ec2_view import Item
 from .model import Deployment
+
+IPV4, IPV6 = "IPv4", "IPv6"  # EC2's words for a list's family
+Key = tuple[str, str]  # a site and a family
 
 _GOING = ("delete-in-progress", "delete-complete")
 
 
 @dataclass(frozen=True)
 class SiteList:
-    """A site whose prefixes shall be a prefix list."""
+    """A site whose prefixes of one family shall be a prefix list."""
 
     site: str
-    entries: tuple[str, ...]
+    family: str
+    entries: tuple[str, ...]  # none: it needs none, and one that is there is emptied
+
+    @property
+    def key(self) -> Key:
+        """Which of a deployment's lists it is."""
+        return self.site, self.family
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class PrefixList:
 
     id: str
     site: str
+    family: str
     entries: tuple[str, ...]
     version: int
     size: int  # its MaxEntries, which is what counts against a route table's quota
@@ -43,14 +56,19 @@ class PrefixList:
     message: str = ""  # why a change failed
 
     @property
+    def key(self) -> Key:
+        """Which of a deployment's lists it is."""
+        return self.site, self.family
+
+    @property
     def busy(self) -> bool:
         """Whether EC2 is still changing it, and would refuse another change."""
         return self.state.endswith("-in-progress")
 
 
-def read(client: Any, deployment: str) -> dict[str, PrefixList]:
-    """The prefix lists that were made for a deployment, by site. Raises Ec2Error."""
-    return {site: _with_entries(client, item, site) for site, item in dict(made(client, deployment)).items()}
+def read(client: Any, deployment: str) -> dict[Key, PrefixList]:
+    """The prefix lists that were made for a deployment. Raises Ec2Error."""
+    return {key: _with_entries(client, item, key) for key, item in dict(made(client, deployment)).items()}
 
 
 def read_one(client: Any, known: PrefixList) -> PrefixList | None:
@@ -59,7 +77,7 @@ def read_one(client: Any, known: PrefixList) -> PrefixList | None:
         client, "describe_managed_prefix_lists", "PrefixLists", f"reading the prefix list of {known.site}",
         Filters=[{"Name": "prefix-list-id", "Values": [known.id]}],
     )  # fmt: skip
-    return _with_entries(client, found[0], known.site) if found else None
+    return _with_entries(client, found[0], known.key) if found else None
 
 
 def bound(client: Any, deployment: Deployment) -> Deployment:
@@ -69,34 +87,41 @@ def bound(client: Any, deployment: Deployment) -> Deployment:
     """
     if not any(site.by_prefix_list for site in deployment.sites):
         return deployment
-    return with_ids(deployment, {site: str(item["PrefixListId"]) for site, item in made(client, deployment.name)})
+    return with_ids(deployment, {key: str(item["PrefixListId"]) for key, item in made(client, deployment.name)})
 
 
-def with_ids(deployment: Deployment, ids: Mapping[str, str]) -> Deployment:
-    """The deployment with these ids, by site, of the lists that its sites are routed by."""
+def with_ids(deployment: Deployment, ids: Mapping[Key, str]) -> Deployment:
+    """The deployment with these ids of the lists that its sites are routed by."""
     sites = tuple(
-        replace(site, prefix_list=ids.get(site.name, "")) if site.by_prefix_list else site for site in deployment.sites
+        replace(
+            site,
+            prefix_list=ids.get((site.name, IPV4), ""),
+            prefix_list_ipv6=ids.get((site.name, IPV6), ""),
+        )
+        if site.by_prefix_list
+        else site
+        for site in deployment.sites
     )
     return replace(deployment, sites=sites)
 
 
-def made(client: Any, deployment: str) -> list[tuple[str, Item]]:
-    """All that carry the tags of a list made for a site of the deployment; of two for a site, ours is the last.
+def made(client: Any, deployment: str) -> list[tuple[Key, Item]]:
+    """All that carry the tags of a list made for a site of the deployment; of two for the same, ours is the last.
 
     Raises Ec2Error.
     """
     # EC2 documents no filter by tag for this call: all are read, a hundred at most unless the quota was raised
     found = ec2.pages(client, "describe_managed_prefix_lists", "PrefixLists", "reading the prefix lists")
-    ours: list[tuple[str, Item]] = []
+    ours: list[tuple[Key, Item]] = []
     for item in sorted(found, key=lambda one: str(one["PrefixListId"]), reverse=True):
         tag = tags.to_dict(item.get("Tags"))
         if tag.get(tags.MADE) == deployment and tags.SITE in tag and item.get("State") not in _GOING:
-            ours.append((tag[tags.SITE], item))
+            ours.append(((tag[tags.SITE], str(item["AddressFamily"])), item))
     return ours
 
 
-def _with_entries(client: Any, item: Item, site: str) -> PrefixList:
-    list_id = str(item["PrefixListId"])
+def _with_entries(client: Any, item: Item, key: Key) -> PrefixList:
+    list_id, (site, family) = str(item["PrefixListId"]), key
     entries = ec2.pages(
         client, "get_managed_prefix_list_entries", "Entries", f"reading the prefix list of {site}",
         PrefixListId=list_id, MaxResults=100,
@@ -104,6 +129,7 @@ def _with_entries(client: Any, item: Item, site: str) -> PrefixList:
     return PrefixList(
         id=list_id,
         site=site,
+        family=family,
         entries=tuple(sorted(entry["Cidr"] for entry in entries)),
         version=int(item.get("Version") or 0),
         size=int(item.get("MaxEntries") or 0),
@@ -113,6 +139,11 @@ def _with_entries(client: Any, item: Item, site: str) -> PrefixList:
 
 
 # --- Pure from here ------------------------------------------------------------------------------------------------
+
+
+def of_site(site: str, prefixes: Sequence[str]) -> tuple[SiteList, ...]:
+    """The lists of a site: one for each family, also for that which it has no prefix of."""
+    return SiteList(site, IPV4, ipv4(prefixes)), SiteList(site, IPV6, ipv6(prefixes))
 
 
 def named_by(tables: Iterable[Item]) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from . import prefix_lists, tags
 from .errors import Ec2Error, VpnhaError
 from .network_worker import NEW, Worker
-from .prefix_lists import PrefixList, SiteList
+from .prefix_lists import IPV6, Key, PrefixList, SiteList
 
 AT_ONCE = 100  # entries that one call may add, and as many that it may remove
 _PATIENCE = 60.0  # seconds for one change to settle
@@ -27,28 +27,28 @@ _OVERTAKEN = ("PrefixListVersionMismatch", "IncorrectState")  # somebody else is
 
 
 def keep(
-    worker: Worker, deployment: str, wanted: Sequence[SiteList], found: Mapping[str, PrefixList]
-) -> dict[str, PrefixList]:
+    worker: Worker, deployment: str, wanted: Sequence[SiteList], found: Mapping[Key, PrefixList]
+) -> dict[Key, PrefixList]:
     """Sees to it that every wanted list is there with its entries; in check mode as it would be. Raises VpnhaError."""
     return {
-        one.site: _in_step(worker, found[one.site], one.entries)
-        if one.site in found
-        else _make(worker, deployment, one)
+        one.key: _in_step(worker, found[one.key], one.entries) if one.key in found else _make(worker, deployment, one)
         for one in wanted
+        if one.entries or one.key in found
     }
 
 
 def _make(worker: Worker, deployment: str, wanted: SiteList) -> PrefixList:
-    name = f"{deployment}-{wanted.site}"
+    name = f"{deployment}-{wanted.site}{'-ipv6' if wanted.family == IPV6 else ''}"
     tag = {"Name": name, tags.DEPLOYMENT: deployment, tags.MADE: deployment, tags.SITE: wanted.site}
     first = wanted.entries[:AT_ONCE]
     answer = worker.change(
         f"prefix list {name}", "", f"made with {', '.join(wanted.entries)}", "create_managed_prefix_list",
-        PrefixListName=name, AddressFamily="IPv4", MaxEntries=len(wanted.entries),
+        PrefixListName=name, AddressFamily=wanted.family, MaxEntries=len(wanted.entries),
         Entries=[{"Cidr": cidr} for cidr in first],
         TagSpecifications=[{"ResourceType": "prefix-list", "Tags": tags.to_list(tag)}],
     )  # fmt: skip
-    made = PrefixList(f"{NEW} {name}", wanted.site, wanted.entries, 1, len(wanted.entries), "create-complete")
+    size = len(wanted.entries)
+    made = PrefixList(f"{NEW} {name}", wanted.site, wanted.family, wanted.entries, 1, size, "create-complete")
     if answer is None:
         return made
     made = replace(made, id=str(answer["PrefixList"]["PrefixListId"]), entries=first, state="create-in-progress")
@@ -135,7 +135,7 @@ def _settled(worker: Worker, known: PrefixList) -> PrefixList:
 
 def remove(worker: Worker, deployment: str) -> None:
     """Deletes all that were made for a deployment. No route may be left to any of them. Raises Ec2Error."""
-    for site, item in prefix_lists.made(worker.client, deployment):
+    for (site, _family), item in prefix_lists.made(worker.client, deployment):
         delete(worker, str(item["PrefixListId"]), site)
 
 

@@ -104,8 +104,9 @@ deployment:
       elements: dict
     sites:
       description:
-        - Each site's C(name), C(prefixes), C(probe_targets), C(routing), C(by_prefix_list) and C(prefix_list).
-        - C(prefix_list) is the id of the site's prefix list, which is not known here; see
+        - Each site's C(name), C(prefixes), C(probe_targets), C(routing), C(by_prefix_list), C(prefix_list) and
+          C(prefix_list_ipv6).
+        - The last two are the ids of the site's prefix lists, which are not known here; see
           P(vpnha.aws.with_prefix_lists#filter).
       type: list
       elements: dict

@@ -113,8 +113,8 @@ options:
     default: []
   prefix_lists:
     description:
-      - The sites that have one route in each table, to a prefix list of their prefixes. The lists are made, and their
-        entries kept in step, also by removing what is not wanted any more.
+      - The sites that have one route in each table for each family of addresses, to a prefix list of their prefixes.
+        The lists are made, and their entries kept in step, also by removing what is not wanted any more.
       - Routes to them are made as those to O(destinations). Where a table has routes to the entries, the list's is made
         to where these lead, and they stay; see M(vpnha.aws.covered_routes).
       - EC2 counts a list's size against the quota of routes of every table that has a route to it.
@@ -127,7 +127,7 @@ options:
         type: str
         required: true
       entries:
-        description: Its prefixes, as IPv4 CIDR.
+        description: Its prefixes, as CIDR of either family; each family has a list of its own.
         type: list
         elements: str
         required: true
@@ -260,10 +260,15 @@ route_tables:
       type: dict
       returned: always
 prefix_lists:
-  description: The ids of the prefix lists by site.
+  description: The ids of the prefix lists of IPv4 by site.
   returned: when O(state=present)
   type: dict
   sample: {plant: pl-0a1b2c3d}
+prefix_lists_ipv6:
+  description: The ids of the prefix lists of IPv6 by site.
+  returned: when O(state=present)
+  type: dict
+  sample: {plant: pl-4e5f6a7b}
 endpoints:
   description: The ids of the VPC endpoints by service, also those that somebody else has made.
   returned: when O(state=present)
@@ -280,10 +285,15 @@ changes:
 import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, network, network_build, network_removal
+from ansible_collections.vpnha.aws.plugins.module_utils import (
+    ec2,
+    network,
+    network_build,
+    network_removal,
+    prefix_lists,
+)
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import as_result
-from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import SiteList
 
 INTERFACE = {
     "name": {"type": "str", "required": True},
@@ -320,7 +330,9 @@ def wanted(given: dict) -> network.Network:
         ),
         zones=tuple(network.ZoneTables(z["name"], tuple(z["subnets"]), z["gateway"]) for z in given["zones"]),
         destinations=tuple(given["destinations"]),
-        prefix_lists=tuple(SiteList(each["site"], tuple(each["entries"])) for each in given["prefix_lists"]),
+        prefix_lists=tuple(
+            one for each in given["prefix_lists"] for one in prefix_lists.of_site(each["site"], each["entries"])
+        ),
         public_subnets=tuple(given["public_subnets"]),
         internet_gateway=given["internet_gateway"],
         adopt=given["adopt_route_tables"],
@@ -375,7 +387,8 @@ def main() -> None:
     module.exit_json(
         interfaces=outcome.interfaces,
         route_tables=outcome.route_tables,
-        prefix_lists=outcome.prefix_lists,
+        prefix_lists=outcome.prefix_lists.get(prefix_lists.IPV4, {}),
+        prefix_lists_ipv6=outcome.prefix_lists.get(prefix_lists.IPV6, {}),
         endpoints=outcome.endpoints,
         **as_result(outcome.changes),
     )

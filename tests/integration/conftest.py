@@ -14,7 +14,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,24 @@ def drill(lab: Lab, folder: Path, *scenarios: str, **variables: Any) -> dict[str
     assert (folder / "report.html").stat().st_size > 0 and (folder / "junit.xml").stat().st_size > 0
     assert [one["plaintext_packets"] for one in report["scenarios"]] == [0] * len(scenarios)
     return {one["name"]: one for one in report["scenarios"]}
+
+
+@contextmanager
+def steady(lab: Lab, targets: Iterable[str]) -> Iterator[dict[tuple[str, str], int]]:
+    """Fifty echo requests a second from every zone to each target; afterwards how many of each were lost."""
+    lost: dict[tuple[str, str], int] = {}
+    ways = [(host, target) for host in ("app-a", "app-b") for target in targets]
+    for host, target in ways:
+        unit, log = f"steady-{target}", f"/run/steady-{target}"
+        ping = ("ping", "-n", "-i", "0.02", "-W", "2", target)
+        lab.shell(host, "systemd-run", "--quiet", "--unit", unit, "-p", f"StandardOutput=truncate:{log}", *ping)
+    try:
+        yield lost
+    finally:
+        for host, target in ways:
+            lab.shell(host, "systemctl", "stop", f"steady-{target}")
+            answered = {
+                int(seq) for seq in re.findall(r"icmp_seq=(\d+) ", lab.shell(host, "cat", f"/run/steady-{target}"))
+            }
+            # what was under way when it was stopped is not known
+            lost[host, target] = max(answered, default=0) - len(answered)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.integration.conftest import (
     ROOT,
@@ -23,6 +24,7 @@ from tests.integration.conftest import (
     assert_deploy_changes_nothing,
     drill,
     reaches,
+    steady,
 )
 
 pytestmark = pytest.mark.integration
@@ -31,6 +33,7 @@ _FILE = ROOT / "lab" / "deployments" / "dual-stack.yml"
 DUAL = Variant(up=("--deployment", str(_FILE)), play=("-e", f"@{_FILE}"))
 PREFIXES = {"192.168.10.0/24", "2001:db8:a10::/48", "192.168.20.0/24", "2001:db8:a20::/48"}
 FOUR, SIX = {"192.168.10.10", "192.168.20.10"}, {"2001:db8:a10::10", "2001:db8:a20::10"}
+LISTED = [{**site, "prefix_list": True} for site in yaml.safe_load(_FILE.read_text())["vpnha_sites"]]
 SEGMENT = "import socket as s; c = s.create_connection((%r, 8080), 5); print(c.getsockopt(s.IPPROTO_TCP, s.TCP_MAXSEG))"
 STAMP = 12  # bytes of each segment that TCP's timestamps take
 
@@ -153,3 +156,20 @@ def test_with_tunnels_and_routing_gone_no_packet_leaves_a_gateway_in_clear(
     until = time.monotonic() + 180
     while not all(reaches(deployed, "app-a", target) for target in sorted(FOUR | SIX)):
         assert time.monotonic() < until, "traffic does not flow again"
+
+
+def test_going_over_to_prefix_lists_costs_neither_family_anything(deployed: Lab, tmp_path: Path) -> None:
+    listed = Lab(deployed.env, (*DUAL.play, "-e", json.dumps({"vpnha_sites": LISTED})))
+    with steady(deployed, FOUR | SIX) as lost_on_the_way:
+        assert listed.play("deploy").code == 0
+        assert listed.play("deploy", vpnha_remove_covered_routes=True).code == 0
+    assert set(lost_on_the_way.values()) == {0}, lost_on_the_way
+    home = app_routes(listed)
+    lists = {destination for _table, destination in home}
+    assert len(lists) == 2 * len(LISTED) and all(each.startswith("pl-") for each in lists)
+    assert_deploy_changes_nothing(listed, vpnha_remove_covered_routes=True)
+    one = drill(listed, tmp_path, "gateway_power_off")["gateway_power_off"]
+    for targets in (FOUR, SIX):
+        assert all(lost(one, "fault", "app-a", targets))
+        assert not any(lost(one, "healing", "app-a", targets))
+    assert app_routes(listed) == home

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from tests.integration.conftest import (
     aws,
     drill,
     reaches,
+    steady,
 )
 
 pytestmark = pytest.mark.integration
@@ -82,27 +80,6 @@ def calls(lab: Lab, since: float, *actions: str) -> list[dict[str, Any]]:
         return [call for call in json.load(answer) if call["action"] in actions and not call["error"]]
 
 
-@contextmanager
-def steady(lab: Lab) -> Iterator[dict[tuple[str, str], int]]:
-    """Fifty echo requests a second from every zone to every site; afterwards how many of each were lost."""
-    lost: dict[tuple[str, str], int] = {}
-    ways = [(host, target) for host in ("app-a", "app-b") for target in TARGETS]
-    for host, target in ways:
-        unit, log = f"steady-{target}", f"/run/steady-{target}"
-        ping = ("ping", "-n", "-i", "0.02", "-W", "2", target)
-        lab.shell(host, "systemd-run", "--quiet", "--unit", unit, "-p", f"StandardOutput=truncate:{log}", *ping)
-    try:
-        yield lost
-    finally:
-        for host, target in ways:
-            lab.shell(host, "systemctl", "stop", f"steady-{target}")
-            answered = {
-                int(seq) for seq in re.findall(r"icmp_seq=(\d+) ", lab.shell(host, "cat", f"/run/steady-{target}"))
-            }
-            # what was under way when it was stopped is not known
-            lost[host, target] = max(answered, default=0) - len(answered)
-
-
 def test_before_there_is_a_route_for_each_prefix(before: Lab) -> None:
     destinations = sorted(destination for _table, destination in app_routes(before))
     assert destinations == sorted([*PREFIXES["hq"], *PREFIXES["plant"]] * 2)
@@ -111,7 +88,7 @@ def test_before_there_is_a_route_for_each_prefix(before: Lab) -> None:
 
 def test_without_a_word_only_the_lists_and_their_routes_are_made(before: Lab, listed: Lab) -> None:
     home, began = app_routes(before), time.time()
-    with steady(listed) as lost:
+    with steady(listed, TARGETS) as lost:
         assert listed.play("deploy").code == 0
     assert set(lost.values()) == {0}, lost
     assert entries(listed, "hq") == set(PREFIXES["hq"])
@@ -125,7 +102,7 @@ def test_without_a_word_only_the_lists_and_their_routes_are_made(before: Lab, li
 
 def test_the_routes_to_prefixes_go_and_no_packet_is_lost(listed: Lab) -> None:
     began = time.time()
-    with steady(listed) as lost:
+    with steady(listed, TARGETS) as lost:
         assert listed.play("deploy", vpnha_remove_covered_routes=True).code == 0
     assert set(lost.values()) == {0}, lost
     gone = [call["destination"] for call in calls(listed, began, *ROUTE_CALLS) if call["action"] == "DeleteRoute"]

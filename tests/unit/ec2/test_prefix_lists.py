@@ -18,17 +18,19 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     prefix_lists_build,
     tags,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import destination_of
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey
 from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import Worker
 from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
-from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import PrefixList, SiteList
+from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import IPV4, IPV6, PrefixList, SiteList
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
 
 from .conftest import HQ, NOW, PLANT, A, B, World
 
 MORE = "192.168.11.0/24"
+HQ6, MORE6 = "2001:db8:10::/48", "2001:db8:11::/48"
 
 
 def by_list(world: World, *prefixes: str) -> World:
@@ -36,14 +38,14 @@ def by_list(world: World, *prefixes: str) -> World:
     _hq, plant = world.deployment.sites
     hq = replace(_hq, prefixes=prefixes, by_prefix_list=True)
     world.deployment = replace(world.deployment, sites=(hq, plant))
-    world.wanted = replace(world.wanted, destinations=(PLANT,), prefix_lists=(SiteList("hq", prefixes),))
+    world.wanted = replace(world.wanted, destinations=(PLANT,), prefix_lists=prefix_lists.of_site("hq", prefixes))
     return world
 
 
 def by_prefixes(world: World, *prefixes: str) -> World:
     """The site hq is described as routed by its prefixes."""
     hq, plant = world.deployment.sites
-    hq = replace(hq, prefixes=prefixes, by_prefix_list=False, prefix_list="")
+    hq = replace(hq, prefixes=prefixes, by_prefix_list=False, prefix_list="", prefix_list_ipv6="")
     world.deployment = replace(world.deployment, sites=(hq, plant))
     world.wanted = replace(world.wanted, destinations=(*prefixes, PLANT), prefix_lists=())
     return world
@@ -56,15 +58,13 @@ def bind(world: World) -> str:
 
 
 def listed(world: World) -> PrefixList:
-    return prefix_lists.read(world.client, world.deployment.name)["hq"]
+    return prefix_lists.read(world.client, world.deployment.name)["hq", IPV4]
 
 
 def routes_of(world: World, table: str) -> dict[str, str]:
     [found] = world.client.describe_route_tables(RouteTableIds=[table])["RouteTables"]
     return {
-        route.get("DestinationCidrBlock") or route["DestinationPrefixListId"]: route["NetworkInterfaceId"]
-        for route in found["Routes"]
-        if "NetworkInterfaceId" in route
+        destination_of(route): route["NetworkInterfaceId"] for route in found["Routes"] if "NetworkInterfaceId" in route
     }
 
 
@@ -79,7 +79,7 @@ def move(world: World, gateway: str, **choice: Any) -> list[dict[str, Any]]:
 def routed(bare: World) -> World:
     """A deployment whose site hq is routed by a prefix list from the beginning."""
     outcome = by_list(bare, HQ, MORE).build()
-    assert bind(bare) == outcome.prefix_lists["hq"]
+    assert outcome.prefix_lists == {IPV4: {"hq": bind(bare)}, IPV6: {}}
     bare.launch("gw-a", "gw-b")
     return bare
 
@@ -144,9 +144,9 @@ def test_a_change_that_another_one_has_overtaken_is_made_on_what_is_there_then(r
     worker = Worker(routed.client, check=False)
     by_list(routed, HQ).build()
     kept = prefix_lists_build.keep(
-        worker, routed.deployment.name, (SiteList("hq", (HQ, "192.168.12.0/24")),), {"hq": stale}
+        worker, routed.deployment.name, (SiteList("hq", IPV4, (HQ, "192.168.12.0/24")),), {stale.key: stale}
     )
-    assert set(kept["hq"].entries) == {HQ, "192.168.12.0/24"}
+    assert set(kept["hq", IPV4].entries) == {HQ, "192.168.12.0/24"}
     assert len(worker.changes) == 1  # what was refused is not told
 
 
@@ -190,11 +190,14 @@ class Stuck:
 def test_a_list_that_ec2_cannot_change_is_told(states: list[str], sentence: str) -> None:
     slept: list[float] = []
     client = Stuck(*states)
-    known = prefix_lists.read_one(client, PrefixList("pl-1", "hq", (HQ,), 1, 1, "")) if states[1:] else None
-    known = known or PrefixList("pl-1", "hq", (HQ,), 1, 1, states[0], "No room.")
+    known = prefix_lists.read_one(client, PrefixList("pl-1", "hq", IPV4, (HQ,), 1, 1, "")) if states[1:] else None
+    known = known or PrefixList("pl-1", "hq", IPV4, (HQ,), 1, 1, states[0], "No room.")
     with pytest.raises(VpnhaError) as caught:
         prefix_lists_build.keep(
-            Worker(client, check=False, sleep=slept.append), "d", (SiteList("hq", (HQ, MORE)),), {"hq": known}
+            Worker(client, check=False, sleep=slept.append),
+            "d",
+            (SiteList("hq", IPV4, (HQ, MORE)),),
+            {known.key: known},
         )
     assert sentence in str(caught.value)
 
@@ -282,7 +285,7 @@ def test_a_route_that_the_list_does_not_cover_stays(world: World) -> None:
     bind(world)
     known = listed(world)
     prefix_lists_build.keep(
-        Worker(world.client, check=False), world.deployment.name, (SiteList("hq", (MORE,)),), {"hq": known}
+        Worker(world.client, check=False), world.deployment.name, (SiteList("hq", IPV4, (MORE,)),), {known.key: known}
     )
     rows = covered_routes.clear(world.client, world.deployment, check=False).routes
     assert {row["reason"] for row in rows} == {f"{known.id} does not have {HQ} yet."}
@@ -324,6 +327,78 @@ def test_a_pin_counts_for_a_new_list(world: World) -> None:
     world.tag(world.table(A), vpnha_pin=tags.format_pin(Pin("gw-b", NOW + 600)))
     by_list(world, HQ).build()
     assert routes_of(world, world.table(A))[bind(world)] == world.eni("gw-b")
+
+
+# --- Both families -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dual(bare: World) -> World:
+    """The same with prefixes of both families, from the beginning."""
+    outcome = by_list(bare, HQ, HQ6).build()
+    bind(bare)
+    hq = bare.deployment.site("hq")
+    assert outcome.prefix_lists == {IPV4: {"hq": hq.prefix_list}, IPV6: {"hq": hq.prefix_list_ipv6}}
+    bare.launch("gw-a", "gw-b")
+    return bare
+
+
+def test_each_family_has_a_list_and_a_route_in_each_table(dual: World) -> None:
+    hq, eni = dual.deployment.site("hq"), dual.eni("gw-a")
+    assert hq.prefix_lists == {hq.prefix_list: (HQ,), hq.prefix_list_ipv6: (HQ6,)}
+    assert routes_of(dual, dual.table(A)) == {hq.prefix_list: eni, hq.prefix_list_ipv6: eni, PLANT: eni}
+    shown = dual.client.describe_managed_prefix_lists(PrefixListIds=list(hq.prefix_lists))["PrefixLists"]
+    assert {each["PrefixListId"]: (each["AddressFamily"], each["PrefixListName"]) for each in shown} == {
+        hq.prefix_list: (IPV4, f"{dual.deployment.name}-hq"),
+        hq.prefix_list_ipv6: (IPV6, f"{dual.deployment.name}-hq-ipv6"),
+    }
+    assert dual.build().changes == []
+    rows = move(dual, "gw-b", zones=(A,), sites=("hq",))
+    assert {row["destination"] for row in rows} == set(hq.prefix_lists)
+    assert set(routes_of(dual, dual.table(A)).values()) == {eni, dual.eni("gw-b")}
+
+
+def test_a_site_that_gets_ipv6_keeps_its_list_of_ipv4(routed: World) -> None:
+    pl, eni = bind(routed), routed.eni("gw-a")
+    by_list(routed, HQ, MORE, HQ6)
+    bind(routed)
+    view = routed.view()
+    assert {key.destination for key in view.missing_routes} == {HQ6}  # until its list is made
+    routed.build()
+    assert bind(routed) == pl
+    hq = routed.deployment.site("hq")
+    assert hq.destinations == (pl, hq.prefix_list_ipv6)
+    assert routes_of(routed, routed.table(A)) == {pl: eni, hq.prefix_list_ipv6: eni, PLANT: eni}
+    assert not routed.view().missing_routes
+
+
+def test_both_families_go_over_to_lists_and_back(world: World) -> None:
+    by_prefixes(world, HQ, HQ6).build()
+    by_list(world, HQ, HQ6).build()
+    bind(world)
+    lists = set(world.deployment.site("hq").prefix_lists)
+    assert set(routes_of(world, world.table(A))) == {HQ, HQ6, PLANT, *lists}
+    said = overview(world.view(), world.deployment, NOW)["summary"]
+    assert sum("2 routes to prefixes of hq stand beside" in line for line in said) == 2
+    rows = covered_routes.clear(world.client, world.deployment, check=False).routes
+    assert {(row["destination"], row["action"]) for row in rows} == {(HQ, "remove"), (HQ6, "remove")}
+    assert set(routes_of(world, world.table(A))) == {PLANT, *lists}
+    by_prefixes(world, HQ, HQ6).build()
+    covered_routes.clear(world.client, world.deployment, check=False)
+    assert set(routes_of(world, world.table(A))) == {HQ, HQ6, PLANT}
+    assert prefix_lists.read(world.client, world.deployment.name) == {}
+
+
+def test_a_site_without_ipv6_any_more_leaves_its_list_empty_and_then_gone(dual: World) -> None:
+    gone = dual.deployment.site("hq").prefix_list_ipv6
+    by_list(dual, HQ).build()
+    pl = bind(dual)
+    assert dual.deployment.site("hq").destinations == (pl,)
+    assert prefix_lists.read(dual.client, dual.deployment.name)["hq", IPV6].entries == ()
+    rows = covered_routes.clear(dual.client, dual.deployment, check=False).routes
+    assert [(row["destination"], row["action"]) for row in rows] == [(gone, "remove")] * 2
+    assert set(prefix_lists.read(dual.client, dual.deployment.name)) == {("hq", IPV4)}
+    assert set(routes_of(dual, dual.table(A))) == {pl, PLANT}
 
 
 # --- Taking down ---------------------------------------------------------------------------------------------------

@@ -32,6 +32,17 @@ def test_a_list_whose_id_is_not_known_is_no_configuration() -> None:
     assert config.parse({**value, "deployment": to_dict(listed("pl-1"))}, "monitor.yml").deployment == listed("pl-1")
 
 
+def test_a_list_of_ipv6_is_needed_where_the_site_has_ipv6() -> None:
+    value = {"monitor": "mon-a", "keys": [KEY]}
+    plan = listed("pl-1")
+    first, *others = plan.sites
+    both = replace(plan, sites=(replace(first, prefixes=(*first.prefixes, "2001:db8:10::/48")), *others))
+    with pytest.raises(DescriptionError, match="is routed by a prefix list whose id is not here"):
+        config.parse({**value, "deployment": to_dict(both)}, "monitor.yml")
+    known = replace(both, sites=(replace(both.sites[0], prefix_list_ipv6="pl-6"), *others))
+    assert config.parse({**value, "deployment": to_dict(known)}, "monitor.yml").deployment == known
+
+
 def test_a_route_away_from_home_is_named_by_its_site() -> None:
     route = {
         "table": "rtb-1",

@@ -102,7 +102,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     if deployment is not None and name and name not in {monitor.name for monitor in deployment.monitors}:
         section.problem("monitor", f"'{name}' is no monitor of the deployment; name one of its monitors.")
     for site in deployment.sites if deployment is not None else ():
-        if site.by_prefix_list and not site.prefix_list:
+        if site.by_prefix_list and set(site.prefixes).intersection(site.destinations):
             section.problem(
                 "deployment",
                 f"site {site.name} is routed by a prefix list whose id is not here; write the file anew with the "

@@ -151,8 +151,8 @@ def test_a_site_by_prefix_list_is_no_destination_but_a_list() -> None:
     request = network_request(checked, [], {}, {})
     assert request["destinations"] == ["192.168.10.0/24", "2001:db8::/32"]
     assert request["prefix_lists"] == [{"site": "plant", "entries": ["192.168.20.0/24"]}]
-    known = with_prefix_lists(checked, {"plant": "pl-1"})
-    assert [site["prefix_list"] for site in known["sites"]] == ["", "pl-1"]
+    known = with_prefix_lists(checked, {"plant": "pl-1"}, {"plant": "pl-6"})
+    assert [(site["prefix_list"], site["prefix_list_ipv6"]) for site in known["sites"]] == [("", ""), ("pl-1", "pl-6")]
     assert checked["sites"][1]["prefix_list"] == ""
 
 

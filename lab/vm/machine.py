@@ -27,7 +27,7 @@ from lab.net import underlay as wiring
 from lab.vm import image
 from lab.vm.network import Cable
 
-PROGRAMS = {"mke2fs": "e2fsprogs", "setpriv": "util-linux"}
+PROGRAMS = {"mke2fs": "e2fsprogs", "ping": "iputils-ping", "setpriv": "util-linux"}
 MEMORY_MB = 768
 _DISK_MB = 2048
 _BOOT_SECONDS = 900.0  # an emulated machine on a busy one
@@ -195,6 +195,8 @@ class Machine:
             ),
             "/etc/systemd/network/20-uplink.network": (0o644, network),
             "/etc/systemd/system/multi-user.target.d/vm.conf": (0o644, "[Unit]\nWants=systemd-networkd.service\n"),
+            # on a busy machine an emulated processor needs longer to start a service than anyone waits by default
+            "/etc/systemd/system.conf.d/vm.conf": (0o644, f"[Manager]\nDefaultTimeoutStartSec={_BOOT_SECONDS:.0f}\n"),
             # there is no EC2 to ask what to become, and to ask takes an emulated processor half a minute
             "/etc/systemd/system/vpnha-self-configure.service.d/vm.conf": (
                 0o644, "[Unit]\nConditionKernelCommandLine=ec2\n",

@@ -117,7 +117,8 @@ class Machines:
     def _ansible(self, program: str, what: str, argv: list[str]) -> subprocess.CompletedProcess[str]:
         env = {
             **os.environ, **self.names.environment(), "ANSIBLE_COLLECTIONS_PATH": golden.collections_path(),
-            "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(self.names.run / "ansible"),
+            "ANSIBLE_CONFIG": str(_HERE / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_HOME": str(self.names.run / "ansible"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }  # fmt: skip
         described = ["-i", str(_INVENTORY), "-e", f"@{self._description}"]

@@ -21,7 +21,7 @@ from lab.vm import image, peer
 from lab.vm.gateway import Sa, sas
 from lab.vm.machine import Machine
 from lab.vm.machines import MESH, PAIR
-from lab.vm.mesh import renamed
+from lab.vm.mesh import renamed, replaced
 from lab.vm.network import Network
 from lab.vm.report import Report, told
 from lab.vm.traffic import longest_run
@@ -175,6 +175,14 @@ def test_the_page_has_each_part_with_what_was_seen(tmp_path: Path) -> None:
 
 def test_what_was_seen_is_told_without_brackets() -> None:
     assert told({"a": ("x", 2), "b": {"c": False}}) == "a: x, 2; b: c: no"
+
+
+def test_a_tunnel_is_replaced_when_nothing_of_it_is_left() -> None:
+    before = Sa(("1",), (("1", "a", "b"),))
+    assert replaced(Sa(("2",), (("2", "c", "d"),)), before)
+    assert not replaced(Sa(("2",), (("1", "a", "b"),)), before)  # the IKE SA alone was rekeyed
+    assert not replaced(Sa(("1", "2"), (("2", "c", "d"),)), before)
+    assert not replaced(Sa((), ()), before)
 
 
 @pytest.mark.parametrize(("lost", "longest"), [([], 0), ([4], 1), ([9, 1, 2, 3, 7, 8], 3)])

@@ -172,7 +172,7 @@ class Machine:
         return [
             "ssh", "-i", str(self.names.key), "-o", f"ProxyCommand={connect}", "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
-            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6", "-o", "ControlMaster=auto",
+            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=60", "-o", "ControlMaster=auto",
             "-o", f"ControlPath={control}/%C", "-o", "ControlPersist=30", f"root@{self.name}{registry.DOMAIN}",
         ]  # fmt: skip
 
@@ -195,8 +195,9 @@ class Machine:
             ),
             "/etc/systemd/network/20-uplink.network": (0o644, network),
             "/etc/systemd/system/multi-user.target.d/vm.conf": (0o644, "[Unit]\nWants=systemd-networkd.service\n"),
-            # on a busy machine an emulated processor needs longer to start a service than anyone waits by default
+            # on a busy machine an emulated processor needs longer for a service or a login than anyone waits by default
             "/etc/systemd/system.conf.d/vm.conf": (0o644, f"[Manager]\nDefaultTimeoutStartSec={_BOOT_SECONDS:.0f}\n"),
+            "/etc/ssh/sshd_config.d/vm.conf": (0o644, "LoginGraceTime 0\n"),
             # there is no EC2 to ask what to become, and to ask takes an emulated processor half a minute
             "/etc/systemd/system/vpnha-self-configure.service.d/vm.conf": (
                 0o644, "[Unit]\nConditionKernelCommandLine=ec2\n",

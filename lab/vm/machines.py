@@ -80,7 +80,8 @@ class Machines:
         Its output is in ``log``. What is in ``variables`` goes before what is described.
         """
         sites = ["-e", json.dumps({"vpnha_sites": self.variables["vpnha_sites"]})]
-        done = self._ansible("ansible-playbook", str(_PLAYBOOK), [*sites, "-l", f"localhost,{only}" if only else "all"])
+        hosts = ",".join(["localhost", *([only] if only else self.network.gateways)])
+        done = self._ansible("ansible-playbook", str(_PLAYBOOK), [*sites, "-l", hosts])
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(done.stdout + done.stderr, encoding="utf-8")
         found = {

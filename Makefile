@@ -103,7 +103,7 @@ lint: venv ## ruff, mypy --strict, yamllint, ansible-lint, changelog, documentat
 	ruff check .
 	ruff format --check .
 	mypy plugins/module_utils
-	mypy -p vpnha_monitor -p vpnha_agent -p lab
+	mypy -p vpnha_monitor -p vpnha_agent -p lab -p benchmarks
 	yamllint --strict .
 	ansible-lint --offline --profile production
 	antsibull-changelog lint
@@ -146,10 +146,11 @@ mutants: venv ## plant a bug for each promise; the simulation, or a unit test, m
 	@$(PY) -m tests.simulation.mutants
 	@$(PY) -m tests.simulation.several_mutants
 
-bench bench-swapping bench-outage: REPEAT = 10
+bench bench-swapping bench-outage bench-sas: REPEAT = 10
+bench-load bench-growth: REPEAT = 3
 
 .PHONY: bench
-bench: deps ## every benchmark, and one page of them: swaps and outages beside other ways, the monitor's cost (hours, needs root; can be resumed)
+bench: deps ## every benchmark, and one page of them: swaps and outages beside other ways, what ours costs (hours, needs root; can be resumed)
 	@$(AS_ROOT) $(PY) -m benchmarks --runs $(REPEAT)
 
 .PHONY: bench-swapping
@@ -161,8 +162,16 @@ bench-outage: deps ## an application host's outage: ours, Pacemaker's agent, BGP
 	@$(AS_ROOT) $(PY) -m benchmarks outage --runs $(REPEAT)
 
 .PHONY: bench-load
-bench-load: venv ## CPU and memory of the real monitor with 100 gateways and 1,000 route tables (some minutes, needs root)
-	@$(AS_ROOT) $(PY) -m benchmarks load
+bench-load: deps ## CPU, memory and packets of the real monitor and agent at 2, 20 and 100 gateways (seven minutes, needs root; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks load --runs $(REPEAT)
+
+.PHONY: bench-sas
+bench-sas: deps ## a question to strongSwan: vpn_health_info, the engine, swanctl --list-sas; 1, 10 and 100 tunnels (three minutes, needs root)
+	@$(AS_ROOT) $(PY) -m benchmarks sas --runs $(REPEAT)
+
+.PHONY: bench-growth
+bench-growth: venv ## time and calls of EC2 by the number of route tables, gateways and sites (twenty minutes, needs root; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks growth --runs $(REPEAT)
 
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec
@@ -174,8 +183,10 @@ integration-vm: deps ## tests in virtual machines: two gateways on a stock kerne
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/vm
 
 .PHONY: test
-test: deps lint sanity ## everything that CI checks
-	@$(AS_ROOT) $(VENV)/bin/pytest tests/unit tests/simulation tests/integration/test_main_job.py
+test: deps ## everything that CI checks
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint sanity
+	@# the lab first, which takes longest and waits most; what is in one file shares fixtures
+	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 2 --dist loadfile tests/integration/test_main_job.py tests/unit tests/simulation
 
 .PHONY: docs
 docs: venv ## write the pages that are made from the code

@@ -13,7 +13,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ from typing import Any
 from lab import reports
 from lab.steps import circumstances, commit, console
 
+from .growth import summary as growth
+from .load import summary as load
 from .outage.summary import dots, rows
+from .sas import summary as sas
 from .swapping.summary import bars, cells
 
 OUTPUT = Path("artifacts/bench")
@@ -40,27 +43,43 @@ class Part:
 
 PARTS = (
     Part("decision", "benchmarks.decision", "decision.json"),
-    Part("load", "benchmarks.monitor_load", "monitor_load.json", (1, 2)),
+    Part("load", "benchmarks.load", "load.json", (1, 2), repeats=True),
+    Part("sas", "benchmarks.sas", "sas.json", repeats=True),
+    Part("growth", "benchmarks.growth", "growth.json", repeats=True),
     Part("swapping", "benchmarks.swapping", "swapping.json", repeats=True),
     Part("outage", "benchmarks.outage", "outage.json", repeats=True),
 )
 INTERRUPTED = 130
+ROWS: dict[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = {
+    "load": load.rows,
+    "sas": sas.rows,
+    "growth": growth.rows,
+    "outage": rows,
+}
+PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
+    "load": load.curves,
+    "sas": sas.curves,
+    "growth": growth.curves,
+    "swapping": bars,
+    "outage": dots,
+}
 
 
 def gathered() -> dict[str, Any]:
     """All that was measured, each part with the commit that it was measured at."""
     parts = {part.name: OUTPUT / part.file for part in PARTS}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in parts.items() if file.exists()}
-    if "outage" in found:
-        found["outage"]["rows"] = [asdict(row) for row in rows(found["outage"])]
+    for name, shown in ROWS.items():
+        if name in found:
+            found[name]["rows"] = [asdict(row) for row in shown(found[name])]
     return {"commit": commit(), "environment": circumstances(), **found}
 
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
     swapping = cells(report["swapping"]) if "swapping" in report else []
-    outage = rows(report["outage"]) if "outage" in report else []
-    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, swapping=swapping, outage=outage)
+    shown: dict[str, Any] = {name: of(report[name]) if name in report else [] for name, of in ROWS.items()}
+    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, swapping=swapping, **shown)
 
 
 def carried_out(part: Part, repeat: int | None) -> int:
@@ -83,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these benchmarks")
     parser.add_argument("--page", action="store_true", help="only make the page anew")
-    parser.add_argument("--runs", type=int, help="of each swap and outage, where it is not their own default")
+    parser.add_argument("--runs", type=int, help="of whatever is repeated, where it is not their own default")
     chosen = parser.parse_args(argv)
     names = [part.name for part in PARTS]
     if unknown := [name for name in chosen.names if name not in names]:
@@ -99,10 +118,9 @@ def main(argv: Sequence[str]) -> int:
             break
     report = gathered()
     reports.write(OUTPUT / "report.json", report)
-    if "swapping" in report:
-        bars(report["swapping"], OUTPUT / "swapping.svg")
-    if "outage" in report:
-        dots(report["outage"], OUTPUT / "outage.svg")
+    for name, draw in PICTURES.items():
+        if name in report:
+            draw(report[name], OUTPUT / f"{name}.svg")
     (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
     console.print(f"report: {OUTPUT / 'report.json'}\n        {OUTPUT / 'report.html'}", soft_wrap=True)
     return code

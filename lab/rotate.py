@@ -11,6 +11,7 @@ failed or was interrupted.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -34,6 +35,8 @@ OUTPUT = REPOSITORY / "artifacts" / "rotate"
 INSTEAD = "plant"  # whose peers have one key at a time; the other sites' have the new one beside the old one
 CHANGED_SECONDS = 300.0  # until a playbook has changed the first tunnel over
 REFUSED = "AUTHENTICATION_FAILED"
+UNHEARD = {"gateway-silent", "gateway-unheard", "agent-silent", "heartbeats-rejected", "monitor-isolated"}
+HEARTBEAT_FILES = {**dict.fromkeys(GATEWAYS, "/etc/vpnha/agent.json"), MONITOR: "/etc/vpnha/monitor.yml"}
 # Where a key might have been left by mistake; swanctl's own files are looked at apart.
 SEARCHED = "/etc /run /tmp /var/log /var/tmp /var/lib /root /opt/vpnha"
 
@@ -47,6 +50,7 @@ class Rotate:
         self.keys = Keys(self._variables["vpnha_sites"])
         self.changes = Changes("All keys of a running deployment changed", output, names, env)
         self._lookout = self.changes.lookout
+        self._heartbeat = {"old": str(self._variables["vpnha_heartbeat_key"]), "new": secrets.token_urlsafe(36)}
         self._certificates = Certificates(names.state / "certificates", self._variables)
         self._before = {gateway: self._numbers(gateway) for gateway in GATEWAYS}
 
@@ -64,6 +68,7 @@ class Rotate:
         self.changes.carry_out("certify", "certificates instead of keys", self._certify)
         self._certificates.make(self._env, [self._certificates.identity(gateway) for gateway in GATEWAYS])
         self.changes.carry_out("renew", "the gateways' certificates renewed", self._renew)
+        self.changes.carry_out("heartbeat", "the heartbeat key changed in three deploys", self._change_heartbeat)
         self.changes.carry_out("search", "everything searched for the keys", self._search)
         return self.changes
 
@@ -163,8 +168,29 @@ class Rotate:
         for host in self._certificates.peer_files():
             part.fact(f"{host} has seen a certificate", "with ECDSA" in self._log(host, began))
 
+    def _change_heartbeat(self, part: Part) -> None:
+        before, began = self._now(), time.time()
+        for key, others in (("old", ["new"]), ("new", ["old"]), ("new", [])):
+            played = self.changes.play(
+                "deploy", part, **self._certificates.inventory(),
+                vpnha_heartbeat_key=self._heartbeat[key],
+                vpnha_heartbeat_other_keys=[self._heartbeat[other] for other in others],
+            )  # fmt: skip
+            signs = f"{key}, with {others[0]} accepted" if others else f"{key} alone"
+            part.fact(f"the deploy with the key {signs} succeeds", played.code == 0)
+        unheard = {str(event["code"]) for event in self._lookout.events(began)} & UNHEARD
+        part.fact("monitor and gateways heard each other throughout", not unheard)
+        part.said += sorted(unheard)
+        for host, file in HEARTBEAT_FILES.items():
+            text = self._lookout.run(host, "cat", file)
+            there = [version for version, key in self._heartbeat.items() if key in text]
+            part.fact(f"{host} has the new key only", there == ["new"])
+        heard = self._lookout.status()["gateways"]
+        part.fact("the monitor hears every gateway", all(gateway["verdict"] == "up" for gateway in heard))
+        part.fact("no tunnel was opened anew", self._now() == before)
+
     def _search(self, part: Part) -> None:
-        keys = [*self.keys.old.values(), *self.keys.new.values(), *self._certificates.needles()]
+        keys = [*self.keys.old.values(), *self.keys.new.values(), *self._certificates.needles(), self._heartbeat["old"]]
         needles = "\n".join([*keys, *(key.encode().hex() for key in keys)])
         for host in (*GATEWAYS, MONITOR):
             swanctl = self._lookout.run(host, "find", "/etc/swanctl", "-name", "*.conf", "-perm", "/077", "-type", "f")

@@ -71,25 +71,39 @@ class Stand:
 
     def swapped(self, since: float) -> list[float]:
         """When EC2 has accepted each swap since then, seconds since the epoch, in that order."""
-        calls = _ask(f"{self.direct}/_lab/calls?since={since!r}")
-        return [call["wall"] for call in calls if call["action"] == "ReplaceRoute" and not call["error"]]
+        asked = calls(self.direct, since)
+        return [call["wall"] for call in asked if call["action"] == "ReplaceRoute" and not call["error"]]
 
     def refused(self, since: float) -> int:
         """How many calls EC2 has refused for their number since then."""
-        calls = _ask(f"{self.direct}/_lab/calls?since={since!r}")
-        return sum(call["error"] == "RequestLimitExceeded" for call in calls)
+        return sum(call["error"] == "RequestLimitExceeded" for call in calls(self.direct, since))
 
 
 @contextmanager
 def stand(tables: int, destinations: int, delay_ms: float, throttle: bool, directory: Path) -> Iterator[Stand]:
     """All of it, in this process's own network namespace; its tables' routes lead to gw-a."""
-    with endpoint(directory, real_buckets=True) as direct, _proxy(direct, directory) as url:
+    with endpoint(directory, real_buckets=True) as direct, proxy(direct, directory) as url:
         made = build(tables, destinations, direct, url)
         _METADATA.stand = made
         _ask(f"{direct}/_lab/settings", "PATCH", {"throttle": throttle})
-        if delay_ms:
-            _ask(f"{url}/_microburst/rules", "POST", [{"service": "*", "latency": delay_ms}])
+        delay(url, delay_ms)
         yield made
+
+
+def warm(url: str) -> None:
+    """Have the proxy's first call behind us, which takes it seconds."""
+    _client(url).describe_vpcs()
+
+
+def delay(url: str, milliseconds: float) -> None:
+    """Have each call through the proxy take so much longer from now on."""
+    if milliseconds:
+        _ask(f"{url}/_microburst/rules", "POST", [{"service": "*", "latency": milliseconds}])
+
+
+def calls(direct: str, since: float) -> list[dict[str, Any]]:
+    """EC2's record of what it was asked since then, seconds since the epoch."""
+    return list(_ask(f"{direct}/_lab/calls?since={since!r}"))
 
 
 def own_network() -> None:
@@ -105,7 +119,8 @@ def own_network() -> None:
 
 
 @contextmanager
-def _proxy(direct: str, directory: Path) -> Iterator[str]:
+def proxy(direct: str, directory: Path) -> Iterator[str]:
+    """The address of a proxy in front of the endpoint, which can delay it."""
     log = (directory / "proxy.log").open("wb")
     argv = [sys.executable, "-m", "microburst", "--no-resign", "--upstream", direct, "--host", "127.0.0.1"]
     with log, subprocess.Popen([*argv, "--port", str(PROXY)], stdout=log, stderr=log) as process:
@@ -133,7 +148,7 @@ def build(tables: int, destinations: int, direct: str, url: str) -> Stand:
     gateways = (Gateway("gw-a", A, "10.20.0.10", (A,)), Gateway("gw-b", B, "10.20.1.10", (B,)))
     deployment = Deployment("bench", REGION, ("10.20.0.0/16",), 64512, zones, gateways, (site,), (), ())
     client = _client(direct)
-    _client(url).describe_vpcs()  # the proxy's first call takes it seconds
+    warm(url)
     vpc = client.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     enis, instances = {}, {}
     for gateway, zone in zip(gateways, zones, strict=True):

@@ -129,14 +129,18 @@ class Actions(PrefixListActions, EndpointActions, VpnActions):
     # --- Route tables --------------------------------------------------------------------------------------
 
     def describe_route_tables(self) -> str:
-        """Written out here: moto takes seconds for a thousand tables, and a failover would measure that."""
+        """Written out here: moto takes seconds for a thousand tables, and has no pages. A failover measures both."""
         filters = self._filters_from_querystring()
         tables = self.ec2_backend.describe_route_tables(self._get_param("RouteTableIds", []), filters)
-        items = "".join(self._table(table) for table in tables)
+        begins, most = int(self._get_param("NextToken") or 0), self._get_int_param("MaxResults") or len(tables)
+        if self._get_param("MaxResults") and not 5 <= most <= 100:
+            refuse("InvalidParameterValue", f"Value ( {most} ) for parameter maxResults is invalid.")
+        rest = _element("nextToken", begins + most) if begins + most < len(tables) else ""
+        items = "".join(self._table(table) for table in tables[begins : begins + most])
         return (
             '<?xml version="1.0" encoding="UTF-8"?><DescribeRouteTablesResponse'
             ' xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>lab</requestId>'
-            f"<routeTableSet>{items}</routeTableSet></DescribeRouteTablesResponse>"
+            f"<routeTableSet>{items}</routeTableSet>{rest}</DescribeRouteTablesResponse>"
         )
 
     def _table(self, table: Any) -> str:

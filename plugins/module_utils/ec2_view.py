@@ -98,20 +98,18 @@ def read_snapshot(client: Any, deployment: str, pool: Executor | None = None) ->
             client, "describe_vpcs", "Vpcs", "reading the VPC's tags", Filters=[{"Name": "tag-key", "Values": names}]
         )
 
-    first = [
-        go(lambda: read_tables(client, deployment)),
+    asked = [
+        go(lambda: read_tables(client, deployment)),  # the longest: a call for each hundred, one after the other
         go(interfaces),
         go(lambda: read_instances(client, tags.filters(deployment, **{tags.ROLE: "gateway"}))),
         go(vpcs),
     ]
-    tables, enis, instances, marked = (each.result() for each in first)
+    instances = asked[2].result()
     ids = [instance["InstanceId"] for instance in instances]
-    second = [
-        go(lambda: _read_statuses(client, ids)),
-        go(lambda: _read_subnets(client, tables)),
-    ]
-    statuses, subnets = (each.result() for each in second)
-    return Snapshot(tables, enis, instances, statuses, marked, subnets)
+    statuses = go(lambda: _read_statuses(client, ids))
+    tables, enis, _instances, marked = (each.result() for each in asked)
+    subnets = go(lambda: _read_subnets(client, tables))
+    return Snapshot(tables, enis, instances, statuses.result(), marked, subnets.result())
 
 
 def _read_statuses(client: Any, ids: list[str]) -> list[dict[str, Any]]:

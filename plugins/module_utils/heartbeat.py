@@ -244,7 +244,8 @@ class HeartbeatAsker:
     """The asking end for one gateway: makes requests, takes answers, keeps the loss and the newest report.
 
     ``losses`` makes a fresh LossWindow. Answers count only for requests of this object's own session that are
-    still open, each once.
+    still open, each once. Who only wants to know that there are answers sets ``reports`` to False: unpacking what is
+    in them is most of the work.
     """
 
     def __init__(
@@ -254,8 +255,11 @@ class HeartbeatAsker:
         gateway: str,
         losses: Callable[[], LossWindow],
         session: Callable[[], bytes] = lambda: os.urandom(16),
+        *,
+        reports: bool = True,
     ) -> None:
         self.keys = keys
+        self._reports = reports
         self.sender = sender
         self.gateway = gateway
         self.refused: Counter[str] = Counter()  # by reason
@@ -295,7 +299,7 @@ class HeartbeatAsker:
                 raise HeartbeatError("stale")
             if answer.seq not in self._open:
                 raise HeartbeatError("replayed")
-            report = unpack_report(answer.body) if answer.seq > self._newest else None
+            report = unpack_report(answer.body) if self._reports and answer.seq > self._newest else None
         except HeartbeatError as exc:
             self.refused[exc.reason] += 1
             return None

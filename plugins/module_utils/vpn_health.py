@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path as File
 from typing import Any
 
-from . import charon, description
+from . import charon
 from .charon import Charon, CharonError
 from .description_certificates import ending
+from .description_codec import from_dict
 from .diagnoses import DIAGNOSES
 from .errors import DescriptionError, VpnhaError
 from .icmp import IcmpSocket
@@ -62,7 +63,7 @@ def from_agent_config(path: str) -> tuple[tuple[Subject, ...], str, float]:
     """The tunnels, charon's socket and the grey loss in an agent's configuration file. Raises VpnhaError."""
     try:
         value = json.loads(File(path).read_text(encoding="utf-8"))
-        deployment = description.from_dict(value["deployment"])
+        deployment = from_dict(value["deployment"])
         gateway, data_plane = value["gateway"], value["data_plane"]
     except FileNotFoundError:
         raise VpnhaError(f"{path} is not there: run this on a gateway, or describe the tunnels in 'tunnels'.") from None
@@ -94,7 +95,7 @@ def from_agent_config(path: str) -> tuple[tuple[Subject, ...], str, float]:
 def certificate_remark(path: str, now: float | None = None) -> tuple[float | None, str]:
     """When the certificate of an agent's gateway ends, and a sentence if that is soon. ``path`` was read before."""
     value = json.loads(File(path).read_text(encoding="utf-8"))
-    gateway = description.from_dict(value["deployment"]).gateway(value["gateway"])
+    gateway = from_dict(value["deployment"]).gateway(value["gateway"])
     return gateway.certificate_ends, ending(gateway, time.time() if now is None else now)
 
 

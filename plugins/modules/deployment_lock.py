@@ -116,7 +116,7 @@ import socket
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lock
-from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 

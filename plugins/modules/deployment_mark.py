@@ -120,7 +120,7 @@ import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks
-from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 

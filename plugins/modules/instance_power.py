@@ -97,7 +97,7 @@ from dataclasses import asdict
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, power, replacement
-from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 REPLACED = "replaced"

@@ -417,7 +417,7 @@ import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, prefix_lists
-from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_view
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview

@@ -109,7 +109,8 @@ def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as ended:
         pages.main(["swaping"])
     assert ended.value.code == 2
-    assert "There is no benchmark swaping: they are decision, load, swapping, outage." in capsys.readouterr().err
+    known = "decision, load, sas, growth, swapping, outage"
+    assert f"There is no benchmark swaping: they are {known}." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Pat
     pages.bars(content, tmp_path / "swapping.svg")
     assert "<svg" in (tmp_path / "swapping.svg").read_text(encoding="utf-8")
     shown = pages.page({"environment": pages.circumstances(), "swapping": content})
-    assert "0.25 (0.25 to 0.25, 1)" in shown and "What the monitor costs" not in shown
+    assert "0.25 (0.25 to 0.25, 1)" in shown and "What monitor and agent cost" not in shown
 
 
 @pytest.mark.parametrize(("repeats", "given"), [(True, ["--runs", "3"]), (False, [])])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tags
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import Snapshot, view_of, zone_of_table
+from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import Snapshot, read_snapshot, view_of, zone_of_table
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark, RouteKey
 
 from .conftest import HQ, NOW, PLANT, World
@@ -69,6 +70,29 @@ def test_a_deployment_is_read_whole(world: World) -> None:
     instance = view.instances["gw-a"]
     assert (instance.state, instance.source_dest_check, instance.vpc_id) == ("running", False, world.vpc)
     assert (instance.system_status, instance.instance_status) == ("ok", "ok")
+
+
+def test_many_tables_hold_up_nothing_else() -> None:
+    asked = threading.Event()
+
+    class Client:
+        def describe_route_tables(self, **_given: Any) -> dict[str, Any]:
+            assert asked.wait(60), "the status checks are read after the tables"
+            return {"RouteTables": []}
+
+        def describe_instances(self, **_given: Any) -> dict[str, Any]:
+            return {"Reservations": [{"Instances": [{"InstanceId": "i-1"}]}]}
+
+        def describe_instance_status(self, **given: Any) -> dict[str, Any]:
+            asked.set()
+            return {"InstanceStatuses": [{"InstanceId": each} for each in given["InstanceIds"]]}
+
+        def describe_network_interfaces(self, **_given: Any) -> dict[str, Any]:
+            return {}
+
+        describe_vpcs = describe_network_interfaces
+
+    assert read_snapshot(Client(), "lab").statuses == [{"InstanceId": "i-1"}]
 
 
 def test_a_table_added_by_tag_is_looked_after_by_its_subnets(world: World) -> None:

@@ -147,6 +147,16 @@ def test_tables_are_found_by_state_and_by_any_of_their_values(vpc: Any) -> None:
     assert found(association__subnet_id=["subnet-00000000"]) == []
 
 
+def test_tables_come_in_pages(vpc: Any, refused: Any) -> None:
+    made = {vpc.ec2.create_route_table(VpcId=vpc.id)["RouteTable"]["RouteTableId"] for _ in range(11)}
+    asked = {"Filters": [{"Name": "route-table-id", "Values": sorted(made)}]}
+    pages = list(vpc.ec2.get_paginator("describe_route_tables").paginate(**asked, PaginationConfig={"PageSize": 5}))
+    assert [len(page["RouteTables"]) for page in pages] == [5, 5, 1]
+    assert {table["RouteTableId"] for page in pages for table in page["RouteTables"]} == made
+    assert len(vpc.ec2.describe_route_tables(**asked)["RouteTables"]) == 11
+    assert refused(vpc.ec2.describe_route_tables, **asked, MaxResults=101) == "InvalidParameterValue"
+
+
 def test_stale_reads_show_either_state_for_a_while(vpc: Any, settings: Any) -> None:
     old, new = vpc.eni(), vpc.eni()
     create(vpc, NetworkInterfaceId=old)

@@ -310,3 +310,23 @@ def test_a_swap_that_waited_is_begun_only_while_it_keeps_the_promises() -> None:
     assert why().startswith("There is no reason any more: invariant")
     world.run(200)
     assert why() == "It is not waited for any longer."
+
+
+def test_a_mind_that_begins_afresh_keeps_the_hours_voluntary_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of the state that is given up, not only those of the life before."""
+    world = crowded(1, 1)
+    mind = Mind(world.plan, "mon-a", 0.0)
+    key = next(iter(world.view.routes))
+    mind.state = replace(mind.state, routes=replace(mind.state.routes, moves={key: (5.0, 6.0)}))
+
+    def fails(*_given: object) -> None:
+        raise RuntimeError("a fault of the engine's")
+
+    monkeypatch.setattr("vpnha_monitor.mind.step", fails)
+    given_up = mind.state
+    for turn in range(40):
+        assert mind.state is given_up, turn
+        with pytest.raises(RuntimeError):
+            mind.step({}, 0.0, 7.0 + turn)
+    assert mind.state is not given_up
+    assert mind.state.routes.moves == {key: (5.0, 6.0)}

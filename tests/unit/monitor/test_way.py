@@ -107,12 +107,15 @@ def test_the_monitor_works_tells_it_and_says_when_it_is_over(world: World, publi
     assert found is not None and found["healthy"] is True
     assert (found["api_way"]["kind"], found["api_way"]["target"]) == (BEHIND, world.enis["gw-a"])
     assert event.text in world.vpnha("status").stdout.replace("\n", " ")
+    assert 'vpnha_api_way{kind="behind"} 1.0' in (world.get("/metrics") or (0, ""))[1]
     past_the_gateways(world)
     process.send_signal(signal.SIGHUP)
     world.until(lambda: len(world.events("api-behind-vpn")) == 2)
     assert world.events("api-behind-vpn")[1].resolved
     found = world.status()
     assert found is not None and found["api_way"]["kind"] == PAST
+    metrics = (world.get("/metrics") or (0, ""))[1]
+    assert 'vpnha_api_way{kind="behind"} 0.0' in metrics and 'vpnha_api_way{kind="past"} 1.0' in metrics
 
 
 def test_the_command_says_it_as_one_sentence(world: World, public: str) -> None:

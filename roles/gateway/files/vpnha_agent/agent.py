@@ -63,7 +63,7 @@ class Agent:
         self._answerer = HeartbeatAnswerer(keys, config.gateway)
         self._askers = {
             other.address: HeartbeatAsker(
-                keys, config.gateway, other.name, lambda: LossWindow(timing.window, timing.grey_window)
+                keys, config.gateway, other.name, lambda: LossWindow(timing.window, timing.grey_window), reports=False
             )
             for other in config.others
         }

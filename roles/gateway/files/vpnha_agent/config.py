@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import charon, description, tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils import charon, tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.description_fields import Problems, Section, kind
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import MIN_KEY_CHARS, PORT
@@ -97,7 +98,7 @@ def _deployment(section: Section) -> Deployment | None:
         section.problem("deployment", f"{kind(raw)} stands where the deployment's dictionary is needed.")
         return None
     try:
-        return description.from_dict(raw)
+        return from_dict(raw)
     except DescriptionError as error:
         for sentence in error.sentences:
             section.problem("deployment", sentence)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ansible_collections.vpnha.aws.plugins.module_utils import api_way
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
 
@@ -123,14 +124,29 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield from _repairs(status)
     yield from _agreement(status)
     yield from _notification(status)
+    yield from _itself(status)
+
+
+def _itself(status: Mapping[str, Any]) -> Iterator[Metric]:
+    """What the monitor says of itself."""
     if status["ec2"]["age"] is not None:
         yield _single("vpnha_ec2_view_age_seconds", "Age of what is known of EC2.", status["ec2"]["age"])
+    if status["api_way"] is not None:
+        yield _way(status["api_way"]["kind"])
     yield _single("vpnha_clock_skew_seconds", "AWS's clock minus this host's, if it matters.", status["clock_skew"])
     yield _single("vpnha_loop_lag_seconds", "Worst lateness of the loop in the last minute.", status["loop_lag"])
     yield _single("vpnha_journal_failing", "1 while it cannot be written.", float(status["journal"]["failing"]))
     yield _single("vpnha_journal_dropped", "Events lost since the start.", status["journal"]["dropped"])
     yield _single("vpnha_monitor_able", "1 if the monitor can act, and could for some seconds.", float(status["able"]))
     yield _single("vpnha_start_time_seconds", "When the monitor started.", status["started_wall"])
+
+
+def _way(seen: str) -> Metric:
+    """How the monitor's own calls reach EC2."""
+    way = GaugeMetricFamily("vpnha_api_way", "1 for the way of the monitor's calls to EC2.", labels=["kind"])
+    for kind in (api_way.WITHIN, api_way.PAST, api_way.BEHIND, api_way.UNKNOWN):
+        way.add_metric([kind], float(kind == seen))
+    return way
 
 
 def _swaps(status: Mapping[str, Any]) -> Iterator[Metric]:

@@ -38,7 +38,7 @@ class Mind:
     deployment: Deployment
     monitor: str
     started: float
-    moved: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntarily, by the life before
+    moved: Mapping[RouteKey, tuple[float, ...]] = field(default_factory=dict)  # voluntarily, before the state began
     view: Ec2View | None = None
     view_began: float = 0.0
     view_version: int = 0
@@ -89,6 +89,7 @@ class Mind:
         except Exception:
             self.failures += 1
             if self.failures % _TRIES == 0:
+                self.moved = self.state.routes.moves  # the hour's limit counts them whatever becomes of the rest
                 self.state = self._fresh(now)
             raise
         self.failures = 0

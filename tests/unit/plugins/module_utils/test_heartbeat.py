@@ -142,6 +142,17 @@ def test_an_overtaken_answer_counts_as_heard_but_brings_no_older_report() -> Non
     assert asking.stats(0.3).lost == 0
 
 
+def test_who_wants_no_reports_hears_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = HeartbeatAsker(KeyRing([OLD]), "gw-b", "gw-a", lambda: LossWindow(0.5, 10.0), reports=False)
+    monkeypatch.setattr(heartbeat, "unpack_report", lambda body: pytest.fail("it was unpacked"))
+    answer = answerer().on_packet(asking.next_request(1.0), 1.1)
+    assert answer is not None
+    assert asking.on_packet(answer, 1.2) is None and asking.report is None
+    assert asking.heard_since_start and asking.answer_age(1.5) == pytest.approx(0.3)
+    asking.on_packet(answer, 1.3)
+    assert dict(asking.refused) == {"replayed": 1}
+
+
 def test_another_gateways_answer_does_not_count() -> None:
     """Whoever redirects packets cannot make gw-b vouch for gw-a."""
     to_b = asker(gateway="gw-b")

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several runs of one thing in few words, and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A median with its spread; all of it None where nothing was measured."""
+
+    median: float | None
+    least: float | None
+    most: float | None
+    runs: int
+
+    def text(self, digits: int = 2) -> str:
+        """For a table."""
+        if self.median is None:
+            return "-"
+        if self.runs == 1:
+            return f"{self.median:.{digits}f} (1)"
+        return f"{self.median:.{digits}f} ({self.least:.{digits}f} to {self.most:.{digits}f}, {self.runs})"
+
+
+def figure(values: Sequence[float]) -> Figure:
+    """Of some runs."""
+    if not values:
+        return Figure(None, None, None, 0)
+    return Figure(median(values), min(values), max(values), len(values))
+
+
+@contextmanager
+def drawing(file: Path, columns: int, rows: int = 1, height: float = 3.4) -> Iterator[Any]:
+    """Rows of axes, or the axes if there is one row; written as SVG in the end. The same figures make the same file."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "vpnha"
+    from matplotlib import pyplot
+
+    plot, axes = pyplot.subplots(rows, columns, figsize=(4.2 * columns, height * rows), squeeze=False)
+    try:
+        yield axes if rows > 1 else axes[0]
+        plot.tight_layout()
+        plot.savefig(file, metadata={"Date": None}, bbox_inches="tight")
+    finally:
+        pyplot.close(plot)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is looked at of two gateways: it passes where all is well, and each thing that is not is found.
+"""What is looked at of gateways: it passes where all is well, and each thing that is not is found.
 
 The machines are played: what a gateway would say follows from what was done to it.
 """
@@ -21,10 +21,10 @@ import yaml
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Tunnel
 from lab.names import Names
-from lab.vm import checks, traffic
+from lab.vm import checks, smoke, traffic
 from lab.vm import mesh as looks
 from lab.vm.gateway import Sa
-from lab.vm.machines import MESH, Played
+from lab.vm.machines import MESH, PAIR, Played
 from lab.vm.mesh import PARTS, Mesh
 from lab.vm.network import Captures, Network
 from lab.vm.peer import BLOB_BYTES
@@ -40,6 +40,7 @@ class World:
         self.blocked: set[str] = set()
         self.nat = True
         self.number = 0
+        self.gateways: tuple[PlayedGateway, ...] = ()
 
     def new(self) -> str:
         self.number += 1
@@ -47,12 +48,19 @@ class World:
 
 
 class Echoes:
-    """Echo requests that are answered, unless ``loses`` says otherwise."""
+    """Echo requests that are answered, unless a gateway has no way or ``loses`` says otherwise."""
 
     world: World
 
     def __init__(self, _netns: str, _target: str, _interval: float = 0.1) -> None:
-        self.sent, self.lost, self.longest = 1000, 3 if "loses" in self.world.faults else 0, 0
+        self.lost, self.longest = 3 if "loses" in self.world.faults else 0, 0
+
+    @property
+    def sent(self) -> int:
+        """Who counts them while there is no way finds them lost."""
+        if any(gateway.way() == "none" for gateway in self.world.gateways):
+            self.lost = 1000
+        return 1000
 
     def __enter__(self) -> Echoes:
         return self
@@ -108,7 +116,7 @@ class PlayedGateway:
             cable=SimpleNamespace(addresses=(address,), router="r"),
         )
         self.ids = {tunnel.name: (world.new(), world.new()) for tunnel in tunnels}
-        self.up = {each: 1000 + int(world.new()) for each in (*self.ids, neighbour)}
+        self.up = {each: 1000 + int(world.new()) for each in (*self.ids, neighbour) if each}
 
     def run(self, *argv: str, check: bool = True, stdin: str = "") -> SimpleNamespace:
         line = " ".join(argv)
@@ -120,7 +128,7 @@ class PlayedGateway:
         elif "systemctl start strongswan" in line:
             self.pid = self.world.new()
         links = " ".join(f"xfrm if_id {tunnel.if_id:#x} " for tunnel in self.tunnels)
-        return SimpleNamespace(stdout=links, returncode=0)
+        return SimpleNamespace(stdout=links, returncode=1 if argv[0] == "ping" and self.way() == "none" else 0)
 
     def say(self, *argv: str) -> str:
         line = " ".join(argv)
@@ -143,7 +151,8 @@ class PlayedGateway:
     def way(self) -> str:
         carries = self.pid or not self.world.nat
         left = [one.interface for one in self.tunnels if carries and one.name not in self.world.blocked]
-        return left[0] if left else "none" if "no neighbour" in self.world.faults else "vpnhavx"
+        alone = not self.neighbour or "no neighbour" in self.world.faults
+        return left[0] if left else "none" if alone else "vpnhavx"
 
     def sas(self) -> dict[str, Sa]:
         return {name: Sa((ike,), ((child, f"i{child}", f"o{child}"),)) for name, (ike, child) in self.ids.items()}
@@ -170,15 +179,17 @@ class PlayedGateway:
 
     def agent(self) -> SimpleNamespace:
         path = {"vpnhavx": "neighbour", "none": "none"}.get(self.way(), "tunnel")
-        return SimpleNamespace(charon="alive" if self.pid else "dead", paths={"hq": path}, boot_id=self.boot)
+        tunnels = dict.fromkeys(self.ids, SimpleNamespace(ike="established", child="installed"))
+        charon = "alive" if self.pid else "dead"
+        return SimpleNamespace(charon=charon, paths={"hq": path}, boot_id=self.boot, tunnels=tunnels)
 
 
 class PlayedMachines:
-    """Both gateways and the peer."""
+    """The gateways and the peer."""
 
-    def __init__(self, world: World, directory: Path) -> None:
+    def __init__(self, world: World, directory: Path, description: Path) -> None:
         self.world = world
-        self.variables: dict[str, Any] = yaml.safe_load(MESH.read_text(encoding="utf-8"))
+        self.variables: dict[str, Any] = yaml.safe_load(description.read_text(encoding="utf-8"))
         deployment = parse(self.variables)
         self.network = PlayedNetwork(Names("t1", directory, 4700), deployment)
         self.network.world = world
@@ -186,10 +197,11 @@ class PlayedMachines:
         self.gateways = tuple(
             PlayedGateway(
                 world, one.name, one.address, tuple(each for each in deployment.tunnels if each.gateway == one.name),
-                next(name for name in names if name != one.name),
+                next((name for name in names if name != one.name), ""),
             )
             for one in deployment.gateways
         )  # fmt: skip
+        world.gateways = self.gateways
         segment = 1448 if "unclamped" in world.faults else 1348
         self.written: list[str] = []
         self.peer = SimpleNamespace(run=self.write, say=lambda *_argv: f"{BLOB_BYTES} {segment}")
@@ -199,6 +211,15 @@ class PlayedMachines:
 
     def let_peer_reach(self, gateway: PlayedGateway) -> None:
         pass
+
+    def health(self, gateway: PlayedGateway) -> dict[str, Any]:
+        way = gateway.way() != "none"
+        why = "tunnel-up" if gateway.pid and way else "peer-not-answering" if gateway.pid else "charon-dead"
+        if not gateway.pid and way:
+            why = "charon-silent-esp-passes"
+        tunnel = {"verdict": "up" if way else "down", "reasons": [why], "ike": "", "child": "", "probe": {"rtt_ms": {}}}
+        charon = {"state": "alive" if gateway.pid else "dead"}
+        return {"healthy": way, "tunnels": [tunnel], "charon": charon, "summary": []}
 
     def configure(self, _log: Path, only: str = "") -> dict[str, Played]:
         for gateway in self.gateways:
@@ -210,24 +231,35 @@ class PlayedMachines:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[str, list[str]]]:
-    """Play all parts with some faults; the checks that did not pass, by part."""
+def world(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    """Put a world with some faults in the place of packets and clocks."""
 
     def once(true: Callable[[], bool], _timeout: float) -> float | None:
         return 0.0 if true() else None
 
-    def played(*faults: str) -> dict[str, list[str]]:
-        world, report = World(*faults), Report()
-        monkeypatch.setattr(Echoes, "world", world, raising=False)
-        for module in (looks, checks):
+    def put(*faults: str) -> World:
+        played = World(*faults)
+        monkeypatch.setattr(Echoes, "world", played, raising=False)
+        for module in (looks, checks, smoke):
             monkeypatch.setattr(module, "Echoes", Echoes)
             monkeypatch.setattr(module, "until", once)
         monkeypatch.setattr(looks, "segments_offered", lambda _file, what: [1360, 1360] if "src" in what else [1460])
         monkeypatch.setattr(traffic, "fetch", lambda *_where: BLOB_BYTES)
+        monkeypatch.setattr(smoke, "fetch", lambda *_where: BLOB_BYTES)
         monkeypatch.setattr(traffic, "served", lambda *_where: contextlib.nullcontext())
         small = Pings(5, 5, None)
         monkeypatch.setattr(traffic, "ping", lambda _n, _t, size: small if size == 1372 else Pings(5, 0, 1400))
-        machines = PlayedMachines(world, tmp_path)
+        return played
+
+    return put
+
+
+@pytest.fixture
+def seen(world: Callable[..., World], tmp_path: Path) -> Callable[..., dict[str, list[str]]]:
+    """Play all parts with some faults; the checks that did not pass, by part."""
+
+    def played(*faults: str) -> dict[str, list[str]]:
+        report, machines = Report(), PlayedMachines(world(*faults), tmp_path, MESH)
         described = copy.deepcopy(machines.variables)
         mesh = Mesh(machines, report, tmp_path)  # type: ignore[arg-type]
         for part, look in PARTS:
@@ -242,6 +274,30 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[
         return found
 
     return played
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("", []),
+        ("in clear", ["on the wire it is encrypted", "nothing leaves in clear, though it comes"]),
+        ("loses", ["echo requests to the site are answered", "without NAT, the kernel carries without charon"]),
+    ],
+)
+def test_the_first_look_finds_what_is_not_well(
+    world: Callable[..., World], tmp_path: Path, fault: str, found: list[str]
+) -> None:
+    report = Report()
+    look = smoke.Smoke(PlayedMachines(world(fault), tmp_path, PAIR), report)  # type: ignore[arg-type]
+    checks.data_plane(look.gateway, report)
+    look.routing()
+    checks.networkd(look.gateway, report)
+    look.carries()
+    look.charon_killed()
+    look.blocked()
+    look.charon_killed_without_nat()
+    assert [check.name for check in report.checks if not check.passed] == found
+    assert len(report.checks) > 25
 
 
 def test_all_passes_where_all_is_well(seen: Callable[..., dict[str, list[str]]]) -> None:

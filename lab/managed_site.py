@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils.dual_stack import ipv4
 from lab import sites
 from lab.errors import LabError
 from lab.net.desired import Leg
@@ -49,7 +50,8 @@ def customers(variables: Mapping[str, Any]) -> dict[str, Customer]:
                 f"{address} is a peer of {site.name}, but the lab needs it for managed VPN: take another one."
             )
         lan = sites.managed_address(number)
-        found[address] = Customer(site.name, address, lan, deployment.vpc_cidrs, site.prefixes)
+        # a virtual private gateway carries no IPv6
+        found[address] = Customer(site.name, address, lan, ipv4(deployment.vpc_cidrs), ipv4(site.prefixes))
     return found
 
 

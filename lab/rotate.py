@@ -126,7 +126,7 @@ class Rotate:
         before, began = self._numbers(gateway), time.time()
         self._tell_peers("old", only="hq")
         self._lookout.run(gateway, "swanctl", "--rekey", "--ike", tunnel, "--reauth", check=False)
-        until(lambda: REFUSED in self._log(gateway, began), 30.0, "a refusal stands in the gateway's journal")
+        until(lambda: REFUSED in self._log(gateway, began), 120.0, "a refusal stands in the gateway's journal")
         part.fact(
             f"{peer} with the old key and {gateway} refuse each other", "MAC mismatched" in self._log(peer, began)
         )

@@ -18,7 +18,7 @@ from lab.errors import LabError
 from lab.hosts import Hosts
 from lab.names import REPOSITORY, Names
 from lab.net import netns, underlay
-from lab.sites import INTERNET, SiteHost, site_files, site_hosts
+from lab.sites import INTERNET, SiteHost, SiteInterface, site_files, site_hosts
 
 SHIPPED = REPOSITORY / "lab" / "inventory" / "group_vars" / "all.yml"
 
@@ -127,14 +127,17 @@ def wire(names: Names, host: SiteHost) -> str:
             address = port.address.split("/")[0]
             underlay.plug(names, here, port.ifname, address, gateway=port.gateway)
         else:
-            _plug_lan(names.netns(port.network), here, port.ifname, port.address)
+            _plug_lan(names.netns(port.network), here, port)
     faults.reapply(names, here)
     return names.netns_path(host_id(host))
 
 
-def _plug_lan(lan: str, here: str, ifname: str, address: str) -> None:
+def _plug_lan(lan: str, here: str, wanted: SiteInterface) -> None:
+    ifname = wanted.ifname
     port = netns.short("p", here, ifname)
     netns.drop_link(lan, port)  # a namespace dies late: the cable of the boot before may still be there
     cable = f"link add {port} type veth peer name {ifname} address {underlay.mac(here, ifname)} netns {here}"
     netns.ip(lan, cable, f"link set {port} master br0 up")
-    netns.ip(here, f"address add {address} dev {ifname}", f"link set {ifname} up")
+    netns.ip(here, f"address add {wanted.address} dev {ifname}", f"link set {ifname} up")
+    if wanted.ipv6:
+        netns.ip(here, f"address add {wanted.ipv6} dev {ifname} nodad", ipv6=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 import jinja2
 
-from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils import dual_stack, tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Site, Tunnel
@@ -54,6 +54,7 @@ class SiteInterface:
     network: str
     address: str
     gateway: str | None = None  # of the default route
+    ipv6: str = ""  # an address of IPv6 besides, with a prefix length
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ def site_hosts(variables: Mapping[str, Any]) -> list[SiteHost]:
     deployment = described(variables)
     hosts = []
     for number, site in enumerate(deployment.sites, 1):
-        lan = f"lan-{site.name}"
+        lan, dual = f"lan-{site.name}", bool(dual_stack.ipv6(site.prefixes))
         for position, tunnel in enumerate(_tunnels(deployment, site)):
             wan = SiteInterface(WAN, INTERNET, f"{tunnel.peer_address}/24", INTERNET_GATEWAY)
-            inner = SiteInterface(LAN, lan, f"{_cgw_address(number, position)}/24")
+            inner = SiteInterface(
+                LAN, lan, f"{_cgw_address(number, position)}/24", ipv6=_lan_ipv6(number, 11 + position) if dual else ""
+            )
             hosts.append(SiteHost(_cgw_name(site, position), site.name, (wan, inner)))
-        core = SiteInterface(LAN, lan, f"{core_address(number)}/24")
+        core = SiteInterface(LAN, lan, f"{core_address(number)}/24", ipv6=_lan_ipv6(number, 1) if dual else "")
         hosts.append(SiteHost(f"core-{site.name}", site.name, (core,)))
     return hosts
 
@@ -96,6 +99,10 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
                 "gateway": view,
                 "address": _cgw_address(number, position),
                 "core": core_address(number),
+                "inside6": {
+                    "cidr": dual_stack.inside_cidr(tunnel.inside_cidr),
+                    "theirs": dual_stack.inside_address(tunnel.peer_inside_address),
+                },
             }
             body = peer_connection(deployment, site, tunnel)
             owners = (tunnel.peer_id, tunnel.local_id)
@@ -111,7 +118,9 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
                 ),
             }
             if site.routing == "static":
-                routes = [*deployment.vpc_cidrs, *view.home_prefixes, *view.other_prefixes]
+                routes = [*same["vpc"], *view.home_prefixes, *view.other_prefixes]
+                if view.ipv6 and same["prefixes6"]:
+                    routes += [*view.ipv6.vpc_cidrs, *view.ipv6.home_prefixes, *view.ipv6.other_prefixes]
                 ways = [(tunnel.peer_inside_address, tunnel.inside_address)]
                 found[_cgw_name(site, position)] |= track_files(routes, ways, "-c 3 -i 0.1 -W 0.3", 0.1)
         cgws = [(_cgw_name(site, position), _cgw_address(number, position)) for position in range(len(tunnels))]
@@ -132,10 +141,11 @@ def site_files(variables: Mapping[str, Any]) -> dict[str, dict[str, File]]:
 def peer_connection(deployment: Deployment, site: Site, tunnel: Tunnel) -> dict[str, Any]:
     """The peer's end of a tunnel: the gateway's, mirrored, and waiting for the gateway to start it."""
     ours = tunnel_config.connection(deployment, tunnel, tunnel_config.LIBIPSEC)
+    theirs = ours["children"][tunnel.name]
     child = {
-        **ours["children"][tunnel.name],
-        "local_ts": [*site.prefixes, tunnel.inside_cidr],
-        "remote_ts": [*deployment.vpc_cidrs, tunnel.inside_cidr],
+        **theirs,
+        "local_ts": theirs["remote_ts"],
+        "remote_ts": theirs["local_ts"],
         "start_action": "none",
         "dpd_action": "clear",
     }
@@ -153,7 +163,16 @@ def shared(deployment: Deployment, site: Site) -> dict[str, Any]:
     """What the templates of all hosts of a site need."""
     peers = (tunnel.peer_asn for tunnel in deployment.tunnels if tunnel.site == site.name)
     asn = next((each for each in peers if each), STATIC_ASN)
-    return {"site": site, "vpc": deployment.vpc_cidrs, "asn": asn, "core_asn": asn + CORE_ASN_OFFSET}
+    prefixes6 = dual_stack.ipv6(site.prefixes)
+    return {
+        "site": site,
+        "prefixes": dual_stack.ipv4(site.prefixes),
+        "prefixes6": prefixes6,
+        "vpc": dual_stack.ipv4(deployment.vpc_cidrs),
+        "vpc6": dual_stack.ipv6(deployment.vpc_cidrs) if prefixes6 else (),
+        "asn": asn,
+        "core_asn": asn + CORE_ASN_OFFSET,
+    }
 
 
 def common_files(units: str, values: Mapping[str, Any], role: str) -> dict[str, File]:
@@ -171,7 +190,14 @@ def common_files(units: str, values: Mapping[str, Any], role: str) -> dict[str, 
 
 def track_files(routes: Sequence[str], ways: Sequence[tuple[str, str]], echoes: str, pause: float) -> dict[str, File]:
     """The service that has those routes while one of the ways, from an address to an address, answers ``echoes``."""
-    values = {"routes": routes, "ways": ways, "echoes": echoes, "pause": pause}
+    peer = ways[0][1]
+    words = [
+        f"ipv6 route {cidr} {dual_stack.inside_address(peer)}"
+        if dual_stack.is_ipv6(cidr)
+        else f"ip route {cidr} {peer}"
+        for cidr in routes
+    ]
+    values = {"routes": words, "ways": ways, "echoes": echoes, "pause": pause}
     return {
         "/etc/systemd/system/vpnha-track.service": (0o644, render("track.service", values)),
         "/usr/local/lib/vpnha/track": (0o755, render("track.sh", values)),
@@ -218,6 +244,10 @@ def _cgw_name(site: Site, position: int) -> str:
 
 def _cgw_address(site_number: int, position: int) -> str:
     return f"172.30.{site_number}.{11 + position}"
+
+
+def _lan_ipv6(site_number: int, host: int) -> str:
+    return f"fd00:30:{site_number}::{host}/64"
 
 
 def core_address(site_number: int) -> str:

@@ -125,8 +125,8 @@ class LabEC2(Actions):
         return {"resources": tuple(value[0] for value in self.querystring.values() if _ID.fullmatch(value[0]))}
 
     def _destination(self) -> str | None:
-        given = self._get_param("DestinationCidrBlock") or self._get_param("DestinationPrefixListId")
-        return str(given) if given else None
+        given = (self._get_param(f"Destination{kind}") for kind in ("CidrBlock", "Ipv6CidrBlock", "PrefixListId"))
+        return next((str(each) for each in given if each), None)
 
     def _resources(self, action: str) -> list[Resource]:
         """What the call names by id, as IAM knows it."""
@@ -149,7 +149,10 @@ class LabEC2(Actions):
 
 def _leads_to(table: Any, destination: str | None) -> str | None:
     """The ENI or virtual private gateway that a table's route leads to; None without such a route, or elsewhere."""
-    named = ((each, each.destination_prefix_list_id or each.destination_cidr_block) for each in table.routes)
+    named = (
+        (each, each.destination_prefix_list_id or each.destination_cidr_block or each.destination_ipv6_cidr_block)
+        for each in table.routes
+    )
     route = next((each for each, its in named if its == destination), None)
     eni = route_eni(route) if route is not None else None
     return str(eni.id) if eni is not None else _managed(getattr(route, "gateway_id", None))

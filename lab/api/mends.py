@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from lab.net.desired import is_vgw, leads_out, normal, route_eni
-from lab.net.underlay import ELASTIC
+from lab.net.underlay import ELASTIC, IPV6
 
 _RESERVED = 4  # EC2 keeps the first four addresses and the last of every subnet
 
@@ -38,6 +38,7 @@ def apply(status: Callable[[Any, str], str], events: Callable[[Any], list[dict[s
         launch_templates,
         security_groups,
         subnets,
+        vpcs,
     )
     from moto.ec2.models import route_tables as tables
 
@@ -47,6 +48,7 @@ def apply(status: Callable[[Any, str], str], events: Callable[[Any], list[dict[s
     _tags(core.TaggedEC2Resource)
     _routes(models.EC2Backend, tables.Route, tables.RouteTable)
     _addresses(models.EC2Backend, subnets.Subnet)
+    vpcs.random_ipv6_cidr = _free_ipv6_cidr
     _interfaces(models.EC2Backend, elastic_network_interfaces.NetworkInterface)
     _elastic(models.EC2Backend, elastic_ip_addresses, elastic_network_interfaces)
     _instances(instances.Instance, utils, status)
@@ -109,7 +111,7 @@ def _routes(backend: Any, route: Any, route_table: Any) -> None:
     def create_route(self: Any, *args: Any, **kw: Any) -> Any:
         given = arguments(create, self, *args, **kw)
         table = self.get_route_table(given["route_table_id"])
-        given["destination_cidr_block"] = _cidr(given.get("destination_cidr_block"))
+        _normalize(given)
         prefix_list = given.get("destination_prefix_list_id")
         destination = given["destination_cidr_block"] or given.get("destination_ipv6_cidr_block") or prefix_list
         key = f"{table.id}~{destination}"
@@ -130,7 +132,7 @@ def _routes(backend: Any, route: Any, route_table: Any) -> None:
             self.get_network_interface(given["interface_id"])
         if given.get("instance_id"):
             self.get_instance(given["instance_id"])
-        given["destination_cidr_block"] = _cidr(given.get("destination_cidr_block"))
+        _normalize(given)
         return replace(**given)
 
     def associate_route_table(self: Any, route_table_id: str, gateway_id: Any = None, subnet_id: Any = None) -> Any:
@@ -180,19 +182,24 @@ def _is_blackhole(route: Any) -> bool:
     return gateway is not None and hasattr(gateway, "vpc") and gateway.vpc is None
 
 
-def _cidr(cidr: str | None) -> str | None:
-    try:
-        return normal(cidr) if cidr else None
-    except ValueError:
-        said = f"Value ({cidr}) for parameter destinationCidrBlock is invalid. This is not a valid CIDR block."
-        raise refuse("InvalidParameterValue", said) from None
+def _normalize(given: dict[str, Any]) -> None:
+    """EC2 keeps a route's destination without host bits, and one of IPv6 as short as it can be written."""
+    for key, name in (("", "destinationCidrBlock"), ("ipv6_", "destinationIpv6CidrBlock")):
+        cidr = given.get(f"destination_{key}cidr_block")
+        try:
+            given[f"destination_{key}cidr_block"] = normal(cidr) if cidr else None
+        except ValueError:
+            refuse(
+                "InvalidParameterValue",
+                f"Value ({cidr}) for parameter {name} is invalid. This is not a valid CIDR block.",
+            )
 
 
 # --- Addresses --------------------------------------------------------------------------------------------
 
 
 def _addresses(backend: Any, subnet: Any) -> None:
-    create = backend.create_network_interface
+    create, filter_value = backend.create_network_interface, subnet.get_filter_value
 
     def create_network_interface(self: Any, *args: Any, **kw: Any) -> Any:
         given = arguments(create, self, *args, **kw)
@@ -207,7 +214,27 @@ def _addresses(backend: Any, subnet: Any) -> None:
         given["private_ip_address"] = first or (None if others else free_address(self, where))
         return create(**given)
 
+    def get_filter_value(self: Any, filter_name: str, method_name: str | None = None) -> Any:
+        associations = self.ipv6_cidr_block_associations.values()
+        if filter_name == "ipv6-cidr-block-association.ipv6-cidr-block":
+            return [each["ipv6CidrBlock"] for each in associations]
+        if filter_name == "ipv6-cidr-block-association.state":
+            return [each["ipv6CidrBlockState"]["State"] for each in associations]
+        return filter_value(self, filter_name, method_name)
+
+    def associations(self: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "associationId": each["associationId"],
+                "ipv6CidrBlock": each["ipv6CidrBlock"],
+                "ipv6CidrBlockState": {"state": each["ipv6CidrBlockState"]["State"].lower()},
+            }
+            for each in self.ipv6_cidr_block_associations.values()
+        ]
+
     backend.create_network_interface = create_network_interface
+    subnet.ipv6_cidr_block_association_set = property(associations)  # moto shows the state's text in Python's words
+    subnet.get_filter_value = get_filter_value
     subnet.get_available_subnet_ip = lambda self, instance: free_address(self.ec2_backend, self)
     subnet.request_ip = lambda self, ip, instance: None  # checked when the ENI is made
 
@@ -235,6 +262,20 @@ def _check_address(backend: Any, subnet: Any, address: str) -> None:
         refuse("InvalidParameterValue", f"Address {address} is in subnet's reserved address range")
     if address in _taken(backend, subnet):
         refuse("InvalidIPAddress.InUse", f"Address {address} is in use.")
+
+
+def _free_ipv6_cidr() -> str:
+    """The first range that no VPC has, of what is for documentation: moto's are somebody's."""
+    from moto.ec2.models import ec2_backends
+
+    taken = {
+        block["cidr_block"]
+        for account in ec2_backends.values()
+        for region in account.values()
+        for vpc in region.vpcs.values()
+        for block in vpc.get_cidr_block_association_set(ipv6=True)
+    }
+    return next(str(each) for each in ipaddress.IPv6Network(IPV6).subnets(new_prefix=56) if str(each) not in taken)
 
 
 def _elastic(backend: Any, elastic: Any, interfaces: Any) -> None:

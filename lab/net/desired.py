@@ -20,10 +20,10 @@ MAIN = "main"  # the table of an ENI whose subnet has no route table: only the V
 class Rule:
     """One admission of a security group."""
 
-    protocol: str  # "-1" (all), "tcp", "udp", "icmp" or a protocol number
+    protocol: str  # "-1" (all), "tcp", "udp", "icmp", "icmpv6" or a protocol number
     from_port: int | None  # ICMP: type; None: all
     to_port: int | None  # ICMP: code; None: all
-    cidrs: tuple[str, ...]  # collapsed; what is at the other end
+    cidrs: tuple[str, ...]  # of both families, collapsed; what is at the other end
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Nic:
     public: tuple[tuple[str, str], ...]  # (public, private) addresses
     host: str | None  # instance that has power and this interface
     device: int  # its number there: eth<device>
+    ipv6: tuple[str, ...] = ()  # its addresses of IPv6
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def desired(backend: Any, powered: Iterable[str]) -> Desired:
     nics = {eni.id: _nic(backend, eni, on) for eni in backend.enis.values()}
     vpcs = {vpc.id: _cidrs(vpc) for vpc in backend.vpcs.values()}
     vgws = {
-        gateway.id: vpcs.get(attached_vpc(gateway) or "", ())
+        gateway.id: of_family(vpcs.get(attached_vpc(gateway) or "", ()))  # it carries no IPv6
         for gateway in backend.vpn_gateways.values()
         if gateway.state != "deleted"
     }
@@ -101,7 +102,8 @@ def desired(backend: Any, powered: Iterable[str]) -> Desired:
 
 
 def _cidrs(vpc: Any) -> tuple[str, ...]:
-    return tuple(block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False))
+    blocks = [*vpc.get_cidr_block_association_set(ipv6=False), *vpc.get_cidr_block_association_set(ipv6=True)]
+    return tuple(block["cidr_block"] for block in blocks if block["cidr_block_state"]["state"] == "associated")
 
 
 def table_routes(backend: Any, table: Any) -> tuple[Route, ...]:
@@ -120,7 +122,7 @@ def table_routes(backend: Any, table: Any) -> tuple[Route, ...]:
 def _destinations(route: Any) -> list[str]:
     if route.destination_prefix_list is not None:
         return [normal(entry["Cidr"]) for entry in prefix_list_entries(route.destination_prefix_list)]
-    return [normal(route.destination_cidr_block)] if route.destination_cidr_block else []  # IPv6 is not routed here
+    return [normal(each) for each in (route.destination_cidr_block, route.destination_ipv6_cidr_block) if each]
 
 
 def prefix_list_entries(prefix_list: Any) -> list[dict[str, str]]:
@@ -165,9 +167,14 @@ def route_eni(route: Any) -> Any | None:
     return route.instance.nics.get(0) if route.instance is not None else None
 
 
+def of_family(cidrs: Iterable[str], ipv6: bool = False) -> tuple[str, ...]:
+    """Those of IPv4, or of IPv6."""
+    return tuple(cidr for cidr in cidrs if (":" in cidr) is ipv6)
+
+
 def normal(cidr: str) -> str:
     """The CIDR as the kernel writes it: without host bits."""
-    return str(ipaddress.IPv4Network(cidr, strict=False))
+    return str(ipaddress.ip_network(cidr, strict=False))
 
 
 def _nic(backend: Any, eni: Any, on: set[str]) -> Nic:
@@ -191,6 +198,7 @@ def _nic(backend: Any, eni: Any, on: set[str]) -> Nic:
         public=tuple(sorted(public.items())),
         host=instance,
         device=int(eni.device_index or 0),
+        ipv6=tuple(dict.fromkeys(each for each in eni.ipv6_addresses if each)),
     )
 
 
@@ -224,19 +232,22 @@ def _port(value: Any) -> int | None:
 
 def _peers(backend: Any, rule: Any) -> set[str]:
     peers: set[str] = set()
-    if rule.cidr_ipv4:
-        peers.add(rule.cidr_ipv4)
+    peers.update(cidr for cidr in (rule.cidr_ipv4, rule.cidr_ipv6) if cidr)
     if rule.prefix_list_id in backend.managed_prefix_lists:
         entries = prefix_list_entries(backend.managed_prefix_lists[rule.prefix_list_id])
         peers.update(entry["Cidr"] for entry in entries)
     source = rule.source_group.get("GroupId")
     if source:
         members = (eni for eni in backend.enis.values() if any(group.id == source for group in eni.group_set))
-        peers.update(item["PrivateIpAddress"] for eni in members for item in eni.private_ip_addresses)
+        for eni in members:
+            peers.update(item["PrivateIpAddress"] for item in eni.private_ip_addresses)
+            peers.update(address for address in eni.ipv6_addresses if address)
     return peers
 
 
 def collapse(cidrs: Iterable[str]) -> tuple[str, ...]:
-    """The same addresses in the fewest CIDRs: nftables takes no overlaps."""
-    networks = (ipaddress.IPv4Network(cidr, strict=False) for cidr in cidrs)
-    return tuple(str(network) for network in ipaddress.collapse_addresses(networks))
+    """The same addresses in the fewest CIDRs, those of IPv4 first: nftables takes no overlaps."""
+    networks = [ipaddress.ip_network(cidr, strict=False) for cidr in cidrs]
+    four = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv6Network))
+    return (*map(str, four), *map(str, six))

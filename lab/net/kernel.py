@@ -43,6 +43,7 @@ class Kernel:
         self._filters: dict[str, str] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._rules: dict[str, int] = {}
+        self._ipv6: dict[str, tuple[str, ...]] = {}  # ENI -> its addresses, of those that have any
         self._plugs: dict[str, tuple[object, ...]] = {}
         self._asked: dict[str, tuple[Route, ...]] = {}
         self._routes: dict[str, dict[str, tuple[str, str]]] = {}  # table -> destination -> (target, next hop)
@@ -69,7 +70,8 @@ class Kernel:
             netns.delete(self._router)
             netns.add(self._router, router=True)
             underlay.plug(self._names, self._router, _UPLINK, underlay.VPC_ROUTER, gateway=None)
-            netns.ip(self._router, f"rule add blackhole pref {_RULE + 500}")
+            for ipv6 in (False, True):
+                netns.ip(self._router, f"rule add blackhole pref {_RULE + 500}", ipv6=ipv6)
             self._netlink = IPRoute(netns=self._router)
             self._uplink = self._index(_UPLINK)
         threading.Thread(target=self._propagate, name="propagation", daemon=True).start()
@@ -152,6 +154,7 @@ class Kernel:
             netns.nft(cards.card(self._names, nic.eni), script)
             self._filters[nic.eni] = script
         self._apply_addresses(nic)
+        self._apply_ipv6(nic)
         self._apply_rule(nic)
         if nic.host and nic.eni not in self._plugs and netns.exists(cards.host_netns(self._names, nic.host)):
             self._plug(nic)
@@ -171,6 +174,22 @@ class Kernel:
         )
         self._addresses[nic.eni] = nic.addresses
 
+    def _apply_ipv6(self, nic: Nic) -> None:
+        before = self._ipv6.get(nic.eni, ())
+        if before == nic.ipv6:
+            return
+        if not any(self._ipv6.values()):
+            netns.speak_ipv6(self._router)
+            # only inside the VPC: the way to the internet goes on without
+            netns.sysctl(self._router, {f"net/ipv6/conf/{_UPLINK}/disable_ipv6": "1"})
+        if before:
+            netns.ip(self._router, *(f"route delete {address}" for address in before), ipv6=True)
+        if nic.ipv6:
+            cards.make_ipv6(self._names, self._router, nic)
+            if nic.eni in self._plugs:
+                cards.plug_ipv6(self._names, nic)
+        self._ipv6[nic.eni] = nic.ipv6
+
     def _apply_rule(self, nic: Nic) -> None:
         number, before = self._numbers.get(nic.table, 0), self._rules.get(nic.eni, 0)
         if number == before:
@@ -178,11 +197,14 @@ class Kernel:
         link = cards.router_link(nic.eni)
         add = [f"rule add iif {link} lookup {number} pref {_RULE}"] if number else []
         delete = [f"rule delete iif {link} lookup {before} pref {_RULE}"] if before else []
-        netns.ip(self._router, *add, *delete)
+        for ipv6 in (False, True):
+            netns.ip(self._router, *add, *delete, ipv6=ipv6)
         self._rules[nic.eni] = number
 
     def _plug(self, nic: Nic) -> None:
         cards.plug(self._names, nic)
+        if nic.ipv6:
+            cards.plug_ipv6(self._names, nic)
         self._plugs[nic.eni] = _plug(nic)
 
     def _unplug(self, eni: str) -> None:
@@ -192,9 +214,10 @@ class Kernel:
     def _remove(self, eni: str) -> None:
         self._closed(eni)
         if self._rules.pop(eni, 0):  # rules by interface name outlive the interface
-            netns.ip(self._router, f"rule delete iif {cards.router_link(eni)} pref {_RULE}")
+            for ipv6 in (False, True):
+                netns.ip(self._router, f"rule delete iif {cards.router_link(eni)} pref {_RULE}", ipv6=ipv6)
         cards.remove(self._names, self._router, eni)
-        for state in (self._cards, self._filters, self._addresses, self._plugs):
+        for state in (self._cards, self._filters, self._addresses, self._ipv6, self._plugs):
             state.pop(eni, None)
 
     # --- The router ----------------------------------------------------------------------------------------
@@ -206,12 +229,15 @@ class Kernel:
         """The kernel's number of a route table; a new one holds nothing but the last resort."""
         if table not in self._numbers and table != MAIN:
             number = max(self._numbers.values(), default=999) + 1
-            netns.ip(self._router, f"route replace blackhole default metric {_NOTHING} table {number}")
+            for ipv6 in (False, True):
+                nothing = f"route replace blackhole default metric {_NOTHING} table {number}"
+                netns.ip(self._router, nothing, ipv6=ipv6)
             self._numbers[table] = number
         return self._numbers[table]
 
     def _drop_table(self, table: str) -> None:
-        netns.ip(self._router, f"route flush table {self._numbers[table]}")
+        for ipv6 in (False, True):
+            netns.ip(self._router, f"route flush table {self._numbers[table]}", ipv6=ipv6)
         for state in (self._asked, self._routes, self._numbers, self._due):
             state.pop(table, None)
 
@@ -235,7 +261,7 @@ class Kernel:
     def _apply_routes(self, table: str, routes: Iterable[Route]) -> None:
         number, before = self._number(table), self._routes.setdefault(table, {})
         try:
-            wanted = {route.destination: (route.target, self._next_hop(route.target)) for route in routes}
+            wanted = {route.destination: (route.target, self._next_hop(route)) for route in routes}
             for destination, way in wanted.items():
                 if before.get(destination) != way:
                     self._replace(number, destination, *way)
@@ -247,7 +273,10 @@ class Kernel:
             self._asked.pop(table, None)  # the next comparison begins anew
             raise
 
-    def _next_hop(self, target: str) -> str:
+    def _next_hop(self, route: Route) -> str:
+        target = route.target
+        if ":" in route.destination:  # there is no internet of IPv6, and no virtual private gateway carries it
+            return cards.CARD6 if target in self._wanted else ""
         if target in (INTERNET, BLACKHOLE):
             return underlay.BACKBONE if target == INTERNET else ""
         if target in self._vgws:

@@ -26,6 +26,13 @@ _ROUTER = {
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
 }
+_IPV6 = {
+    "net/ipv6/conf/all/disable_ipv6": "0",
+    "net/ipv6/conf/default/disable_ipv6": "0",
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv6/conf/default/accept_ra": "0",
+    "net/ipv6/conf/default/accept_dad": "0",
+}
 
 
 class KernelError(RuntimeError):
@@ -50,6 +57,11 @@ def add(name: str, *, router: bool = False) -> None:
     ip(name, "link set lo up")
 
 
+def speak_ipv6(name: str) -> None:
+    """Let a router's namespace forward IPv6 from now on. Its interfaces get what they need from whoever makes them."""
+    sysctl(name, _IPV6)
+
+
 def delete(name: str) -> None:
     """Remove a namespace; no error when it is not there."""
     if exists(name):
@@ -68,9 +80,9 @@ def sysctl(name: str, values: Mapping[str, str]) -> None:
     setns.inside(name, write)
 
 
-def ip(name: str, *lines: str) -> None:
-    """Run ``ip`` commands in the namespace as one batch. Raises KernelError at the first that fails."""
-    _run(["ip", "-n", name, "-batch", "-"], "\n".join(lines) + "\n")
+def ip(name: str, *lines: str, ipv6: bool = False) -> None:
+    """Run ``ip`` commands in the namespace as one batch, of IPv6 if so. Raises KernelError at the first that fails."""
+    _run(["ip", *(["-6"] if ipv6 else []), "-n", name, "-batch", "-"], "\n".join(lines) + "\n")
 
 
 def nft(name: str, script: str) -> None:

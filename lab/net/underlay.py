@@ -16,6 +16,7 @@ from lab.net import netns
 BRIDGE = "br0"
 ENDPOINT = "192.0.2.10"
 ELASTIC = "203.0.113.0/24"  # the pool of public addresses
+IPV6 = "2001:db8:20::/48"  # the ranges of IPv6 that VPCs get; nothing leads to them from here
 VPC_ROUTER = "192.0.2.2"
 VPN_ENDPOINTS = "192.0.2.128/25"  # where the ends of managed tunnels have their public addresses
 SITES_GATEWAY = "198.51.100.1"

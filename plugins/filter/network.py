@@ -39,9 +39,16 @@ def network_plan(
 
 def _subnets(checked: Plain) -> Iterable[dict[str, Any]]:
     for zone in checked["zones"]:
-        yield {"cidr": zone["gateway_subnet"], "zone": zone["name"], "kind": "gateway"}
-        for cidr in zone["app_subnets"]:
-            yield {"cidr": cidr, "zone": zone["name"], "kind": "app"}
+        for cidr, ipv6 in _networks(zone).items():
+            kind = "gateway" if cidr == zone["gateway_subnet"] else "app"
+            yield {"cidr": cidr, "zone": zone["name"], "kind": kind, **({"ipv6_cidr": ipv6} if ipv6 else {})}
+
+
+def _networks(zone: Plain) -> dict[str, str]:
+    """A zone's subnets, the gateways' first, each with its network of IPv6, or none."""
+    own = zone.get("app_subnets_ipv6") or [""] * len(zone["app_subnets"])
+    found = {zone["gateway_subnet"]: zone.get("gateway_subnet_ipv6", "")}
+    return found | dict(zip(zone["app_subnets"], own, strict=True))
 
 
 def _host(checked: Plain, host: Plain, role: str) -> dict[str, Any]:
@@ -63,6 +70,8 @@ def _host(checked: Plain, host: Plain, role: str) -> dict[str, Any]:
         "address": host["address"],
         "instance_type": host.get("instance_type") or ("t3.micro" if role == "app" else "t3.small"),
         "ansible_host": host.get("ansible_host") or "",
+        # whatever sends packets of IPv6 or passes them on; nobody asks a monitor by it
+        "ipv6": role != "monitor" and bool(_networks(zone)[cidr]),
     }
 
 
@@ -79,7 +88,7 @@ def _groups(checked: Plain, admin_cidrs: Sequence[str]) -> list[dict[str, Any]]:
         *(_rule("-1", -1, cidr, "forwarded from the VPC") for cidr in vpc),
         *(_rule("-1", -1, cidr, "forwarded from a site") for cidr in sites),
     ]
-    monitor_rules = [_rule("tcp", 9784, cidr, "metrics and status") for cidr in vpc]
+    monitor_rules = [_rule("tcp", 9784, cidr, "metrics and status") for cidr in vpc if ":" not in cidr]
     monitor_rules += [_rule("icmp", -1, cidr, "ICMP") for cidr in vpc if ":" not in cidr]
     app_rules = [_rule("-1", -1, cidr, "VPC") for cidr in vpc] + [_rule("-1", -1, cidr, "site") for cidr in sites]
     return [
@@ -110,7 +119,7 @@ def network_request(
     return {
         "interfaces": [
             {
-                **{key: host[key] for key in ("name", "role", "address", "elastic_ip")},
+                **{key: host[key] for key in ("name", "role", "address", "elastic_ip", "ipv6")},
                 "subnet_id": subnets[host["cidr"]],
                 "security_groups": [groups[host["role"]]] if host["role"] in groups else [],
             }

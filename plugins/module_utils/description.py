@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import lease
+from . import dual_stack, lease
 from .announced import announcing
 from .description_certificates import ending, with_certificates
 from .description_checks import check
 from .description_codec import from_dict, to_dict
-from .description_fields import Problems, Section, nearest, shown
+from .description_fields import Problems, Section, nearest, network6, shown
+from .description_ipv6 import check_ipv6
 from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
 from .description_ways import check_ways
@@ -79,14 +80,16 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         managed_gateways=managed_gateways(top),
         spread=_spread(top),
     )
-    if not any(deployment.vpc_cidrs):
+    if not any(dual_stack.ipv4(deployment.vpc_cidrs)):
         # an existing VPC given without its CIDR: at least the subnets that the user named
         subnets = [net for zone in deployment.zones for net in (zone.gateway_subnet, *zone.app_subnets) if net]
+        subnets += dual_stack.ipv6(deployment.vpc_cidrs)
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
     announcing(top, "vpnha_notify_")  # for the monitors only, and no part of the deployment: it has secrets
     check_ways(top)
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
     check_managed(problems, deployment)
+    check_ipv6(problems, deployment)
     if problems.sentences:
         raise DescriptionError(problems.sentences)
     return deployment
@@ -126,7 +129,7 @@ def _mapping(top: Section, key: str, known: tuple[str, ...] = ()) -> Section:
 
 
 def _vpc(top: Section) -> tuple[str, ...]:
-    section = _mapping(top, "vpnha_vpc", ("cidr", "id", "tags"))
+    section = _mapping(top, "vpnha_vpc", ("cidr", "ipv6_cidr", "id", "tags"))
     if not any(section.given(key) for key in ("cidr", "id", "tags")):
         top.problem("vpnha_vpc", "this is missing; give a cidr for a new VPC, or the id or tags of an existing one.")
     if section.given("id") and section.given("tags"):
@@ -134,10 +137,15 @@ def _vpc(top: Section) -> tuple[str, ...]:
     if section.given("tags") and not isinstance(section.value["tags"], Mapping):
         section.problem("tags", "a dictionary is needed; write tag names with their values.")
     cidr = section.value.get("cidr")
-    if not cidr or not isinstance(cidr, str):
-        return section.nets("cidr")  # an existing VPC may have several
-    net = section.net("cidr")
-    return (str(net or ""),)
+    # an existing VPC may have several
+    found = (str(section.net("cidr") or ""),) if cidr and isinstance(cidr, str) else section.nets("cidr")
+    six = section.value.get("ipv6_cidr")
+    if not six:
+        return found
+    if not isinstance(six, str):
+        return found + section.nets6("ipv6_cidr")
+    net = network6(section.problems, section.at("ipv6_cidr"), six)
+    return (*found, str(net)) if net else found
 
 
 def _repair(top: Section) -> str:
@@ -156,10 +164,14 @@ def _spread(top: Section) -> str:
 
 def _zones(top: Section) -> tuple[Zone, ...]:
     found = []
-    for section in top.sections("vpnha_zones", ("name", "gateway_subnet", "app_subnets", "near"), needed=True):
+    known = ("name", "gateway_subnet", "app_subnets", "near", "gateway_subnet_ipv6", "app_subnets_ipv6")
+    for section in top.sections("vpnha_zones", known, needed=True):
         net = section.net("gateway_subnet", "the public subnet of gateways and monitors")
         near = tuple(str(member) for _where, member in section.items("near"))
-        found.append(Zone(section.name(), str(net or ""), section.nets("app_subnets"), near))
+        given, where = section.value.get("gateway_subnet_ipv6"), section.at("gateway_subnet_ipv6")
+        net6 = network6(section.problems, where, given) if given not in (None, "") else None
+        nets6 = section.nets6("app_subnets_ipv6")
+        found.append(Zone(section.name(), str(net or ""), section.nets("app_subnets"), near, str(net6 or ""), nets6))
     return tuple(found)
 
 
@@ -203,7 +215,7 @@ def _sites(top: Section) -> tuple[Site, ...]:
             section.problem("routing", f"{shown(routing)} is unknown; write bgp or static.")
         if routing == "bgp" and not section.given("asn"):
             section.problem("asn", "routing bgp needs the AS number of the site's peers; give it, or write static.")
-        nets = section.nets("prefixes", needed=True)
+        nets = section.any_nets("prefixes", needed=True)
         targets = tuple(str(member) for _where, member in section.items("probe_targets", needed=True))
         by_prefix_list = section.truth("prefix_list", False)
         found.append(Site(section.name(), nets, targets, routing, by_prefix_list))

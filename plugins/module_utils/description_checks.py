@@ -9,9 +9,11 @@ Fields that are wrong by themselves were noted before and are empty here: the ch
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from . import dual_stack
 from .description_fields import Address, Net, Problems, Section, nearest, shown
 from .model import Deployment, Zone
 
@@ -67,7 +69,7 @@ def _subnets(deployment: Deployment) -> list[tuple[str, Net, str]]:
 
 
 def _check_subnets(problems: Problems, deployment: Deployment) -> None:
-    vpc = [Net(cidr) for cidr in deployment.vpc_cidrs if cidr]
+    vpc = [Net(cidr) for cidr in dual_stack.ipv4(deployment.vpc_cidrs) if cidr]
     subnets = _subnets(deployment)
     for index, (where, net, _zone) in enumerate(subnets):
         if not any(net.subnet_of(cidr) for cidr in vpc):
@@ -161,7 +163,7 @@ def _check_prefixes(problems: Problems, top: Section, deployment: Deployment) ->
     seen: list[tuple[str, Net]] = []
     for n, site in enumerate(deployment.sites):
         for m, prefix in enumerate(site.prefixes):
-            if not prefix:
+            if not prefix or dual_stack.is_ipv6(prefix):  # those have checks of their own
                 continue
             where, net = f"vpnha_sites[{n}].prefixes[{m}]", Net(prefix)
             if net.prefixlen < _WIDEST_PREFIX:
@@ -187,7 +189,7 @@ def _check_prefixes(problems: Problems, top: Section, deployment: Deployment) ->
 
 
 def _check_prefix_apart(problems: Problems, where: str, net: Net, deployment: Deployment) -> None:
-    for cidr in deployment.vpc_cidrs:
+    for cidr in dual_stack.ipv4(deployment.vpc_cidrs):
         if net.overlaps(Net(cidr)):
             problems.add(where, f"{net} overlaps the VPC's {cidr}; a site's prefixes lie outside the VPC.")
     if net.overlaps(LINK_LOCAL):
@@ -219,12 +221,12 @@ def _check_targets(problems: Problems, deployment: Deployment) -> None:
         for m, target in enumerate(site.probe_targets):
             where = f"vpnha_sites[{n}].probe_targets[{m}]"
             try:
-                ip = Address(target)
+                ip = ipaddress.ip_address(target)
             except ValueError:
-                problems.add(where, f"{shown(target)} is no IPv4 address; write one inside the site's prefixes.")
+                problems.add(where, f"{shown(target)} is no IP address; write one inside the site's prefixes.")
                 continue
             prefixes = _listed(site.prefixes)
-            if all(site.prefixes) and not any(ip in Net(prefix) for prefix in site.prefixes):
+            if all(site.prefixes) and not dual_stack.within(str(ip), site.prefixes):
                 problems.add(where, f"{ip} lies outside the site's prefixes ({prefixes}); choose one inside.")
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Net = ipaddress.IPv4Network
+Net6 = ipaddress.IPv6Network
 Address = ipaddress.IPv4Address
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
@@ -148,6 +149,14 @@ class Section:
         """The networks of a list; a malformed one is noted and empty, so that the others keep their places."""
         return tuple(str(network(self.problems, where, member) or "") for where, member in self.items(key, needed))
 
+    def nets6(self, key: str) -> tuple[str, ...]:
+        """The same of IPv6."""
+        return tuple(str(network6(self.problems, where, member) or "") for where, member in self.items(key))
+
+    def any_nets(self, key: str, needed: bool = False) -> tuple[str, ...]:
+        """The same of either family."""
+        return tuple(str(any_network(self.problems, where, member) or "") for where, member in self.items(key, needed))
+
     def share(self, key: str, default: float) -> float:
         """How much something is, compared with others: a number above 0."""
         value = self.value.get(key)
@@ -214,23 +223,37 @@ class Section:
 
 def network(problems: Problems, where: str, value: Any) -> Net | None:
     """An IPv4 network without host bits; None, with the problem noted, where it is none."""
+    found = any_network(problems, where, value, "192.168.10.0/24")
+    if isinstance(found, Net6):
+        problems.add(where, f"{shown(value)} is IPv6; give an IPv4 network here.")
+    return found if isinstance(found, Net) else None
+
+
+def network6(problems: Problems, where: str, value: Any) -> Net6 | None:
+    """The same of IPv6."""
+    found = any_network(problems, where, value, "2001:db8:10::/64")
+    if isinstance(found, Net):
+        problems.add(where, f"{shown(value)} is IPv4; give an IPv6 network here.")
+    return found if isinstance(found, Net6) else None
+
+
+def any_network(problems: Problems, where: str, value: Any, like: str = "192.168.10.0/24") -> Net | Net6 | None:
+    """The same of either; ``like`` is an example for the sentence."""
     if not isinstance(value, str):
-        problems.add(where, f"{shown(value)} is {kind(value)}; write a network as a string like 192.168.10.0/24.")
+        problems.add(where, f"{shown(value)} is {kind(value)}; write a network as a string like {like}.")
         return None
     if "/" not in value:
-        problems.add(where, f"{shown(value)} has no prefix length; write a network like 192.168.10.0/24.")
+        problems.add(where, f"{shown(value)} has no prefix length; write a network like {like}.")
         return None
     try:
-        return Net(value)
+        return ipaddress.ip_network(value)
     except ValueError:
         pass
     try:
-        loose: Any = ipaddress.ip_network(value, strict=False)
+        loose = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        problems.add(where, f"{shown(value)} is no IPv4 network; write one like 192.168.10.0/24.")
+        what = "IPv6" if ":" in like else "IPv4"
+        problems.add(where, f"{shown(value)} is no {what} network; write one like {like}.")
         return None
-    if loose.version == 6:
-        problems.add(where, f"{shown(value)} is IPv6, which the gateways do not carry; give IPv4 networks only.")
-    else:
-        problems.add(where, f"{shown(value)} has bits set beyond its prefix length; write {loose}.")
+    problems.add(where, f"{shown(value)} has bits set beyond its prefix length; write {loose}.")
     return None

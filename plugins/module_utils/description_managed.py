@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .description_fields import Address, Net, Problems, Section, kind, nearest, shown
+from . import dual_stack
+from .description_fields import Problems, Section, kind, nearest, shown
 from .model import HOME, LAST_RESORT, Deployment, ManagedGateway, ManagedProbe
 
 PROBES_MOST = 16  # of all managed gateways together: they are remembered in one tag
@@ -77,5 +78,5 @@ def _check_probe(problems: Problems, where: str, probe: ManagedProbe, deployment
         return
     if probe.address and all(site.prefixes):
         prefixes = ", ".join(site.prefixes)
-        if not any(Address(probe.address) in Net(prefix) for prefix in site.prefixes):
+        if not dual_stack.within(probe.address, site.prefixes):
             problems.add(where, f"{probe.address} lies outside the site's prefixes ({prefixes}); choose one inside.")

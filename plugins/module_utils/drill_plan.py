@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import drill_window, tags
+from . import drill_window, dual_stack, tags
 from .errors import VpnhaError
 from .model import LAST_RESORT, Deployment, Gateway, ManagedGateway
 
@@ -85,9 +85,10 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     if other is None:
         raise VpnhaError("The deployment has one gateway only, so nothing could take over; add another one first.")
     targets = [dict(target) for target in wish.targets] or [
-        {"address": site.probe_targets[0], **({"responder_port": wish.responder_port} if wish.responder_port else {})}
+        {"address": address, **({"responder_port": wish.responder_port} if wish.responder_port else {})}
         for site in deployment.sites
-        if site.probe_targets
+        for family in (dual_stack.ipv4(site.probe_targets), dual_stack.ipv6(site.probe_targets))
+        for address in family[:1]
     ]
     if not targets:
         raise VpnhaError("No site has a probe target, so there is nothing to send packets to; set vpnha_drill_targets.")
@@ -114,7 +115,15 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
                 if tunnel.gateway == gateway.name and wish.site in ("", tunnel.site)
             }
         ),
-        "site_prefixes": sorted({prefix for site in deployment.sites for prefix in site.prefixes}),
+        "in_clear": [
+            {
+                "family": family,
+                "sites": sorted({prefix for site in deployment.sites for prefix in of(site.prefixes)}),
+                "vpc": list(of(deployment.vpc_cidrs)),
+            }
+            for family, of in (("ip", dual_stack.ipv4), ("ip6", dual_stack.ipv6))
+            if any(of(site.prefixes) for site in deployment.sites)
+        ],
         "runs": [_run(name, number, gateway.name, other.name, limits) for number, name in enumerate(runs, 1)],
     }
 

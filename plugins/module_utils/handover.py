@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import dual_stack
 from .errors import VpnhaError
 
 REQUEST = Path("/run/vpnha/handover")
@@ -69,7 +70,10 @@ def requested(path: Path = REQUEST, clock: Callable[[], float] = now) -> str:
 
 
 def ways(table: str, sites: Mapping[str, Sequence[str]]) -> list[Way]:
-    """What ``show bgp ipv4 unicast json`` says of the sites' prefixes. Raises VpnhaError when it is not that."""
+    """What ``show bgp ipv4 unicast json`` says of the sites' prefixes, or the same of IPv6.
+
+    Raises VpnhaError when it is not that.
+    """
     found = []
     try:
         for prefix, paths in json.loads(table)["routes"].items():
@@ -89,7 +93,7 @@ def ways(table: str, sites: Mapping[str, Sequence[str]]) -> list[Way]:
                     )
                 )
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise VpnhaError("vtysh -c 'show bgp ipv4 unicast json': its answer is no BGP table.") from None
+        raise VpnhaError("vtysh -c 'show bgp … unicast json': its answer is no BGP table.") from None
     return sorted(found, key=lambda way: (way.site, way.prefix))
 
 
@@ -146,12 +150,11 @@ def counting(sites: Mapping[str, Sequence[str]], table: str) -> str:
     counters = "".join(f"  counter in-{site} {{}}\n  counter out-{site} {{}}\n" for site in sites)
     rules = ""
     for site, prefixes in sites.items():
-        nets = ", ".join(prefix for prefix in prefixes if ":" not in prefix)
-        if not nets:
-            continue  # no packet of it goes through a tunnel
-        for way, device, end in (("in", "iifname", "saddr"), ("out", "oifname", "daddr")):
-            rules += f'    {device} "ipsec0" ip {end} {{ {nets} }} counter name {way}-{site}\n'
-            rules += f'    {device} "vpnha*" {device} != "vpnhavx" ip {end} {{ {nets} }} counter name {way}-{site}\n'
+        for family, members in (("ip", dual_stack.ipv4(prefixes)), ("ip6", dual_stack.ipv6(prefixes))):
+            for way, device, end in (("in", "iifname", "saddr"), ("out", "oifname", "daddr")) if members else ():
+                match = f"{family} {end} {{ {', '.join(members)} }} counter name {way}-{site}"
+                rules += f'    {device} "ipsec0" {match}\n'
+                rules += f'    {device} "vpnha*" {device} != "vpnhavx" {match}\n'
     return (
         f"table inet {table} {{}}\ndelete table inet {table}\ntable inet {table} {{\n{counters}"
         f"  chain forward {{\n    type filter hook forward priority 10; policy accept;\n{rules}  }}\n}}\n"
@@ -186,9 +189,4 @@ def described(config: str) -> tuple[str, dict[str, list[str]]]:
 
 
 def _site(network: ipaddress.IPv4Network | ipaddress.IPv6Network, sites: Mapping[str, Sequence[str]]) -> str:
-    for site, prefixes in sites.items():
-        for prefix in prefixes:
-            whole = ipaddress.ip_network(prefix)
-            if isinstance(whole, ipaddress.IPv4Network) and network.version == 4 and network.subnet_of(whole):
-                return site
-    return ""
+    return next((site for site, prefixes in sites.items() if dual_stack.covered(network, prefixes)), "")

@@ -119,6 +119,8 @@ class Zone:
     gateway_subnet: str
     app_subnets: tuple[str, ...]
     near: tuple[str, ...] = ()  # other zones, the nearest first; those that are not named come after them, all alike
+    gateway_subnet_ipv6: str = ""  # the same subnets' networks of IPv6, in the same order
+    app_subnets_ipv6: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Interface:
     address: str
     security_groups: tuple[str, ...]
     elastic_ip: bool
+    ipv6: bool = False  # whether it shall have an address of IPv6, whichever EC2 gives it
 
     @property
     def check(self) -> bool:

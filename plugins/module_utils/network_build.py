@@ -86,6 +86,7 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
             SubnetId=wanted.subnet_id, PrivateIpAddress=wanted.address, Groups=list(wanted.security_groups),
             Description=f"{wanted.role} {wanted.name} of {network.deployment}",
             TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags.to_list(tag)}],
+            **({"Ipv6AddressCount": 1} if wanted.ipv6 else {}),
         )  # fmt: skip
         eni = answer["NetworkInterface"] if answer else {"NetworkInterfaceId": NEW}
         have_groups = want_groups = set(wanted.security_groups)
@@ -95,6 +96,11 @@ def _interface(worker: Worker, network: Network, found: Found, wanted: Interface
         have_groups = {group["GroupId"] for group in eni.get("Groups", ())}
         kept = set() if network_adoption.is_made(eni.get("TagSet"), network.deployment) else have_groups
         want_groups = {*wanted.security_groups, *kept}  # a person's interface keeps what it has
+        if wanted.ipv6 and not eni.get("Ipv6Addresses"):
+            worker.change(
+                subject, "without IPv6", "with an address of IPv6", "assign_ipv6_addresses",
+                NetworkInterfaceId=eni["NetworkInterfaceId"], Ipv6AddressCount=1,
+            )  # fmt: skip
     eni_id = eni["NetworkInterfaceId"]
     modify = "modify_network_interface_attribute"
     if have_groups != want_groups:

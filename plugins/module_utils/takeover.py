@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import dual_stack
 from .handover import Flow
 
 # Where strongSwan in both its forms and libreswan have their connections.
@@ -24,6 +25,9 @@ OURS = "vpnha-"  # how the names of the role's own files begin
 BEGUN = Path("/etc/vpnha/firewall.nft")  # among the first that the role writes, before any tunnel is there
 DAEMONS = ("strongswan-starter.service", "ipsec.service")  # others than the role's, which keep IKE's ports
 _MOST_BYTES = 1_000_000  # of a file that is a configuration
+# of both versions of IP: where source and destination stand in a packet, and how long its header is at least
+_ENDS = {4: ((12, 16), (16, 20)), 6: ((8, 24), (24, 40))}
+_HEADERS = {4: 20, 6: 40}
 _CONNECTION = re.compile(r"^(\S+): IKE", re.MULTILINE)
 
 
@@ -37,21 +41,27 @@ class Watched:
 
 
 def classifier(watched: Watched) -> Callable[[bytes], Flow | None]:
-    """A function that says of an IPv4 packet which flow between a site and the VPC it is of; None: of none."""
+    """A function that says of an IP packet which flow between a site and the VPC it is of; None: of none."""
     own = int(ipaddress.IPv4Address(watched.address))
-    vpc = [_range(cidr) for cidr in watched.vpc if ":" not in cidr]
-    sites = [(site, _range(each)) for site, prefixes in watched.sites.items() for each in prefixes if ":" not in each]
+    vpc: dict[int, list[range]] = {4: [], 6: []}
+    for cidr in watched.vpc:
+        vpc[6 if dual_stack.is_ipv6(cidr) else 4].append(_range(cidr))
+    sites: dict[int, list[tuple[str, range]]] = {4: [], 6: []}
+    for site, prefixes in watched.sites.items():
+        for prefix in prefixes:
+            sites[6 if dual_stack.is_ipv6(prefix) else 4].append((site, _range(prefix)))
 
     def classify(packet: bytes) -> Flow | None:
-        if len(packet) < 20 or packet[0] >> 4 != 4:
+        version = packet[0] >> 4 if packet else 0
+        if version not in _ENDS or len(packet) < _HEADERS[version]:
             return None
-        source, target = int.from_bytes(packet[12:16], "big"), int.from_bytes(packet[16:20], "big")
-        if own in (source, target):
+        source, target = (int.from_bytes(packet[start:end], "big") for start, end in _ENDS[version])
+        if version == 4 and own in (source, target):
             return None
-        for site, prefix in sites:
-            if source in prefix and any(target in each for each in vpc):
+        for site, prefix in sites[version]:
+            if source in prefix and any(target in each for each in vpc[version]):
                 return Flow(site, outwards=False)
-            if target in prefix and any(source in each for each in vpc):
+            if target in prefix and any(source in each for each in vpc[version]):
                 return Flow(site, outwards=True)
         return None
 
@@ -98,8 +108,8 @@ def reasons(
 
 def _range(cidr: str) -> range:
     """The addresses of a network as numbers: a test of membership that many packets a second can afford."""
-    network = ipaddress.IPv4Network(cidr)
-    return range(int(network.network_address), int(network.broadcast_address) + 1)
+    network = ipaddress.ip_network(cidr)
+    return range(int(network[0]), int(network[-1]) + 1)
 
 
 def _files(places: Iterable[Path]) -> list[Path]:

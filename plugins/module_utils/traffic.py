@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from .dual_stack import is_ipv6
 from .errors import VpnhaError
-from .icmp import TOKEN_BYTES, IcmpSocket, echo_request, parse_reply
+from .icmp import TOKEN_BYTES, IcmpSocket, echo_request, for_ipv6, parse_reply, parse_reply_6
 from .traffic_record import ANSWERED, END_REASONS, ENDED, ENTRY, SENT, UNSENDABLE, Header, Record, StreamId, read
 
 MAGIC = b"VPNH"
@@ -42,7 +43,7 @@ MAX_SECONDS = 3600
 class Target:
     """Where packets go."""
 
-    address: str  # IPv4
+    address: str
     responder_port: int | None = None  # of our responder there; None: only ICMP
 
 
@@ -97,7 +98,7 @@ class _Stream:
 
 class _Udp(_Stream):
     def __init__(self, target: Target, token: bytes) -> None:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(socket.AF_INET6 if is_ipv6(target.address) else socket.AF_INET, socket.SOCK_DGRAM)
         super().__init__(sock, StreamId(target.address, "udp", target.responder_port), token)
 
     def request(self, tick: int) -> bytes:
@@ -115,13 +116,15 @@ class _Udp(_Stream):
 
 class _Icmp(_Stream):
     def __init__(self, target: Target, token: bytes) -> None:
-        super().__init__(IcmpSocket().open(), StreamId(target.address, "icmp"), token)
+        self._ipv6 = is_ipv6(target.address)
+        super().__init__(IcmpSocket(ipv6=self._ipv6).open(), StreamId(target.address, "icmp"), token)
 
     def request(self, tick: int) -> bytes:
-        return echo_request(self.token, tick)
+        packet = echo_request(self.token, tick)
+        return for_ipv6(packet) if self._ipv6 else packet
 
     def parse(self, packet: bytes) -> tuple[int, int] | None:
-        reply = parse_reply(packet)
+        reply = parse_reply_6(packet, self.stream.target) if self._ipv6 else parse_reply(packet)
         return (reply.seq, 0) if reply is not None and reply.token == self.token else None
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import dual_stack
 from .errors import VpnhaError
 from .model import CERTIFICATE, Deployment, Gateway, Tunnel
 
@@ -48,7 +49,9 @@ class TunnelView:
     peer_asn: int | None
     if_id: int
     table: int  # of the routes for packets from this tunnel's inside address
-    static_routes: tuple[str, ...]  # FRR's words for the routes of a static tunnel, without "ip route"
+    static_routes: tuple[str, ...]  # FRR's commands for the routes of a static tunnel
+    inside_ipv6: str = ""  # its addresses of IPv6 inside, where its site has IPv6
+    peer_inside_ipv6: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,28 @@ class Neighbour:
     address: str  # private address of its ENI
     inside_address: str  # its address in the mesh
     mac: str
+    inside_ipv6: str = ""  # the same of IPv6
+
+
+@dataclass(frozen=True)
+class Ipv6View:
+    """What a gateway is told of IPv6, as of IPv4 by the fields of the same names in ``GatewayView``."""
+
+    vpc_cidrs: tuple[str, ...]
+    home_prefixes: tuple[str, ...]
+    other_prefixes: tuple[str, ...]
+    sites: tuple[tuple[str, tuple[str, ...]], ...]
+    site_prefixes: tuple[str, ...]
+    zones: tuple[tuple[str, tuple[str, ...]], ...]
+    mesh_address: str
 
 
 @dataclass(frozen=True)
 class GatewayView:
-    """Everything that is written on one gateway; lists keep the order of the description."""
+    """Everything that is written on one gateway; lists keep the order of the description.
+
+    All networks are of IPv4, and those of IPv6 in ``ipv6``: it is None where no site has any.
+    """
 
     name: str
     address: str
@@ -80,6 +100,7 @@ class GatewayView:
     mesh_address: str
     mesh_mac: str
     neighbours: tuple[Neighbour, ...]
+    ipv6: Ipv6View | None = None
 
 
 def tunnel_device(tunnel: Tunnel, data_plane: str) -> str:
@@ -88,16 +109,21 @@ def tunnel_device(tunnel: Tunnel, data_plane: str) -> str:
 
 
 def static_routes(deployment: Deployment, tunnel: Tunnel, data_plane: str) -> tuple[str, ...]:
-    """FRR's words, after ``ip route``, for the routes to a static tunnel's site; empty for BGP.
+    """FRR's commands for the routes to a static tunnel's site; empty for BGP.
 
-    The agent takes a route away with ``no ip route …`` while the tunnel does not carry, and the neighbour's
-    announcement takes over.
+    While the tunnel does not carry, the agent makes them the last choice, and the neighbour's announcement takes over.
     """
     site = deployment.site(tunnel.site)
     if site.routing != "static":
         return ()
     device = tunnel_device(tunnel, data_plane)
-    return tuple(f"{prefix} {tunnel.peer_inside_address} {device} tag {STATIC_TAG}" for prefix in site.prefixes)
+    peer = tunnel.peer_inside_address
+    return tuple(
+        f"ipv6 route {prefix} {dual_stack.inside_address(peer)} {device} tag {STATIC_TAG}"
+        if dual_stack.is_ipv6(prefix)
+        else f"ip route {prefix} {peer} {device} tag {STATIC_TAG}"
+        for prefix in site.prefixes
+    )
 
 
 def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayView:
@@ -117,6 +143,7 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
     position = [other.name for other in deployment.gateways].index(name)
     mesh = {other.name: str(MESH_NETWORK[index + 1]) for index, other in enumerate(deployment.gateways)}
     home, other_zones = _prefixes(deployment, gateway)
+    prefixes = tuple(prefix for site in deployment.sites for prefix in site.prefixes)
     devices = dict.fromkeys(tunnel_device(tunnel, data_plane) for tunnel in tunnels)
     if data_plane == LIBIPSEC:
         devices[LIBIPSEC_DEVICE] = None
@@ -125,21 +152,38 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
         address=gateway.address,
         asn=deployment.asn,
         data_plane=data_plane,
-        vpc_cidrs=deployment.vpc_cidrs,
-        home_prefixes=home,
-        other_prefixes=other_zones,
-        sites=tuple((site.name, site.prefixes) for site in deployment.sites),
-        site_prefixes=tuple(prefix for site in deployment.sites for prefix in site.prefixes),
+        vpc_cidrs=dual_stack.ipv4(deployment.vpc_cidrs),
+        home_prefixes=dual_stack.ipv4(home),
+        other_prefixes=dual_stack.ipv4(other_zones),
+        sites=tuple((site.name, dual_stack.ipv4(site.prefixes)) for site in deployment.sites),
+        site_prefixes=dual_stack.ipv4(prefixes),
         zones=tuple((zone.name, zone.app_subnets) for zone in deployment.zones),
         tunnels=tuple(_tunnel_view(deployment, tunnel, data_plane) for tunnel in tunnels),
         devices=tuple(devices),
         mesh_address=str(MESH_NETWORK[position + 1]),
         mesh_mac=_mac(gateway.address),
         neighbours=tuple(
-            Neighbour(other.name, other.address, mesh[other.name], _mac(other.address))
+            Neighbour(
+                other.name,
+                other.address,
+                mesh[other.name],
+                _mac(other.address),
+                dual_stack.mesh_address(mesh[other.name]),
+            )
             for other in deployment.gateways
             if other.name != name
         ),
+        ipv6=Ipv6View(
+            vpc_cidrs=dual_stack.ipv6(deployment.vpc_cidrs),
+            home_prefixes=dual_stack.ipv6(home),
+            other_prefixes=dual_stack.ipv6(other_zones),
+            sites=tuple((site.name, found) for site in deployment.sites if (found := dual_stack.ipv6(site.prefixes))),
+            site_prefixes=dual_stack.ipv6(prefixes),
+            zones=tuple((zone.name, zone.app_subnets_ipv6) for zone in deployment.zones),
+            mesh_address=dual_stack.mesh_address(mesh[name]),
+        )
+        if dual_stack.ipv6(prefixes)
+        else None,
     )
 
 
@@ -157,10 +201,16 @@ def connection(
     Only one end starts and restarts; the other waits. DPD is slow on purpose: BFD and the agent move the traffic, and
     quick retries would fill the peer's limit of half-open SAs.
     """
-    site = deployment.site(tunnel.site)
+    prefixes = deployment.site(tunnel.site).prefixes
+    local, remote = list(dual_stack.ipv4(deployment.vpc_cidrs)), list(dual_stack.ipv4(prefixes))
+    inside = [tunnel.inside_cidr]
+    if dual_stack.ipv6(prefixes):
+        local += dual_stack.ipv6(deployment.vpc_cidrs)
+        remote += dual_stack.ipv6(prefixes)
+        inside.append(dual_stack.inside_cidr(tunnel.inside_cidr))
     child: dict[str, Any] = {
-        "local_ts": [*deployment.vpc_cidrs, tunnel.inside_cidr],
-        "remote_ts": [*site.prefixes, tunnel.inside_cidr],
+        "local_ts": [*local, *inside],
+        "remote_ts": [*remote, *inside],
         "esp_proposals": list(esp_proposals),
         "start_action": "trap|start" if tunnel.initiate else "none",
         "dpd_action": "restart" if tunnel.initiate else "clear",
@@ -271,13 +321,15 @@ def _prefixes(deployment: Deployment, gateway: Gateway) -> tuple[tuple[str, ...]
     home: dict[str, None] = {}
     others: dict[str, None] = {}
     for zone in deployment.zones:
-        for subnet in (zone.gateway_subnet, *zone.app_subnets):
+        ipv6 = (zone.gateway_subnet_ipv6, *zone.app_subnets_ipv6)
+        for subnet in (zone.gateway_subnet, *zone.app_subnets, *filter(None, ipv6)):
             if subnet not in deployment.vpc_cidrs:
                 (home if zone.name in gateway.home_zones else others)[subnet] = None
     return tuple(home), tuple(others)
 
 
 def _tunnel_view(deployment: Deployment, tunnel: Tunnel, data_plane: str) -> TunnelView:
+    dual = bool(dual_stack.ipv6(deployment.site(tunnel.site).prefixes))
     return TunnelView(
         name=tunnel.name,
         site=tunnel.site,
@@ -291,6 +343,8 @@ def _tunnel_view(deployment: Deployment, tunnel: Tunnel, data_plane: str) -> Tun
         if_id=tunnel.if_id,
         table=TABLE_BASE + tunnel.if_id,
         static_routes=static_routes(deployment, tunnel, data_plane),
+        inside_ipv6=dual_stack.inside_address(tunnel.inside_address) if dual else "",
+        peer_inside_ipv6=dual_stack.inside_address(tunnel.peer_inside_address) if dual else "",
     )
 
 

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Probes by ICMP echo: what a path really carries, whatever IKE says of it.
 
-``EchoStream`` is the bookkeeping for one target, without socket or clock. ``Prober`` joins streams to one socket, for
+``EchoStream`` is the bookkeeping for one target, without socket or clock. ``Prober`` joins streams to sockets, for
 an event loop that calls it; ``burst`` probes a few paths once, by itself.
 """
 
@@ -17,6 +17,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from .dual_stack import is_ipv6
 from .icmp import EchoReply, IcmpSocket, echo_request
 from .losses import LossWindow
 from .model import LossStats
@@ -93,29 +94,35 @@ class EchoStream:
 
 
 class Prober:
-    """Streams that share one socket. The caller sends on its own timer, and calls ``drain`` when it is readable."""
+    """Streams that share a socket for each family that they are of.
 
-    def __init__(self, streams: Iterable[EchoStream], source: str = "", device: str = "") -> None:
+    The caller sends on its own timer, and calls ``drain`` when a socket is readable.
+    """
+
+    def __init__(self, streams: Iterable[EchoStream], source: str = "", device: str = "", source6: str = "") -> None:
         self.streams = list(streams)
         self.socket = IcmpSocket(source, device)
+        self.socket6 = IcmpSocket(source6, device, ipv6=True)  # opened by the first probe of IPv6
 
     def send(self, now: float, streams: Iterable[EchoStream] | None = None) -> None:
         """One probe on each stream, or on some. What cannot be sent is lost, and counted in its ``errors``."""
         for stream in self.streams if streams is None else streams:
-            error = self.socket.send(stream.target, stream.next_packet(now))
+            sock = self.socket6 if is_ipv6(stream.target) else self.socket
+            error = sock.send(stream.target, stream.next_packet(now))
             if error:
                 stream.errors[error] += 1
 
     def drain(self, now: float) -> None:
-        """Take the replies that wait on the socket."""
-        for reply in self.socket.receive():
+        """Take the replies that wait on the sockets."""
+        for reply in (*self.socket.receive(), *self.socket6.receive()):
             for stream in self.streams:
                 if stream.on_reply(reply, now):
                     break
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the sockets."""
         self.socket.close()
+        self.socket6.close()
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def burst(paths: Sequence[Path], count: int = 10, interval: float = 0.05, wait: 
 
     One result per path, in their order; never raises OSError.
     """
-    sockets = [IcmpSocket(path.source, path.device) for path in paths]
+    sockets = [IcmpSocket(path.source, path.device, is_ipv6(path.target)) for path in paths]
     token = os.urandom(8)
     sent_at: dict[tuple[int, int], float] = {}
     trips: list[list[float]] = [[] for _path in paths]

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path as File
 from typing import Any
 
-from . import charon
+from . import charon, dual_stack
 from .charon import Charon, CharonError
 from .description_certificates import ending
 from .description_codec import from_dict
@@ -103,8 +103,9 @@ def subject(given: Mapping[str, Any]) -> Subject:
     """A tunnel as the module's option describes it. Raises VpnhaError when an address is none."""
     for key, addresses in (("peer", [given["peer"]]), ("source", [given["source"]]), ("targets", given["targets"])):
         for address in addresses:
-            if address and not _is_ipv4(address):
-                raise VpnhaError(f"tunnels, {given['name']}: {key} has '{address}', which is no IPv4 address.")
+            if address and not _is_address(address, either=key == "targets"):
+                what = "no address" if key == "targets" else "no IPv4 address"
+                raise VpnhaError(f"tunnels, {given['name']}: {key} has '{address}', which is {what}.")
     return Subject(
         given["name"],
         given["site"] or given["name"],
@@ -168,9 +169,9 @@ def examine_until_healthy(what: Examination, seconds: float, names: Sequence[str
         time.sleep(min(ROUND_SECONDS, max(until - time.monotonic(), 0.0)))
 
 
-def _is_ipv4(text: str) -> bool:
+def _is_address(text: str, either: bool) -> bool:
     try:
-        ipaddress.IPv4Address(text)
+        ipaddress.ip_address(text) if either else ipaddress.IPv4Address(text)
     except ValueError:
         return False
     return True
@@ -236,7 +237,14 @@ def _ask(asking: Charon, subjects: Sequence[Subject]) -> tuple[list[IkeSa], Mapp
 
 
 def _paths(subject: Subject) -> list[Path]:
-    return [Path(address, subject.source, subject.device) for address in (subject.peer, *subject.targets)]
+    return [Path(address, _source(subject, address), subject.device) for address in (subject.peer, *subject.targets)]
+
+
+def _source(subject: Subject, target: str) -> str:
+    """Our address inside the tunnel, of the target's family."""
+    if dual_stack.is_ipv6(subject.source) or not dual_stack.is_ipv6(target):
+        return subject.source
+    return dual_stack.inside_address(subject.source) if subject.source else ""
 
 
 def _tunnel(

@@ -83,7 +83,8 @@ deployment:
       type: str
       sample: eu-central-1
     vpc_cidrs:
-      description: The VPC's networks, or the subnets named in V(vpnha_zones) where the VPC's are not given.
+      description: >-
+        The VPC's networks of IPv4 and IPv6; of IPv4 the subnets named in V(vpnha_zones) where the VPC's are not given.
       type: list
       elements: str
       sample: [10.20.0.0/16]
@@ -92,7 +93,8 @@ deployment:
       type: int
       sample: 64512
     zones:
-      description: Each zone's C(name), C(gateway_subnet), C(app_subnets) and C(near).
+      description: >-
+        Each zone's C(name), C(gateway_subnet), C(app_subnets), C(near), C(gateway_subnet_ipv6) and C(app_subnets_ipv6).
       type: list
       elements: dict
     gateways:

@@ -112,7 +112,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vpnha.aws.plugins.module_utils import handover
+from ansible_collections.vpnha.aws.plugins.module_utils import dual_stack, handover
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 TABLE = "vpnha_handover_seen"
@@ -133,7 +133,11 @@ class Gateway:
 
     def ways(self) -> list[handover.Way]:
         """How it reaches each prefix now."""
-        return handover.ways(self._run("vtysh", "-d", "bgpd", "-c", "show bgp ipv4 unicast json"), self.sites)
+        families = ["ipv4"]
+        if any(dual_stack.ipv6(prefixes) for prefixes in self.sites.values()):
+            families.append("ipv6")
+        tables = [self._run("vtysh", "-d", "bgpd", "-c", f"show bgp {family} unicast json") for family in families]
+        return [way for table in tables for way in handover.ways(table, self.sites)]
 
     def count(self) -> None:
         """Begin to count what passes the tunnels."""

@@ -40,7 +40,7 @@ options:
     elements: str
     required: true
   sites:
-    description: The sites by name, each with its prefixes as CIDR. Prefixes of IPv6 are left out.
+    description: The sites by name, each with its prefixes as CIDR.
     type: dict
     required: true
   peers:

@@ -75,6 +75,12 @@ options:
           - An Elastic IP is not taken away by V(false).
         type: bool
         default: true
+      ipv6:
+        description:
+          - Whether it shall have an address of IPv6, whichever EC2 chooses. Its subnet needs a network of IPv6.
+          - An address is not taken away by V(false).
+        type: bool
+        default: false
   zones:
     description: The zones whose route tables lead to a home gateway.
     type: list
@@ -286,6 +292,7 @@ INTERFACE = {
     "address": {"type": "str", "required": True},
     "security_groups": {"type": "list", "elements": "str", "required": True},
     "elastic_ip": {"type": "bool", "default": True},
+    "ipv6": {"type": "bool", "default": False},
 }
 MANAGED = {
     "name": {"type": "str", "required": True},

@@ -40,7 +40,7 @@ options:
     elements: dict
     suboptions:
       address:
-        description: IPv4 address of the target.
+        description: Address of the target, of IPv4 or IPv6.
         type: str
         required: true
       responder_port:
@@ -215,7 +215,7 @@ streams:
 """
 
 from dataclasses import asdict
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -240,9 +240,9 @@ def plan_of(parameters: dict) -> traffic.Plan:
     targets = []
     for target in parameters["targets"]:
         try:
-            address = str(IPv4Address(target["address"]))
+            address = str(ip_address(target["address"]))
         except ValueError:
-            raise VpnhaError(f"{target['address']} in targets is no IPv4 address; write one like 192.0.2.10.") from None
+            raise VpnhaError(f"{target['address']} in targets is no IP address; write one like 192.0.2.10.") from None
         port = target.get("responder_port")
         if port is not None and not 1 <= port <= 65535:
             raise VpnhaError(f"The responder_port of {address} is {port}; choose from 1 to 65535.")

@@ -54,7 +54,9 @@ options:
         type: str
         default: ""
       targets:
-        description: Addresses at the site that answer ICMP echo.
+        description:
+          - Addresses at the site that answer ICMP echo. To one of IPv6 the probes come from the address of IPv6 that
+            belongs to the tunnel's O(tunnels[].source).
         type: list
         elements: str
         default: []

@@ -185,13 +185,14 @@ def aws(lab: Lab, service: str = "ec2") -> Any:
     )
 
 
+DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+
+
 def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
     """What EC2 says of the deployment's routes: (table, destination) -> ENI."""
     tables = aws(lab).describe_route_tables(Filters=[{"Name": "tag:vpnha:table", "Values": ["app"]}])["RouteTables"]
     return {
-        (table["RouteTableId"], route.get("DestinationCidrBlock") or route["DestinationPrefixListId"]): route[
-            "NetworkInterfaceId"
-        ]
+        (table["RouteTableId"], next(route[key] for key in DESTINATIONS if route.get(key))): route["NetworkInterfaceId"]
         for table in tables
         for route in table["Routes"]
         if "NetworkInterfaceId" in route

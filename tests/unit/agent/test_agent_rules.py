@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,29 @@ def test_an_answer_to_a_lookup_is_read() -> None:
     assert netlink.decode_lookup(error, 7) == (0, "")
 
 
+def test_an_answer_of_ipv6_is_read() -> None:
+    peer = attribute(5, socket.inet_pton(socket.AF_INET6, "fd76:706e:6861:1::a02"))
+    message = route_message(attributes=attribute(4, struct.pack("=I", 9)) + peer)
+    assert netlink.decode_lookup(message, 7) == (9, "fd76:706e:6861:1::a02")
+
+
+def test_a_site_is_looked_up_by_both_families_and_the_worst_counts(config: AgentConfig) -> None:
+    site = replace(config.deployment.site("hq"), prefixes=("192.168.10.0/24", "2001:db8:a10::/48"))
+    sites = (site, *config.deployment.sites[1:])
+    both = replace(config, deployment=replace(config.deployment, sites=sites))
+    device = both.device(both.tunnels[0])
+    ways = {"192.168.10.10": Hop(device, "169.254.10.2"), "2001:db8:a10::1": Hop(device, "fd76:706e:6861:1::a02")}
+
+    def path() -> str:
+        return site_paths(both, lambda address: ways.get(address, Hop()))["hq"]
+
+    assert path() == "tunnel"
+    ways["2001:db8:a10::1"] = Hop("vpnhavx", "fd76:706e:6861:2::ff02")
+    assert path() == "neighbour"
+    ways["2001:db8:a10::1"] = Hop(device, "fd76:706e:6861:1::1402")  # another site's peer
+    assert path() == "none"
+
+
 @given(st.binary(max_size=80), st.booleans())
 def test_random_messages_raise_nothing_but_value_errors(noise: bytes, headed: bool) -> None:
     message = route_message(attributes=noise) if headed else noise
@@ -135,7 +159,7 @@ def test_the_kernel_answers() -> None:
     table = netlink.RouteTable()
     assert table.lookup("127.0.0.1") == Hop()  # itself: no way out
     table.close()
-    assert table.lookup("127.0.0.2") == Hop()
+    assert table.lookup("127.0.0.2") == table.lookup("::1") == Hop()
     table.close()
 
 

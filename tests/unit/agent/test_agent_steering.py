@@ -327,3 +327,41 @@ def test_that_frr_does_not_run_is_told_apart(vtysh: Vtysh) -> None:
     with pytest.raises(frr.FrrError) as caught:
         asyncio.run(frr.vtysh("show version"))
     assert caught.value.gone
+
+
+RUNNING_DUAL = RUNNING.replace(
+    "exit\n",
+    """\
+ !
+ address-family ipv6 unicast
+  neighbor 169.254.10.2 activate
+  neighbor 169.254.10.2 route-map FROM6-hq-gw-a in
+  neighbor 169.254.10.2 route-map TO6-hq-gw-a out
+ exit-address-family
+exit
+""",
+)
+
+
+def test_a_peer_with_ipv6_is_the_last_choice_in_both_families() -> None:
+    commands = frr.away_commands(64512, frr.read_running(RUNNING_DUAL), [PEER, "169.254.20.2"])
+    at = commands.index("address-family ipv6 unicast")
+    assert commands[at - 1 :] == [
+        "exit-address-family",
+        "address-family ipv6 unicast",
+        f"neighbor {PEER} route-map {frr.AWAY_OUT}TO6-hq-gw-a out",
+        f"neighbor {PEER} route-map {frr.AWAY_IN}FROM6-hq-gw-a in",
+    ]
+    assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in commands[:at]
+    assert {"call TO-SITES", "call FROM-hq", "call TO6-hq-gw-a", "call FROM6-hq-gw-a"} <= set(commands)
+
+
+def test_and_the_first_again_in_each_that_is_away() -> None:
+    away = RUNNING_DUAL.replace("map TO6", f"map {frr.AWAY_OUT}TO6").replace("map FROM6", f"map {frr.AWAY_IN}FROM6")
+    assert frr.back_commands(64512, frr.read_running(away), [PEER]) == [
+        "configure terminal",
+        "router bgp 64512",
+        "address-family ipv6 unicast",
+        f"neighbor {PEER} route-map TO6-hq-gw-a out",
+        f"neighbor {PEER} route-map FROM6-hq-gw-a in",
+    ]

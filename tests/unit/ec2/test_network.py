@@ -366,3 +366,60 @@ def test_interfaces_in_use_stay(world: World, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(VpnhaError, match="terminate the instances first: eni-"):
         remove(world)
     assert len(world.view().routes) == 4
+
+
+# --- IPv6 -----------------------------------------------------------------------------------------------------------
+
+SIX = "2001:db8:a10::/48"
+
+
+def _with_ipv6(world: World, number: int) -> World:
+    """The same, its subnets with networks of IPv6, and a prefix of IPv6 to route."""
+    world.client.associate_vpc_cidr_block(VpcId=world.vpc, AmazonProvidedIpv6CidrBlock=True)
+    for n, subnet in enumerate(world.subnets.values()):
+        world.client.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock=f"2001:db8:2f{number}:{n}::/64")
+    world.wanted = replace(
+        world.wanted,
+        interfaces=tuple(replace(each, ipv6=True) for each in world.wanted.interfaces),
+        destinations=(*world.wanted.destinations, SIX),
+    )
+    return world
+
+
+def _addresses(world: World, name: str) -> list[str]:
+    [eni] = [each for each in world.read().interfaces if tags.to_dict(each["TagSet"])["Name"] == name]
+    return [each["Ipv6Address"] for each in eni["Ipv6Addresses"]]
+
+
+def _leads(world: World, zone: str) -> str | None:
+    [table] = world.client.describe_route_tables(RouteTableIds=[world.table(zone)])["RouteTables"]
+    [route] = [each for each in table["Routes"] if each.get("DestinationIpv6CidrBlock") == SIX]
+    return str(route["NetworkInterfaceId"])
+
+
+def test_a_prefix_of_ipv6_is_one_more_route_and_the_interfaces_have_an_address(bare: World) -> None:
+    world = _with_ipv6(bare, 0)
+    outcome = world.build()
+    assert _leads(world, A) == outcome.interfaces["gw-a"]["id"]
+    assert len(_addresses(world, "gw-a")) == 1
+    assert world.build().changes == []
+
+
+def test_an_interface_that_is_there_gets_an_address_once(world: World) -> None:
+    changed = _with_ipv6(world, 1)
+    said = [str(change) for change in changed.build().changes]
+    assert "interface of gw-a: without IPv6 -> with an address of IPv6" in said
+    assert len(_addresses(changed, "gw-a")) == 1
+    assert changed.build().changes == []
+
+
+def test_a_prefix_of_ipv6_is_swapped_like_any_other(bare: World) -> None:
+    world = _with_ipv6(bare, 2)
+    world.build()
+    world.launch("gw-a", "gw-b")
+    sites = tuple(
+        replace(site, prefixes=(*site.prefixes, SIX)) if site.name == "hq" else site for site in world.deployment.sites
+    )
+    deployment = replace(world.deployment, sites=sites)
+    run(world.client, deployment, Wish(Choice(gateway="gw-b", zones=(A,))), check=False, wall=NOW)
+    assert _leads(world, A) == world.eni("gw-b")

@@ -25,6 +25,7 @@ import yaml
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from tests.unit.plugins.module_utils.test_description import good
+from tests.unit.plugins.module_utils.test_dual_stack import dual
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "gateway"
 LAST = "metric 4278198272"  # which FRR reads as distance 255
@@ -153,3 +154,83 @@ def test_20_the_filter_drops_what_would_leave_another_way_before_it_accepts_anyt
 def test_20_the_filter_lets_nothing_pass_that_no_rule_names() -> None:
     text = rendered("firewall.nft.j2", view("xfrm"))
     assert "chain forward { type filter hook forward priority filter; policy drop; }" in text
+
+
+# --- IPv6 beside IPv4 ------------------------------------------------------------------------------------------------
+
+
+def view6(data_plane: str) -> tunnel_config.GatewayView:
+    return tunnel_config.gateway_view(parse(dual()), "gw-a", data_plane)
+
+
+def test_20_ipv6_has_blackholes_of_the_kernels_and_of_frrs_too(run: Run) -> None:
+    wanted = view6("xfrm")
+    assert f"ip -6 route replace blackhole 2001:db8:a10::/48 {LAST}" in run(wanted, set())
+    lines = rendered("frr.conf.j2", wanted).splitlines()
+    assert {"no ipv6 nht resolve-via-default", "ipv6 route 2001:db8:a10::/48 blackhole 250"} <= set(lines)
+
+
+@pytest.mark.parametrize("data_plane", ["xfrm", "libipsec"])
+def test_20_the_filter_drops_what_of_ipv6_would_leave_another_way_before_it_accepts_anything(data_plane: str) -> None:
+    wanted = view6(data_plane)
+    ways = ", ".join(f'"{device}"' for device in (*wanted.devices, "vpnhavx"))
+    to_a_site = f"ip6 daddr {{ 2001:db8:a10::/48 }} oifname != {{ {ways} }} counter name plaintext drop"
+    from_a_site = f"ip6 saddr {{ 2001:db8:a10::/48 }} iifname != {{ {ways} }} counter name plaintext drop"
+    forward = chain(wanted, "forward")
+    accepts = next(n for n, rule in enumerate(forward) if rule.endswith("accept"))
+    assert forward.index(to_a_site) < accepts and forward.index(from_a_site) < accepts
+    assert to_a_site in chain(wanted, "output")
+
+
+def test_20_a_probe_of_ipv6_goes_through_its_own_tunnel_or_nowhere(run: Run) -> None:
+    wanted = view6("xfrm")
+    done = run(wanted, set())
+    [tunnel] = [tunnel for tunnel in wanted.tunnels if tunnel.inside_ipv6]
+    assert f"ip -6 route replace blackhole default table {tunnel.table} {LAST}" in done
+    assert f"ip -6 rule add priority 7000 from fd76:706e:6861:1::a01 table {tunnel.table}" in done
+    assert f"ipv6 route ::/0 {tunnel.device} table {tunnel.table}" in rendered("frr.conf.j2", wanted)
+
+
+def test_a_neighbour_is_known_in_the_mesh_by_ipv6_without_being_asked(run: Run) -> None:
+    done = run(view6("xfrm"), set())
+    assert "ip -6 neigh replace fd76:706e:6861:2::ff02 lladdr 02:76:0a:14:01:0a dev vpnhavx nud permanent" in done
+
+
+def test_ipv6_goes_over_the_sessions_of_ipv4_with_next_hops_that_are_written_down() -> None:
+    text = rendered("frr.conf.j2", view6("libipsec"))
+    (family,) = re.findall(r" address-family ipv6 unicast\n(.*?) exit-address-family", text, re.DOTALL)
+    assert "neighbor 169.254.10.2 activate" in family and "neighbor 169.254.255.2 activate" in family
+    assert "169.254.20.2" not in family  # its site has none
+    for name, prefixes, hop in (
+        ("FROM6-hq-gw-a", "SITE6-hq", "fd76:706e:6861:1::a02"),
+        ("TO6-hq-gw-a", "PLAIN6", "fd76:706e:6861:1::a01"),
+        ("MESH6-gw-b", "SITES6", "fd76:706e:6861:2::ff02"),
+        ("MESH6", "SITES6", "fd76:706e:6861:2::ff01"),
+    ):
+        head = f"route-map {name} permit 10\n match ipv6 address prefix-list {prefixes}\n"
+        assert f"{head} set ipv6 next-hop global {hop}\n" in text
+        assert family.count(f"route-map {name} ") == 1
+
+
+def test_segments_of_ipv6_are_as_much_smaller_as_its_header_is_longer() -> None:
+    forward = chain(view6("xfrm"), "forward")
+    sizes = [rule for rule in forward if "maxseg" in rule]
+    assert [rule.split()[-1] for rule in sizes] == ["1360", "1340"]
+    assert sizes[1].startswith("meta nfproto ipv6 ")
+
+
+@pytest.mark.parametrize("template", ["dataplane.sh.j2", "firewall.nft.j2", "frr.conf.j2", "sysctl.conf.j2"])
+def test_without_ipv6_nothing_of_it_is_written(template: str) -> None:
+    there = "ipv6|ip6|ip -6|fd76"
+    assert re.search(there, rendered(template, view6("xfrm")))
+    without = rendered(template, view("xfrm")).replace("meta l4proto icmpv6 accept", "")
+    assert not re.search(there, without)
+
+
+def test_a_site_of_ipv6_only_leaves_no_empty_set_in_the_filter() -> None:
+    variables = dual()
+    del variables["vpnha_sites"][1]
+    variables["vpnha_sites"][0] |= {"prefixes": ["2001:db8:a10::/48"], "probe_targets": ["2001:db8:a10::10"]}
+    wanted = tunnel_config.gateway_view(parse(variables), "gw-a", "xfrm")
+    text = rendered("firewall.nft.j2", wanted)
+    assert "{  }" not in text and "ip6 daddr { 2001:db8:a10::/48 }" in text

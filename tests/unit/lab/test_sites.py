@@ -108,3 +108,28 @@ def test_what_the_lab_cannot_play_is_said(variables: dict[str, Any], change: dic
     variables["vpnha_sites"][0]["tunnels"][1].update(change)
     with pytest.raises(LabError, match=said):
         sites.site_files(variables)
+
+
+def test_a_site_with_ipv6_has_it_on_every_host_and_another_has_none(variables: dict[str, Any]) -> None:
+    file = SHIPPED.parents[2] / "deployments" / "dual-stack.yml"
+    dual = {**variables, **yaml.safe_load(file.read_text(encoding="utf-8"))}
+    dual["vpnha_sites"][1] = variables["vpnha_sites"][1]
+    lans = {host.name: host.interfaces[-1].ipv6 for host in sites.site_hosts(dual)}
+    assert lans["core-hq"] == "fd00:30:1::1/64" and lans["core-plant"] == ""
+    files = sites.site_files(dual)
+    tunnel = files["cgw-hq-a"][sites.TUNNEL_FILE][1]
+    assert "local_ts = 192.168.10.0/24, 2001:db8:a10::/48, 169.254.10.0/30, fd76:706e:6861:1::a00/126" in tunnel
+    assert "remote_ts = 10.20.0.0/16, 2001:db8:20::/56, 169.254.10.0/30, fd76:706e:6861:1::a00/126" in tunnel
+    assert "network 2001:db8:a10::/48" in files["core-hq"]["/etc/frr/frr.conf"][1]
+    frr = files["cgw-hq-a"]["/etc/frr/frr.conf"][1]
+    assert " ipv6 address fd76:706e:6861:1::a02/126" in frr and "prefix-list VPC6 seq 5 permit 2001:db8:20::/56" in frr
+    others = [content for path, (_mode, content) in files["cgw-plant-a"].items() if path != "/srv/site/index.html"]
+    assert not any("ipv6" in content or "ip6" in content for content in others)
+
+
+def test_a_static_peer_tracks_both_families_by_the_same_pings(variables: dict[str, Any]) -> None:
+    file = SHIPPED.parents[2] / "deployments" / "dual-stack.yml"
+    dual = {**variables, **yaml.safe_load(file.read_text(encoding="utf-8"))}
+    track = sites.site_files(dual)["cgw-plant-a"]["/usr/local/lib/vpnha/track"][1]
+    assert '"${word}ip route 10.20.0.0/16 169.254.20.1 ipsec0 tag 7784"' in track
+    assert '"${word}ipv6 route 2001:db8:20::/56 fd76:706e:6861:1::1401 ipsec0 tag 7784"' in track

@@ -179,3 +179,49 @@ def test_a_route_to_a_virtual_private_gateway_leads_there_while_it_is_attached(w
     assert world.desired().vgws == {gateway.id: ()}
     world.backend.delete_vpn_gateway(gateway.id)
     assert world.desired().vgws == {}
+
+
+# --- IPv6 -----------------------------------------------------------------------------------------------------------
+
+
+def test_routes_and_ranges_of_ipv6_are_there_beside_those_of_ipv4() -> None:
+    world = World()
+    world.backend.associate_vpc_cidr_block(world.vpc.id, None, True)
+    eni = world.eni("10.20.1.10")
+    eni.ipv6_addresses = ["2001:db8:20::7"]
+    world.backend.create_route(world.table.id, None, "2001:DB8:A10::/48", interface_id=eni.id)
+    assert world.routes() == (Route("2001:db8:a10::/48", eni.id),)
+    assert world.nic(eni).ipv6 == ("2001:db8:20::7",)
+    assert [cidr for cidr in world.desired().vpcs if ":" in cidr]
+
+
+def test_a_virtual_private_gateway_carries_no_ipv6(world: World) -> None:
+    world.backend.associate_vpc_cidr_block(world.vpc.id, None, True)
+    gateway = world.backend.create_vpn_gateway()
+    world.backend.attach_vpn_gateway(gateway.id, world.vpc.id)
+    assert world.desired().vgws[gateway.id] == ("10.20.0.0/16",)
+
+
+@pytest.mark.parametrize(
+    ("rule", "four", "six"),
+    [
+        (Rule("-1", None, None, ("2001:db8::/32",)), "", "ip6 saddr { 2001:db8::/32 } accept"),
+        (Rule("-1", None, None, ("10.0.0.0/8", "::/0")), "ip saddr { 10.0.0.0/8 } accept", "accept"),
+        (Rule("icmp", None, None, ("0.0.0.0/0", "::/0")), "meta l4proto icmp accept", ""),
+        (Rule("icmpv6", 128, None, ("0.0.0.0/0", "::/0")), "", "icmpv6 type 128 accept"),
+    ],
+)
+def test_each_family_has_its_own_admissions(rule: Rule, four: str, six: str) -> None:
+    nic = Nic(
+        "eni-1", "02:00:00:00:00:01", ("10.20.1.10",), 24, "10.20.1.1", True, "rtb-1", (rule,), (), (), None, 0,
+        ("2001:db8:20::7",),
+    )  # fmt: skip
+    lines = cards.filters(nic).splitlines()
+    for family, expected in (("ip", four), ("ip6", six)):
+        head = f"add rule {family} card ingress "
+        assert [line.removeprefix(head) for line in lines if line.startswith(head)] == ([expected] if expected else [])
+    assert 'add rule ip6 card forward iifname "h0" ip6 saddr != { 2001:db8:20::7 } drop' in lines
+
+
+def test_without_addresses_of_ipv6_a_card_has_no_filter_for_it(world: World) -> None:
+    assert "ip6" not in cards.filters(world.nic(world.eni("10.20.1.10")))

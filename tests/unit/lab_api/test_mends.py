@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
@@ -108,6 +109,36 @@ def test_host_bits_of_a_destination_are_dropped(vpc: Any, refused: Any) -> None:
     assert list(vpc.routes()) == [SITE]
     wrong = {"RouteTableId": vpc.table, "DestinationCidrBlock": "192.168.10.0", "NetworkInterfaceId": eni}
     assert refused(vpc.ec2.create_route, **{**wrong, "DestinationCidrBlock": "no"}) == "InvalidParameterValue"
+
+
+def test_a_route_of_ipv6_is_kept_as_ec2_writes_it_and_goes_where_it_is_told(vpc: Any, refused: Any) -> None:
+    old, new = vpc.eni(), vpc.eni()
+    way = {"RouteTableId": vpc.table, "DestinationIpv6CidrBlock": "2001:DB8:A10:0::7/48"}
+    vpc.ec2.create_route(**way, NetworkInterfaceId=old)
+    assert refused(vpc.ec2.create_route, **way, NetworkInterfaceId=new) == "RouteAlreadyExists"
+    vpc.ec2.replace_route(**way, NetworkInterfaceId=new)
+    [table] = vpc.ec2.describe_route_tables(RouteTableIds=[vpc.table])["RouteTables"]
+    [route] = [each for each in table["Routes"] if "DestinationIpv6CidrBlock" in each]
+    assert (route["DestinationIpv6CidrBlock"], route["NetworkInterfaceId"]) == ("2001:db8:a10::/48", new)
+    wrong = {**way, "DestinationIpv6CidrBlock": "2001:db8::/129"}
+    assert refused(vpc.ec2.create_route, **wrong, NetworkInterfaceId=old) == "InvalidParameterValue"
+
+
+def test_a_vpc_gets_a_range_of_ipv6_that_is_for_documentation_and_a_subnet_says_what_it_has(ec2: Any) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.66.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
+    [found] = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["Ipv6CidrBlockAssociationSet"]
+    network = ipaddress.IPv6Network(found["Ipv6CidrBlock"])
+    assert network.subnet_of(ipaddress.IPv6Network("2001:db8::/32")) and network.prefixlen == 56
+    wanted = f"{network[0]}/64"
+    made = ec2.create_subnet(VpcId=vpc, CidrBlock="10.66.0.0/24", Ipv6CidrBlock=wanted)["Subnet"]["SubnetId"]
+    named = [{"Name": "ipv6-cidr-block-association.ipv6-cidr-block", "Values": [wanted]}]
+    [subnet] = ec2.describe_subnets(Filters=named)["Subnets"]
+    [has] = subnet["Ipv6CidrBlockAssociationSet"]
+    assert (subnet["SubnetId"], has["Ipv6CidrBlock"], has["Ipv6CidrBlockState"]["State"]) == (
+        made,
+        wanted,
+        "associated",
+    )
 
 
 def test_a_prefix_list_route_keeps_its_destination(vpc: Any, refused: Any) -> None:

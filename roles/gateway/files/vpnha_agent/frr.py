@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.handover import AWAY_PREFERENCE
@@ -18,6 +18,7 @@ from .service import run
 AWAY_OUT, AWAY_IN = "VPNHA-AWAY-OUT-", "VPNHA-AWAY-IN-"
 _PREPENDS = 4  # more than the two of another zone's gateway
 _LAST_CHOICE = 220  # a distance
+_FAMILY = re.compile(r"^ address-family (ipv4|ipv6) unicast$")
 _NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
 
 
@@ -33,8 +34,14 @@ class FrrError(VpnhaError):
 class Running:
     """What of bgpd's running configuration matters here."""
 
-    maps: Mapping[tuple[str, str], str]  # (neighbour, "in" or "out") -> route map
+    maps: Mapping[tuple[str, str], str]  # of IPv4: (neighbour, "in" or "out") -> route map
     graceful_shutdown: bool
+    maps6: Mapping[tuple[str, str], str] = field(default_factory=dict)  # the same of IPv6
+
+    @property
+    def families(self) -> tuple[tuple[str, Mapping[tuple[str, str], str]], ...]:
+        """FRR's name of each family, and its route maps."""
+        return ("ipv4", self.maps), ("ipv6", self.maps6)
 
 
 async def vtysh(*commands: str, daemon: str = "") -> str:
@@ -64,12 +71,16 @@ def bgp_states(summary: str, peers: Iterable[str]) -> dict[str, str]:
 
 def read_running(text: str) -> Running:
     """What matters in ``show running-config bgpd``."""
-    maps = {}
+    maps: dict[str, dict[tuple[str, str], str]] = {"ipv4": {}, "ipv6": {}}
+    family = "ipv4"
     for line in text.splitlines():
+        begins = _FAMILY.match(line)
+        family = begins[1] if begins else family
         found = _NEIGHBOR_MAP.match(line)
         if found:
-            maps[found[1], found[3]] = found[2]
-    return Running(maps, any(line.strip() == "bgp graceful-shutdown" for line in text.splitlines()))
+            maps[family][found[1], found[3]] = found[2]
+    shutdown = any(line.strip() == "bgp graceful-shutdown" for line in text.splitlines())
+    return Running(maps["ipv4"], shutdown, maps["ipv6"])
 
 
 def original(route_map: str) -> str:
@@ -86,34 +97,47 @@ def away_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]
     """
     maps: list[str] = []
     neighbours: list[str] = []
-    for peer in peers:
-        out, into = (original(running.maps.get((peer, way), "")) for way in ("out", "in"))
-        maps += [f"route-map {AWAY_OUT}{out} permit 10", *([f"call {out}"] if out else [])]
-        maps += [f"set as-path prepend {' '.join([str(asn)] * _PREPENDS)}"]
-        maps += ["set community graceful-shutdown additive", "exit"]
-        maps += [f"route-map {AWAY_IN}{into} permit 10", *([f"call {into}"] if into else [])]
-        maps += [f"set local-preference {AWAY_PREFERENCE}", "exit"]
-        neighbours += [
-            f"neighbor {peer} route-map {AWAY_OUT}{out} out",
-            f"neighbor {peer} route-map {AWAY_IN}{into} in",
+    for family, of in running.families:
+        # without a route map of the role's, a peer has no IPv6
+        here = [peer for peer in peers if family == "ipv4" or (peer, "out") in of]
+        for peer in here:
+            out, into = (original(of.get((peer, way), "")) for way in ("out", "in"))
+            maps += [f"route-map {AWAY_OUT}{out} permit 10", *([f"call {out}"] if out else [])]
+            maps += [f"set as-path prepend {' '.join([str(asn)] * _PREPENDS)}"]
+            maps += ["set community graceful-shutdown additive", "exit"]
+            maps += [f"route-map {AWAY_IN}{into} permit 10", *([f"call {into}"] if into else [])]
+            maps += [f"set local-preference {AWAY_PREFERENCE}", "exit"]
+        commands = [
+            f"neighbor {peer} route-map {prefix}{original(of.get((peer, way), ''))} {way}"
+            for peer in here
+            for way, prefix in (("out", AWAY_OUT), ("in", AWAY_IN))
         ]
-    return ["configure terminal", *maps, f"router bgp {asn}", "address-family ipv4 unicast", *neighbours]
+        neighbours += _in_family(family, commands, neighbours)
+    return ["configure terminal", *maps, f"router bgp {asn}", *neighbours]
 
 
 def back_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]:
     """Undo ``away_commands`` for these peers; empty when there is nothing to undo."""
-    commands = []
-    for peer in peers:
-        for way, prefix in (("out", AWAY_OUT), ("in", AWAY_IN)):
-            current = running.maps.get((peer, way), "")
-            if not current.startswith(prefix):
-                continue
-            former = original(current)
-            no = "" if former else "no "
-            commands.append(f"{no}neighbor {peer} route-map {former or current} {way}")
+    neighbours: list[str] = []
+    for family, of in running.families:
+        commands = []
+        for peer in peers:
+            for way, prefix in (("out", AWAY_OUT), ("in", AWAY_IN)):
+                current = of.get((peer, way), "")
+                if not current.startswith(prefix):
+                    continue
+                former = original(current)
+                no = "" if former else "no "
+                commands.append(f"{no}neighbor {peer} route-map {former or current} {way}")
+        neighbours += _in_family(family, commands, neighbours)
+    return ["configure terminal", f"router bgp {asn}", *neighbours] if neighbours else []
+
+
+def _in_family(family: str, commands: Sequence[str], before: Sequence[str]) -> list[str]:
+    """Commands for neighbours within ``router bgp``, after those of another family."""
     if not commands:
         return []
-    return ["configure terminal", f"router bgp {asn}", "address-family ipv4 unicast", *commands]
+    return [*(["exit-address-family"] if before else []), f"address-family {family} unicast", *commands]
 
 
 def drain_commands(asn: int, on: bool) -> list[str]:
@@ -124,10 +148,10 @@ def drain_commands(asn: int, on: bool) -> list[str]:
 def static_commands(routes: Sequence[str], away: bool) -> list[str]:
     """Let a neighbour's route win over these static ones, or have them win again.
 
-    ``routes`` are the role's words after ``ip route``; FRR changes distance and tag of a route in place. Away they
+    ``routes`` are the role's commands; FRR changes distance and tag of a route in place. Away they
     come after iBGP (200) and before the blackhole (250), and without the tag are not passed on.
     """
     if not routes:
         return []
     words = [f"{route.partition(' tag ')[0]} {_LAST_CHOICE}" if away else route for route in routes]
-    return ["configure terminal", *(f"ip route {route}" for route in words)]
+    return ["configure terminal", *words]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
-# linux/rtnetlink.h: links, IPv4 addresses, routes and rules
-_GROUPS = 0x1 | 0x10 | 0x40 | 0x80
+# linux/rtnetlink.h: links; addresses, routes and rules of IPv4, and of IPv6
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
+_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by an address's length
 
 _HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -33,9 +35,10 @@ class Hop:
 
 
 def encode_lookup(destination: str, sequence: int) -> bytes:
-    """An RTM_GETROUTE request for an IPv4 address."""
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + 4, _RTA_DST) + socket.inet_aton(destination)
-    body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute
+    """An RTM_GETROUTE request for an address."""
+    address = ipaddress.ip_address(destination).packed
+    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address), _RTA_DST) + address
+    body = _ROUTE.pack(_FAMILIES[len(address)], len(address) * 8, 0, 0, 0, 0, 0, 0, 0) + attribute
     return _HEADER.pack(_HEADER.size + len(body), _RTM_GETROUTE, _NLM_F_REQUEST, sequence, 0) + body
 
 
@@ -65,8 +68,8 @@ def decode_lookup(message: bytes, sequence: int) -> tuple[int, str] | None:
         value = message[offset + _ATTRIBUTE.size : offset + size]
         if name == _RTA_OIF and len(value) == 4:
             (index,) = struct.unpack("=I", value)
-        elif name == _RTA_GATEWAY and len(value) == 4:
-            gateway = socket.inet_ntoa(value)
+        elif name == _RTA_GATEWAY and len(value) in _FAMILIES:
+            gateway = socket.inet_ntop(_FAMILIES[len(value)], value)
         offset += (size + 3) & ~3
     return index, gateway
 
@@ -79,7 +82,7 @@ class RouteTable:
         self._sequence = 0
 
     def lookup(self, destination: str) -> Hop:
-        """The next hop for an IPv4 address. OSError when the kernel cannot be asked; it answers at once."""
+        """The next hop for an address. OSError when the kernel cannot be asked; it answers at once."""
         try:
             sock = self._open()
             self._sequence = (self._sequence + 1) & 0xFFFFFFFF

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection
 
+from ansible_collections.vpnha.aws.plugins.module_utils.dual_stack import inside_address
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Site
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_config import MESH_DEVICE
 
@@ -23,15 +24,13 @@ def addresses(site: Site) -> tuple[str, ...]:
     found = []
     for prefix in site.prefixes:
         network = ipaddress.ip_network(prefix)
-        if network.version != 4:
-            continue
         inside = [target for target in site.probe_targets if ipaddress.ip_address(target) in network]
         found.append(inside[0] if inside else str(network[min(1, network.num_addresses - 1)]))
     return tuple(found)
 
 
 def classify(hop: Hop, own: Collection[tuple[str, str]]) -> str:
-    """What a next hop means; ``own`` are (device, peer's inside address) of this gateway's tunnels to the site.
+    """What a next hop means; ``own`` are (device, a peer's address inside) of this gateway's tunnels to the site.
 
     Tunnels can share one device, so a gateway address must be that of one of the site's own peers.
     """
@@ -47,7 +46,10 @@ def site_paths(config: AgentConfig, lookup: Callable[[str], Hop]) -> dict[str, s
     paths = {}
     for site in config.deployment.sites:
         own = [
-            (config.device(tunnel), tunnel.peer_inside_address) for tunnel in config.tunnels if tunnel.site == site.name
+            (config.device(tunnel), peer)
+            for tunnel in config.tunnels
+            if tunnel.site == site.name
+            for peer in (tunnel.peer_inside_address, inside_address(tunnel.peer_inside_address))
         ]
         ways = [classify(lookup(address), own) for address in addresses(site)]
         paths[site.name] = max(ways, key=_WORST_LAST.index, default=NONE)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from ansible_collections.vpnha.aws.plugins.module_utils.dual_stack import inside_address
+from ansible_collections.vpnha.aws.plugins.module_utils.icmp import IcmpSocket
 from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
 from ansible_collections.vpnha.aws.plugins.module_utils.model import LossStats, Timing, Tunnel
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import EchoStream, Prober
@@ -26,8 +28,14 @@ class TunnelProbe:
         self.tunnel = tunnel
         self.peer = EchoStream(tunnel.peer_inside_address, losses)
         self.targets = [EchoStream(target, losses, large_every=0) for target in targets]
-        self.prober = Prober([self.peer, *self.targets], source=tunnel.inside_address, device=device)
-        self._reader: tuple[int, int] | None = None  # (descriptor, which opening of it) that the loop watches
+        self.prober = Prober(
+            [self.peer, *self.targets],
+            source=tunnel.inside_address,
+            device=device,
+            source6=inside_address(tunnel.inside_address),
+        )
+        # of each socket (descriptor, which opening of it) that the loop watches
+        self._readers: dict[IcmpSocket, tuple[int, int]] = {}
 
     def send(self, now: float, number: int) -> None:
         """Send what is due at the tick of that number."""
@@ -48,23 +56,22 @@ class TunnelProbe:
 
     def close(self) -> None:
         """Stop probing."""
-        if self._reader is not None:
-            asyncio.get_running_loop().remove_reader(self._reader[0])
+        for descriptor, _openings in self._readers.values():
+            asyncio.get_running_loop().remove_reader(descriptor)
         self.prober.close()
 
     def _watch(self) -> None:
-        """Have the loop watch the socket, which is another one after the device went away and came back."""
-        sock = self.prober.socket
-        current = (sock.fileno(), sock.openings)
-        if current == self._reader:
-            return
-        loop = asyncio.get_running_loop()
-        if self._reader is not None:
-            loop.remove_reader(self._reader[0])
-        self._reader = None
-        if current[0] >= 0:
-            loop.add_reader(current[0], self._readable)
-            self._reader = current
+        """Have the loop watch the sockets, which are others after the device went away and came back."""
+        for sock in (self.prober.socket, self.prober.socket6):
+            current = (sock.fileno(), sock.openings)
+            if current == self._readers.get(sock):
+                continue
+            loop = asyncio.get_running_loop()
+            if sock in self._readers:
+                loop.remove_reader(self._readers.pop(sock)[0])
+            if current[0] >= 0:
+                loop.add_reader(current[0], self._readable)
+                self._readers[sock] = current
 
     def _readable(self) -> None:
         self.prober.drain(asyncio.get_running_loop().time())

@@ -132,6 +132,7 @@ def test_names_become_ids() -> None:
         "role": "gateway",
         "address": "10.20.0.10",
         "elastic_ip": True,
+        "ipv6": False,
         "subnet_id": "subnet-10.20.0.0/24",
         "security_groups": ["sg-g"],
     }
@@ -175,3 +176,23 @@ def test_a_managed_gateway_is_handed_on_with_its_probes_and_may_be_a_home() -> N
     request = network_request({**CHECKED, "gateways": gateways, "managed_gateways": [managed]}, [], {}, {})
     assert request["managed_gateways"] == [{"name": "vgw", "vpn_gateway": "vgw-1", "probes": ["192.168.10.10"]}]
     assert [zone["gateway"] for zone in request["zones"]] == ["gw-a", "vgw"]
+
+
+def test_subnets_have_their_networks_of_ipv6_and_hosts_that_need_one_an_address() -> None:
+    zones = [
+        {**CHECKED["zones"][0], "gateway_subnet_ipv6": "2001:db8:20::/64", "app_subnets_ipv6": ["2001:db8:20:10::/64"]},
+        CHECKED["zones"][1],
+    ]
+    apps = [{"name": "app-a", "zone": "z-a", "address": "10.20.16.50"}]
+    monitors = [{"name": "mon-z", "zone": "z-a", "address": "10.20.0.20"}]
+    checked = {**CHECKED, "vpc_cidrs": ["10.20.0.0/16", "2001:db8:20::/56"], "zones": zones}
+    plan = network_plan(checked, GATEWAYS, monitors, apps)
+    assert [subnet.get("ipv6_cidr") for subnet in plan["subnets"]] == [
+        "2001:db8:20::/64", "2001:db8:20:10::/64", None, None, None,
+    ]  # fmt: skip
+    assert {host["name"]: host["ipv6"] for host in plan["hosts"]} == {
+        "gw-a": True, "gw-b": False, "mon-z": False, "app-a": True,
+    }  # fmt: skip
+    rules = {group["role"]: [rule.get("cidr_ipv6") for rule in group["rules"]] for group in plan["groups"]}
+    assert "2001:db8:20::/56" in rules["gateway"] and "2001:db8:20::/56" in rules["app"]
+    assert not any(rules["monitor"])  # nobody asks it by IPv6

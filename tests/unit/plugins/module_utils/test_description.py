@@ -233,7 +233,10 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_sites[0].prefixes[0]: '192.168.300.0/24' is no IPv4 network",
     ),
     "prefix as a number": ("vpnha_sites.0.prefixes.0", 192.168, "vpnha_sites[0].prefixes[0]: '192.168' is a number"),
-    "IPv6": ("vpnha_sites.0.prefixes.0", "2001:db8::/32", "vpnha_sites[0].prefixes[0]: '2001:db8::/32' is IPv6"),
+    "IPv6 where IPv4 is needed": (
+        "vpnha_zones.0.gateway_subnet", "2001:db8::/64",
+        "vpnha_zones[0].gateway_subnet: '2001:db8::/64' is IPv6; give an IPv4 network here.",
+    ),
     "prefixes as a string": (
         "vpnha_sites.0.prefixes", "192.168.10.0/24",
         "vpnha_sites[0].prefixes: '192.168.10.0/24' is a string; write a list",
@@ -376,7 +379,7 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_sites[0].probe_targets[0]: 192.168.20.10 lies outside the site's prefixes (192.168.10.0/24)",
     ),
     "probe target that is no address": (
-        "vpnha_sites.0.probe_targets.0", "server.hq", "vpnha_sites[0].probe_targets[0]: 'server.hq' is no IPv4 address",
+        "vpnha_sites.0.probe_targets.0", "server.hq", "vpnha_sites[0].probe_targets[0]: 'server.hq' is no IP address",
     ),
     "misspelt key": (
         "vpnha_sites.0.tunnels.0.insde", "x",

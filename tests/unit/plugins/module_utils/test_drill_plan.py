@@ -55,6 +55,23 @@ def test_the_gateway_broken_is_the_home_of_the_first_application_hosts_zone() ->
     assert (plan["gateway"], plan["other"], plan["zones"]) == ("gw-b", "gw-a", ["b"])
 
 
+def test_each_family_of_a_site_is_measured_and_looked_for_in_clear() -> None:
+    hq = replace(
+        DEPLOYMENT.sites[0],
+        prefixes=("192.168.10.0/24", "2001:db8:a10::/48"),
+        probe_targets=("192.168.10.10", "192.168.10.11", "2001:db8:a10::10", "2001:db8:a10::11"),
+    )
+    vpc = ("10.20.0.0/16", "2001:db8:20::/56")
+    deployment = replace(DEPLOYMENT, vpc_cidrs=vpc, sites=(hq, DEPLOYMENT.sites[1]))
+    plan = drill_plan.make(deployment, drill_plan.Wish(scenarios=["planned"], app_hosts=["app-a"], host_zones=ZONES))
+    assert [one["address"] for one in plan["targets"]] == ["192.168.10.10", "2001:db8:a10::10", "192.168.20.10"]
+    assert plan["in_clear"] == [
+        {"family": "ip", "sites": ["192.168.10.0/24", "192.168.20.0/24"], "vpc": ["10.20.0.0/16"]},
+        {"family": "ip6", "sites": ["2001:db8:a10::/48"], "vpc": ["2001:db8:20::/56"]},
+    ]
+    assert [one["family"] for one in make()["in_clear"]] == ["ip"]
+
+
 def test_zone_or_gateway_choose_it() -> None:
     assert make(zone="b")["gateway"] == "gw-b"
     assert make(gateway="gw-b")["gateway"] == "gw-b"

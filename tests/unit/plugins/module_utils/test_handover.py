@@ -72,6 +72,13 @@ def test_every_prefix_of_a_site_is_found_and_no_other() -> None:
     assert [(way.site, way.prefix) for way in found] == [("hq", "192.168.10.0/24"), ("plant", "192.168.21.128/25")]
 
 
+def test_prefixes_of_ipv6_are_found_in_their_table() -> None:
+    answer = json.dumps({"routes": {"fd00:0:0:5::/64": [own()], "fd01::/48": [own()]}})
+    assert [(way.site, way.prefix) for way in handover.ways(answer, {**SITES, "six": ["fd00::/48"]})] == [
+        ("six", "fd00:0:0:5::/64")
+    ]
+
+
 def test_a_neighbour_that_offers_a_way_can_take_over() -> None:
     found = handover.ways(table(hq=[own(), neighbour()], plant=[static(), neighbour()]), SITES)
     assert all(way.own and way.own_best and way.neighbour and not way.neighbour_best for way in found)
@@ -136,7 +143,9 @@ def test_what_is_counted_never_includes_the_way_to_a_neighbour() -> None:
     text = handover.counting({**SITES, "six": ["fd00::/48"]}, "seen")
     assert 'oifname "vpnha*" oifname != "vpnhavx" ip daddr { 192.168.10.0/24 } counter name out-hq' in text
     assert 'iifname "ipsec0" ip saddr { 192.168.20.0/24, 192.168.21.0/24 } counter name in-plant' in text
-    assert "fd00" not in text and "drop" not in text
+    assert 'oifname "vpnha*" oifname != "vpnhavx" ip6 daddr { fd00::/48 } counter name out-six' in text
+    assert 'iifname "ipsec0" ip6 saddr { fd00::/48 } counter name in-six' in text
+    assert "drop" not in text and "{  }" not in text
 
 
 # --- The agent's configuration -----------------------------------------------------------------------------------

@@ -50,8 +50,23 @@ def test_only_packets_between_a_site_and_the_vpc_count(source: str, target: str,
     assert takeover.classifier(WATCHED)(packet(source, target)) == flow
 
 
-@pytest.mark.parametrize("other", [b"", b"\x45\x00", b"\x60" + bytes(39)])
-def test_what_is_no_packet_of_ipv4_is_of_no_flow(other: bytes) -> None:
+@pytest.mark.parametrize(
+    ("source", "target", "flow"),
+    [
+        ("2001:db8::50", "fd00::10", Flow("hq", outwards=True)),
+        ("fd00::ffff:1", "2001:db8:0:ff::1", Flow("hq", outwards=False)),
+        ("2001:db8::50", "2001:db8::51", None),
+        ("fd00:0:0:1::10", "2001:db8::50", None),
+        ("fd00::10", "2001:db8:0:100::50", None),
+    ],
+)
+def test_packets_of_ipv6_count_as_well(source: str, target: str, flow: Flow | None) -> None:
+    ends = ipaddress.IPv6Address(source).packed + ipaddress.IPv6Address(target).packed
+    assert takeover.classifier(WATCHED)(bytes([0x60, *bytes(7)]) + ends) == flow
+
+
+@pytest.mark.parametrize("other", [b"", b"\x45\x00", b"\x60" + bytes(38), b"\x50" + bytes(39)])
+def test_what_is_no_packet_of_ip_is_of_no_flow(other: bytes) -> None:
     assert takeover.classifier(WATCHED)(other) is None
 
 

@@ -63,9 +63,9 @@ def test_the_responder_forgets_the_token_unused_for_longest() -> None:
 class LossyResponder:
     """The responder behind a path that loses chosen ticks."""
 
-    def __init__(self, out: Callable[[int], bool], back: Callable[[int], bool]) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+    def __init__(self, address: str, out: Callable[[int], bool], back: Callable[[int], bool]) -> None:
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, 0))
         self.port: int = self.socket.getsockname()[1]
         self.seen = 0
         self._out, self._back = out, back
@@ -103,9 +103,10 @@ def await_that(condition: Callable[[], bool]) -> None:
 
 
 @needs_raw
-def test_a_probe_tells_both_ways_apart_and_ends_when_told(path: Path) -> None:
-    far = LossyResponder(out=lambda tick: 20 <= tick < 30, back=lambda tick: 40 <= tick < 45)
-    plan = traffic.Plan("probe", (traffic.Target("127.0.0.1", far.port),))
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_probe_tells_both_ways_apart_and_ends_when_told(path: Path, address: str) -> None:
+    far = LossyResponder(address, out=lambda tick: 20 <= tick < 30, back=lambda tick: 40 <= tick < 45)
+    plan = traffic.Plan("probe", (traffic.Target(address, far.port),))
     header = traffic.start(plan, path)
     assert header.pid != os.getpid() and traffic.running(path)
     await_that(lambda: far.seen >= 60)

@@ -108,7 +108,7 @@ def test_a_static_site_has_routes_that_can_be_told_from_blackholes_and_a_bgp_sit
     del variables["vpnha_sites"][1]["asn"]
     view = tunnel_config.gateway_view(parse(variables), "gw-a", "libipsec")
     routes = {one.name: one.static_routes for one in view.tunnels}
-    assert routes == {"hq-gw-a": (), "plant-gw-a": ("192.168.20.0/24 169.254.20.2 ipsec0 tag 7784",)}
+    assert routes == {"hq-gw-a": (), "plant-gw-a": ("ip route 192.168.20.0/24 169.254.20.2 ipsec0 tag 7784",)}
 
 
 def test_keys_go_to_the_tunnels_that_the_description_names() -> None:

@@ -127,6 +127,19 @@ def test_a_dead_path_is_no_mtu_fault() -> None:
     assert probes.large_loss(5.2) == 0.0
 
 
+def test_a_reply_of_icmpv6_is_read_and_nothing_else() -> None:
+    request = icmp.for_ipv6(icmp.echo_request(TOKEN, 1 << 40, LARGE_BYTES))
+    assert request[0] == 128 and len(request) + 40 == LARGE_BYTES
+    assert icmp.parse_reply_6(bytes([129]) + request[1:], "fd00::10") == EchoReply("fd00::10", TOKEN, 1 << 40)
+    for other in (request, bytes([129, 1]) + request[2:], bytes([129]), b""):
+        assert icmp.parse_reply_6(other, "fd00::10") is None
+
+
+def test_a_small_request_of_icmpv6_keeps_what_it_carries() -> None:
+    small = icmp.echo_request(TOKEN, 7)
+    assert icmp.for_ipv6(small)[1:] == small[1:]
+
+
 def test_after_a_restart_late_answers_count_for_nothing() -> None:
     tokens = iter([b"1" * 8, b"2" * 8])
     probes = EchoStream(TARGET, lambda: LossWindow(0.5, 10.0), 0, lambda: next(tokens))
@@ -149,8 +162,9 @@ def test_what_cannot_be_sent_is_lost_and_named() -> None:
 
 @needs_raw
 def test_loopback_answers_a_burst() -> None:
-    results = burst([Path("127.0.0.1"), Path("127.0.0.1", source="127.0.0.2"), Path("127.0.0.1", device="lo")], 3, 0.01)
-    assert [(result.sent, result.received, result.error) for result in results] == [(3, 3, "")] * 3
+    paths = [Path("127.0.0.1"), Path("127.0.0.1", source="127.0.0.2"), Path("127.0.0.1", device="lo"), Path("::1")]
+    results = burst(paths, 3, 0.01)
+    assert [(result.sent, result.received, result.error) for result in results] == [(3, 3, "")] * 4
     assert all(0 < trip < 1000 for result in results for trip in result.rtt_ms)
 
 
@@ -162,11 +176,19 @@ def test_a_burst_names_why_it_could_not_send() -> None:
 
 @needs_raw
 def test_a_prober_hears_loopback() -> None:
-    probes = EchoStream("127.0.0.1", lambda: LossWindow(0.5, 10.0))
-    prober = Prober([probes])
+    streams = [EchoStream(address, lambda: LossWindow(0.5, 10.0)) for address in ("127.0.0.1", "::1")]
+    prober = Prober(streams)
     prober.send(0.0)
-    assert prober.socket.fileno() >= 0
+    assert prober.socket.fileno() >= 0 and prober.socket6.fileno() >= 0
     prober.drain(0.05)  # loopback has answered before sendto returns
-    assert probes.stats(0.3).last_answer_age == pytest.approx(0.25)
+    assert [one.stats(0.3).last_answer_age for one in streams] == [pytest.approx(0.25)] * 2
     prober.close()
-    assert prober.socket.fileno() == -1
+    assert prober.socket.fileno() == prober.socket6.fileno() == -1
+
+
+@needs_raw
+def test_no_socket_of_ipv6_is_opened_without_need() -> None:
+    prober = Prober([EchoStream("127.0.0.1", lambda: LossWindow(0.5, 10.0))])
+    prober.send(0.0)
+    assert prober.socket6.fileno() == -1
+    prober.close()

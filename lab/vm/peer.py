@@ -57,9 +57,8 @@ def files(variables: Mapping[str, Any]) -> dict[str, File]:
     deployment = parse(variables)
     site, found = deployment.sites[0], ends(variables)
     values = {
+        **sites.shared(deployment, site),
         "ends": found,
-        "site": site,
-        "vpc": deployment.vpc_cidrs,
         "asn": found[0].tunnel.peer_asn,
         "gateway_asn": deployment.asn,
         "address": found[0].tunnel.peer_address,

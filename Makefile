@@ -162,7 +162,7 @@ bench-outage: deps ## an application host's outage: ours, Pacemaker's agent, BGP
 	@$(AS_ROOT) $(PY) -m benchmarks outage --runs $(REPEAT)
 
 .PHONY: bench-load
-bench-load: deps ## CPU, memory and packets of the real monitor and agent at 2, 20 and 100 gateways (seven minutes, needs root; can be resumed)
+bench-load: deps ## CPU, memory and packets of the real monitor and agent at 2, 20 and 100 gateways (five minutes, needs root; can be resumed)
 	@$(AS_ROOT) $(PY) -m benchmarks load --runs $(REPEAT)
 
 .PHONY: bench-sas
@@ -186,7 +186,7 @@ integration-vm: deps ## tests in virtual machines: two gateways on a stock kerne
 test: deps ## everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint sanity
 	@# the lab first, which takes longest and waits most; what is in one file shares fixtures
-	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 2 --dist loadfile tests/integration/test_main_job.py tests/unit tests/simulation
+	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/integration/test_main_job.py tests/unit tests/simulation
 
 .PHONY: docs
 docs: venv ## write the pages that are made from the code

@@ -10,7 +10,6 @@ between them. The image is their root, and what they write is in memory. ESP is 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -119,20 +118,14 @@ def charons(place: Path, wires: Sequence[Wire]) -> Iterator[Ends]:
             (place / "etc" / f"{end}.strongswan.conf").write_text(_settings(end), encoding="ascii")
             (place / "etc" / f"{end}.swanctl.conf").write_text(_connections(wires, end), encoding="ascii")
             processes[end] = subprocess.Popen(
-                ends.within("charon-systemd", end=end), env=_environment(end), stdin=subprocess.DEVNULL,
+                ends.within("charon-systemd", end=end), env=environment(end), stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
             ends.charon[end] = processes[end].pid  # ip and chroot become what they start
             charon.session(ends.vici(end), 5.0, PATIENCE)
-            load = (
-                "swanctl",
-                "--load-all",
-                "--file",
-                f"/etc/{end}.swanctl.conf",
-                "--uri",
-                f"unix://{ends.vici_inside(end)}",
-            )
-            _run(*ends.within(*load, end=end), environment=_environment(end))
+            uri = f"unix://{ends.vici_inside(end)}"
+            load = ("swanctl", "--load-all", "--file", f"/etc/{end}.swanctl.conf", "--uri", uri)
+            _run(*ends.within(*load, end=end), variables=environment(end))
         _wait_for_all(ends, len(wires))
         yield ends
     finally:
@@ -143,9 +136,9 @@ def charons(place: Path, wires: Sequence[Wire]) -> Iterator[Ends]:
             netns.ip(end, *(f"address del {_own(wire, end)}/32 dev lo" for wire in wires))
 
 
-def environment() -> dict[str, str]:
-    """For programs of the image that speak with the gateway's charon."""
-    return _environment(GATEWAY)
+def environment(end: str = GATEWAY) -> dict[str, str]:
+    """For programs of the image that speak with the charon of that end."""
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "STRONGSWAN_CONF": f"/etc/{end}.strongswan.conf"}
 
 
 def versions(place: Path) -> dict[str, str]:
@@ -171,10 +164,6 @@ def _wait_for_all(ends: Ends, wanted: int) -> None:
 
 def _own(wire: Wire, end: str) -> str:
     return wire.inside if end == GATEWAY else wire.peer_inside
-
-
-def _environment(end: str) -> dict[str, str]:
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "STRONGSWAN_CONF": f"/etc/{end}.strongswan.conf"}
 
 
 def _settings(end: str) -> str:
@@ -243,10 +232,8 @@ def _connections(wires: Sequence[Wire], end: str) -> str:
     return f'connections {{\n{"".join(connections)}}}\nsecrets {{\n  ike {{\n    secret = "{_SECRET}"\n  }}\n}}\n'
 
 
-def _run(*command: str, environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(
-        command, env=environment or dict(os.environ), capture_output=True, text=True, check=False
-    )  # fmt: skip
+def _run(*command: str, variables: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
         raise NotUp(f"{' '.join(command)}: {said}")

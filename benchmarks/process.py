@@ -14,14 +14,18 @@ _PROC = Path("/proc")
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process so far, all its threads, and of those of its children that have ended."""
-    fields = (_PROC / str(pid) / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return sum(int(each) for each in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    return sum(_times(pid))
 
 
 def children_seconds(pid: int) -> float:
     """CPU time of the children of a process that have ended."""
+    return sum(_times(pid)[2:])
+
+
+def _times(pid: int) -> list[float]:
+    """Its own time in user mode and in the kernel, and the same of its children; see proc(5)."""
     fields = (_PROC / str(pid) / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return sum(int(each) for each in fields[13:15]) / os.sysconf("SC_CLK_TCK")
+    return [int(each) / os.sysconf("SC_CLK_TCK") for each in fields[11:15]]
 
 
 def exact_seconds(pid: int) -> float:

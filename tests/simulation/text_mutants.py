@@ -25,7 +25,10 @@ DAEMON = "roles/monitor/files/vpnha_monitor"
 TEMPLATES = "roles/gateway/templates"
 DATA_PLANE = "tests/unit/gateway/test_dataplane.py"
 FILTER = f"{DATA_PLANE}::test_20_the_filter_drops_what_would_leave_another_way_before_it_accepts_anything"
-TO_A_SITE = "\t\tip daddr { {{ sites }} } oifname != { {{ devices }} } counter name plaintext drop\n"
+FILTER6 = f"{DATA_PLANE}::test_20_the_filter_drops_what_of_ipv6_would_leave_another_way_before_it_accepts_anything"
+CLEAR = "oifname != { {{ devices }} } counter name plaintext drop\n"
+TO_A_SITE = f"{{% if sites %}}\n\t\tip daddr {{ {{{{ sites }}}} }} {CLEAR}"
+TO_A_SITE_6 = f"{{% endif %}}\n{{% if sites6 %}}\n\t\tip6 daddr {{ {{{{ sites6 }}}} }} {CLEAR}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ TEXT_MUTANTS = (
     ),
     TextMutant(
         "what is forwarded to a site may leave in clear", (20,), f"{TEMPLATES}/firewall.nft.j2",
-        f"\tchain forward {{\n{TO_A_SITE}", "\tchain forward {\n", FILTER,
+        f"\tchain forward {{\n{TO_A_SITE}", "\tchain forward {\n{% if sites %}\n", FILTER,
     ),
     TextMutant(
         "what comes from a site in clear is taken", (20,), f"{TEMPLATES}/firewall.nft.j2",
@@ -75,7 +78,15 @@ TEXT_MUTANTS = (
     ),
     TextMutant(
         "what a gateway itself sends to a site may leave in clear", (20,), f"{TEMPLATES}/firewall.nft.j2",
-        f"\tchain output {{\n{TO_A_SITE}", "\tchain output {\n", FILTER,
+        f"\tchain output {{\n{TO_A_SITE}", "\tchain output {\n{% if sites %}\n", FILTER,
+    ),
+    TextMutant(
+        "what of IPv6 a gateway itself sends to a site may leave in clear", (20,), f"{TEMPLATES}/firewall.nft.j2",
+        f"{TO_A_SITE}{TO_A_SITE_6}", f"{TO_A_SITE}{{% endif %}}\n{{% if sites6 %}}\n", FILTER6,
+    ),
+    TextMutant(
+        "what comes from a site in clear by IPv6 is taken", (20,), f"{TEMPLATES}/firewall.nft.j2",
+        "\t\tip6 saddr { {{ sites6 }} } iifname != { {{ devices }} } counter name plaintext drop\n", "", FILTER6,
     ),
     TextMutant(
         "the kernel has no route of last resort", (20,), f"{TEMPLATES}/dataplane.sh.j2",
@@ -84,8 +95,18 @@ TEXT_MUTANTS = (
     ),
     TextMutant(
         "a probe may go another way", (20,), f"{TEMPLATES}/dataplane.sh.j2",
-        'ip route replace blackhole default table "${rule#*:}" metric $last', ":",
+        '{{ ip }} route replace blackhole default table "${rule{{ table }}}" metric $last', ":",
         f"{DATA_PLANE}::test_20_a_probe_goes_through_its_own_tunnel_or_nowhere",
+    ),
+    TextMutant(
+        "a probe of IPv6 may go another way", (20,), f"{TEMPLATES}/frr.conf.j2",
+        "ipv6 route ::/0 {{ tunnel.device }} table {{ tunnel.table }}\n", "!\n",
+        f"{DATA_PLANE}::test_20_a_probe_of_ipv6_goes_through_its_own_tunnel_or_nowhere",
+    ),
+    TextMutant(
+        "a next hop of IPv6 may be behind the default route", (20,), f"{TEMPLATES}/frr.conf.j2",
+        "no ipv6 nht resolve-via-default\n", "ipv6 nht resolve-via-default\n",
+        f"{DATA_PLANE}::test_20_ipv6_has_blackholes_of_the_kernels_and_of_frrs_too",
     ),
     TextMutant(
         "a next hop may be behind the default route", (20,), f"{TEMPLATES}/frr.conf.j2",

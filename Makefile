@@ -92,7 +92,7 @@ lab-shell: venv ## a shell on a host of the lab: make lab-shell HOST=gw-a
 	@$(AS_ROOT) $(PY) -m lab shell $(HOST)
 
 .PHONY: vm-smoke
-vm-smoke: deps ## one tunnel through a stock kernel's ESP, in virtual machines under QEMU
+vm-smoke: deps ## a first look: one tunnel through a stock kernel's ESP, in virtual machines under QEMU
 	@$(AS_ROOT) $(PY) -m lab.vm deps
 	@$(AS_ROOT) $(PY) -m lab.vm smoke
 
@@ -178,7 +178,7 @@ integration: deps ## tests in the lab: a real failover over real IPsec
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration
 
 .PHONY: integration-vm
-integration-vm: deps ## tests in virtual machines: the smoke run, and what is left when it is killed
+integration-vm: deps ## tests in virtual machines: two gateways on a stock kernel, two tunnels each, and what is left when a run is killed
 	@$(AS_ROOT) $(PY) -m lab.vm deps
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/vm
 

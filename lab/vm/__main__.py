@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -27,7 +28,7 @@ from lab.names import REPOSITORY, Names
 
 OUTPUT = REPOSITORY / "artifacts" / "vm"
 app = typer.Typer(
-    help="A gateway and a customer gateway as virtual machines under QEMU, with Debian's own kernel. Needs root.",
+    help="Gateways and a customer gateway as virtual machines under QEMU, with Debian's own kernel. Needs root.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,39 +61,54 @@ def smoke(
     output: Annotated[Path, typer.Option(help="Directory of the report and the logs.")] = OUTPUT,
 ) -> None:
     """Show one tunnel through the kernel's own ESP, configured by the role; exit code 1 if anything is amiss."""
-    from lab.vm import smoke as checks
+    from lab.vm import smoke as looks
+
+    _report("One tunnel on a stock kernel", looks.run, output, keep)
+
+
+@app.command()
+def mesh(
+    keep: Annotated[bool, typer.Option(help="Leave the machines running until `down`.")] = False,
+    output: Annotated[Path, typer.Option(help="Directory of the report and the logs.")] = OUTPUT,
+) -> None:
+    """Show two gateways with two tunnels each through their kernels' ESP; exit code 1 if anything is amiss."""
+    from lab.vm import mesh as looks
+
+    _report("Two gateways on a stock kernel", looks.run, output, keep)
+
+
+def _report(title: str, run: Callable[..., None], output: Path, keep: bool) -> None:
     from lab.vm.report import Report
 
     names, report = _names(), Report()
     shutil.rmtree(output, ignore_errors=True)
-    file = output.absolute() / "report.json"
     try:
         with report.timed("in all"), steps() as step, lifecycle.borrowed(names, step, keep=keep):
-            checks.run(names, step, report, output.absolute(), stay=keep)
+            run(names, step, report, output.absolute(), stay=keep)
     except BaseException as error:
         report.error = str(error) or type(error).__name__
         raise
     finally:
-        report.write(file)
+        file = report.write(output.absolute(), title)
         for check in report.checks:
             mark = "[green]passed[/]" if check.passed else "[red]failed[/]"
-            console.print(f"{mark} {escape(check.name)} [dim]{escape(str(check.observed))}[/]")
-        console.print(f"report: {file}")
+            part = f"{check.part}: " if check.part else ""
+            console.print(f"{mark} {escape(part + check.name)} [dim]{escape(str(check.observed))}[/]")
+        console.print(f"report: {file}\n        {file.with_suffix('.html')}", soft_wrap=True)
     if not report.passed:
         raise typer.Exit(1)
 
 
 @app.command()
 def shell(
-    name: Annotated[str, typer.Argument(help="gw-a or cgw-hq.")],
+    name: Annotated[str, typer.Argument(help="gw-a, gw-b or cgw-hq.")],
     command: Annotated[list[str] | None, typer.Argument(help="A command instead of a shell.")] = None,
 ) -> None:
-    """A shell, or one command, as root on a machine that `smoke --keep` has left running."""
-    from lab.vm.pair import Pair
+    """A shell, or one command, as root on a machine that `smoke --keep` or `mesh --keep` has left running."""
+    from lab.vm.machines import MESH, Machines
 
     preflight.root()
-    pair = Pair(Names.from_env())
-    machines = {machine.name: machine for machine in (pair.gateway, pair.peer)}
+    machines = Machines(Names.from_env(), MESH).all
     if name not in machines:
         raise LabError(f"There is no machine called {name}: they are {', '.join(machines)}.")
     argv = machines[name].ssh() + ([shlex.join(command)] if command else [])

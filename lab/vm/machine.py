@@ -27,7 +27,7 @@ from lab.net import underlay as wiring
 from lab.vm import image
 from lab.vm.network import Cable
 
-PROGRAMS = {"mke2fs": "e2fsprogs", "setpriv": "util-linux"}
+PROGRAMS = {"mke2fs": "e2fsprogs", "ping": "iputils-ping", "setpriv": "util-linux"}
 MEMORY_MB = 768
 _DISK_MB = 2048
 _BOOT_SECONDS = 900.0  # an emulated machine on a busy one
@@ -90,7 +90,9 @@ class Machine:
                 "machine": str(self.dir), "size": f"{_DISK_MB}M",
             },
         )  # fmt: skip
-        registry.write(self.names, self.name, name=self.name, netns=self.netns, kind="vm", address=self.cable.address)
+        registry.write(
+            self.names, self.name, name=self.name, netns=self.netns, kind="vm", address=self.cable.addresses[0]
+        )
         self.console.unlink(missing_ok=True)
         argv = self.command()
         if not stay:
@@ -127,6 +129,18 @@ class Machine:
                 raise LabError(f"{self.name} did not boot within {timeout:g} s: its console is in {self.console}.")
             time.sleep(1)
 
+    def reboot(self) -> None:
+        """Have it shut down in order and boot again; returns when it has booted. LabError when it does not."""
+        before, end = self._boot_id(), time.monotonic() + _BOOT_SECONDS
+        self.run("systemctl", "reboot", check=False)
+        while self._boot_id() in ("", before):
+            if time.monotonic() > end:
+                raise LabError(
+                    f"{self.name} did not reboot within {_BOOT_SECONDS:g} s: its console is in {self.console}."
+                )
+            time.sleep(1)
+        self.wait()
+
     def run(self, *argv: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on it as root. LabError when it fails (with ``check``)."""
         done = subprocess.run([*self.ssh(), shlex.join(argv)], input=stdin, capture_output=True, text=True, check=False)
@@ -158,13 +172,18 @@ class Machine:
         return [
             "ssh", "-i", str(self.names.key), "-o", f"ProxyCommand={connect}", "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
-            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6", "-o", "ControlMaster=auto",
+            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=60", "-o", "ControlMaster=auto",
             "-o", f"ControlPath={control}/%C", "-o", "ControlPersist=30", f"root@{self.name}{registry.DOMAIN}",
         ]  # fmt: skip
 
+    def _boot_id(self) -> str:
+        """Which boot this is; empty while it does not answer."""
+        return self.run("cat", "/proc/sys/kernel/random/boot_id", check=False).stdout.strip()
+
     def _own_files(self) -> dict[str, File]:
+        addresses = "".join(f"Address={address}/24\n" for address in self.cable.addresses)
         network = (
-            f"[Match]\nMACAddress={self.mac}\n[Network]\nAddress={self.cable.address}/24\nGateway={self.cable.router}\n"
+            f"[Match]\nMACAddress={self.mac}\n[Network]\n{addresses}Gateway={self.cable.router}\n"
             "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
         )
         return {
@@ -176,6 +195,13 @@ class Machine:
             ),
             "/etc/systemd/network/20-uplink.network": (0o644, network),
             "/etc/systemd/system/multi-user.target.d/vm.conf": (0o644, "[Unit]\nWants=systemd-networkd.service\n"),
+            # on a busy machine an emulated processor needs longer for a service or a login than anyone waits by default
+            "/etc/systemd/system.conf.d/vm.conf": (0o644, f"[Manager]\nDefaultTimeoutStartSec={_BOOT_SECONDS:.0f}\n"),
+            "/etc/ssh/sshd_config.d/vm.conf": (0o644, "LoginGraceTime 0\n"),
+            # there is no EC2 to ask what to become, and to ask takes an emulated processor half a minute
+            "/etc/systemd/system/vpnha-self-configure.service.d/vm.conf": (
+                0o644, "[Unit]\nConditionKernelCommandLine=ec2\n",
+            ),
         }  # fmt: skip
 
     @property

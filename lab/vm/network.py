@@ -1,170 +1,218 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the two machines are plugged into: one namespace that is the VPC's router and the internet at once.
+"""What the machines are plugged into: one namespace that is the VPC's router and the internet at once.
 
-The gateway has a private address and an Elastic IP (NAT one to one), as on AWS. An application host is a namespace of
-its own in the VPC. Nothing leads out of the machine: what is addressed elsewhere ends in a blackhole.
+A gateway has a private address and an Elastic IP (NAT one to one), as on AWS. An application host is a namespace of
+its own in the VPC, one in each zone. Nothing leads out of the machine: what is addressed elsewhere ends in a blackhole.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Tunnel
 from lab import capture, procs
 from lab.errors import LabError
 from lab.names import Names
 from lab.net import netns
 from lab.net import underlay as wiring
 
-GATEWAY_TAP = "gw-a"
-PEER_TAP = "cgw-hq"
+PEER = "cgw-hq"
 GATEWAY_IFNAME = "ens5"
 PEER_IFNAME = "wan0"
-GATEWAY_ADDRESS = "10.20.0.10"
-ELASTIC_IP = "203.0.113.10"
-PEER_ADDRESS = "198.51.100.11"
-VPC_ROUTER = "10.20.0.1"
 INTERNET_ROUTER = "198.51.100.1"
-APP_ADDRESS = "10.20.16.50"
-APP_ROUTER = "10.20.16.1"
-SITE = "192.168.10.0/24"
-SITE_ADDRESS = "192.168.10.10"
+_ELASTIC = ipaddress.IPv4Address("203.0.113.10")  # of the first gateway
+_APP_HOST = 50  # its number in its subnet
+_TABLE_BASE = 100  # of the VPC's route tables
 
 
 @dataclass(frozen=True)
 class Cable:
-    """How a machine is plugged in: the end in the underlay, the machine's own interface, its address and its router."""
+    """How a machine is plugged in: the end in the underlay, the machine's own interface, its addresses, its router."""
 
     tap: str
     ifname: str
-    address: str
+    addresses: tuple[str, ...]
     router: str
 
 
-GATEWAY = Cable(GATEWAY_TAP, GATEWAY_IFNAME, GATEWAY_ADDRESS, VPC_ROUTER)
-PEER = Cable(PEER_TAP, PEER_IFNAME, PEER_ADDRESS, INTERNET_ROUTER)
+@dataclass(frozen=True)
+class AppHost:
+    """An application host, a namespace: its route table leads to the site through ``gateway``."""
 
-_TABLE = f"""
-table ip underlay {{
-	chain elastic_in {{
-		type nat hook prerouting priority dstnat; policy accept;
-		iifname "{PEER_TAP}" ip daddr {ELASTIC_IP} dnat to {GATEWAY_ADDRESS}
-	}}
-	chain elastic_out {{
-		type nat hook postrouting priority srcnat; policy accept;
-		oifname "{PEER_TAP}" ip saddr {GATEWAY_ADDRESS} snat to {ELASTIC_IP}
-	}}
-	chain blocked {{
-		type filter hook forward priority filter; policy accept;
-	}}
-}}
-"""
-
-_PLAIN = """
-table ip plain {
-	chain untracked {
-		type filter hook prerouting priority raw; policy accept;
-		notrack
-	}
-}
-"""
-
-
-def underlay(names: Names) -> str:
-    """The namespace with the machines' uplinks."""
-    return names.netns("underlay")
-
-
-def app(names: Names) -> str:
-    """The application host's namespace."""
-    return names.netns("app")
-
-
-def make(names: Names) -> None:
-    """Make both namespaces."""
-    here, host = underlay(names), app(names)
-    netns.add(here, router=True)
-    netns.add(host)
-    netns.ip(
-        here,
-        f"tuntap add dev {GATEWAY_TAP} mode tap",
-        f"tuntap add dev {PEER_TAP} mode tap",
-        f"link add app type veth peer name eth0 netns {host}",
-        f"address add {VPC_ROUTER}/24 dev {GATEWAY_TAP}",
-        f"address add {INTERNET_ROUTER}/24 dev {PEER_TAP}",
-        f"address add {APP_ROUTER}/24 dev app",
-        f"link set {GATEWAY_TAP} up",
-        f"link set {PEER_TAP} up",
-        "link set app up",
-        f"route add {SITE} via {GATEWAY_ADDRESS}",  # as a route table of the VPC has it
-        "route add blackhole default metric 4294967295",
-    )
-    netns.ip(host, f"address add {APP_ADDRESS}/24 dev eth0", "link set eth0 up", f"route add default via {APP_ROUTER}")
-    netns.nft(here, _TABLE)
-
-
-def switch_nat_off(names: Names) -> None:
-    """From now on the machines see each other's own addresses."""
-    netns.nft(underlay(names), _PLAIN)
-
-
-@contextlib.contextmanager
-def blocked(names: Names) -> Iterator[None]:
-    """Between the machines neither ESP nor IKE passes, in either direction."""
-    here = underlay(names)
-    netns.nft(here, "add rule ip underlay blocked udp dport { 500, 4500 } drop\n"
-                    "add rule ip underlay blocked udp sport { 500, 4500 } drop\n"
-                    "add rule ip underlay blocked ip protocol esp drop\n")  # fmt: skip
-    try:
-        yield
-    finally:
-        netns.nft(here, "flush chain ip underlay blocked\n")
+    name: str
+    address: str
+    router: str
+    gateway: str  # the home gateway's name
 
 
 @dataclass(frozen=True)
 class Captures:
     """Files with what has passed, complete when the recording has ended."""
 
-    outside: Path  # between the gateways, at the peer
-    inside: Path  # at the gateway's network card, in the VPC
+    outside: Path  # between the gateways and the site, at the peer
+    inside: Mapping[str, Path]  # by gateway, at its network card in the VPC
 
-    def count(self) -> dict[str, int]:
-        """How many packets were which. What comes into the gateway in clear shows that the looking works."""
-        own = wiring.mac("gw-a", GATEWAY_IFNAME)
-        looks = {
-            "ESP in UDP": (self.outside, "udp port 4500"),
-            "in clear between the gateways": (self.outside, f"net {SITE} or net {APP_ADDRESS}/32"),
-            "in clear out of the gateway": (self.inside, f"ether src {own} and dst net {SITE}"),
-            "in clear into the gateway": (self.inside, f"ether dst {own} and dst net {SITE}"),
+
+class Network:
+    """The underlay of a deployment with one site."""
+
+    def __init__(self, names: Names, deployment: Deployment) -> None:
+        self.names = names
+        self.underlay = names.netns("underlay")
+        self.site = deployment.sites[0].prefixes[0]
+        self.site_address = deployment.sites[0].probe_targets[0]
+        subnets = {zone.name: zone.gateway_subnet for zone in deployment.zones}
+        self.gateways = {
+            gateway.name: Cable(gateway.name, GATEWAY_IFNAME, (gateway.address,), _host(subnets[gateway.zone], 1))
+            for gateway in deployment.gateways
         }
-        return {what: capture.count(file, expression) for what, (file, expression) in looks.items()}
+        self.elastic = {gateway.name: str(_ELASTIC + at) for at, gateway in enumerate(deployment.gateways)}
+        peers = dict.fromkeys(tunnel.peer_address for tunnel in deployment.tunnels)
+        self.peer = Cable(PEER, PEER_IFNAME, tuple(peers), INTERNET_ROUTER)
+        self.apps = tuple(
+            AppHost(
+                f"app-{zone.name[-1]}",
+                _host(zone.app_subnets[0], _APP_HOST),
+                _host(zone.app_subnets[0], 1),
+                next(one.name for one in deployment.gateways if zone.name in one.home_zones),
+            )
+            for zone in deployment.zones
+        )
+
+    def netns(self, app: AppHost) -> str:
+        """The application host's namespace."""
+        return self.names.netns(app.name)
+
+    def make(self) -> None:
+        """Make all namespaces."""
+        here = self.underlay
+        netns.add(here, router=True)
+        for cable in (*self.gateways.values(), self.peer):
+            netns.ip(
+                here,
+                f"tuntap add dev {cable.tap} mode tap",
+                f"address add {cable.router}/24 dev {cable.tap}",
+                f"link set {cable.tap} up",
+            )
+        netns.ip(here, "route add blackhole default metric 4294967295")
+        for table, app in enumerate(self.apps, _TABLE_BASE):
+            netns.add(self.netns(app))
+            netns.ip(
+                here,
+                f"link add {app.name} type veth peer name eth0 netns {self.netns(app)}",
+                f"address add {app.router}/24 dev {app.name}",
+                f"link set {app.name} up",
+                # the route table of its subnets
+                f"rule add iif {app.name} table {table}",
+                f"route add {self.site} via {self.gateways[app.gateway].addresses[0]} table {table}",
+            )
+            netns.ip(
+                self.netns(app),
+                f"address add {app.address}/24 dev eth0",
+                "link set eth0 up",
+                f"route add default via {app.router}",
+            )
+        netns.nft(here, self._table())
+
+    def routes(self) -> str:
+        """The VPC's route tables, as the kernel has them."""
+        argv = ["ip", "-n", self.underlay, "-4", "route", "show", "table", "all"]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    def switch_nat_off(self, gateway: str) -> None:
+        """From now on the peer sees that gateway's own address."""
+        address = self.gateways[gateway].addresses[0]
+        netns.nft(
+            self.underlay,
+            "table ip plain {\n\tchain untracked {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
+            f"\t\tip saddr {address} notrack\n\t\tip daddr {address} notrack\n\t}}\n}}\n",
+        )
+
+    @contextlib.contextmanager
+    def blocked(self, tunnels: Collection[Tunnel]) -> Iterator[None]:
+        """Between the ends of these tunnels neither ESP nor IKE passes, in either direction."""
+        rules = []
+        for tunnel in tunnels:
+            ours, theirs = self.gateways[tunnel.gateway].addresses[0], tunnel.peer_address
+            for ends in (f"ip saddr {ours} ip daddr {theirs}", f"ip saddr {theirs} ip daddr {ours}"):
+                for what in ("udp dport { 500, 4500 }", "udp sport { 500, 4500 }", "ip protocol esp"):
+                    rules.append(f"add rule ip underlay blocked {ends} {what} drop\n")
+        netns.nft(self.underlay, "".join(rules))
+        try:
+            yield
+        finally:
+            netns.nft(self.underlay, "flush chain ip underlay blocked\n")
+
+    @contextlib.contextmanager
+    def captured(self) -> Iterator[Captures]:
+        """Record what passes on both sides of the gateways while the block runs."""
+        with contextlib.ExitStack() as stack:
+            outside = stack.enter_context(self.recorded(self.underlay, PEER))
+            inside = {name: stack.enter_context(self.recorded(self.underlay, name)) for name in self.gateways}
+            yield Captures(outside, inside)
+
+    def count(self, captures: Captures) -> dict[str, int]:
+        """How many packets were which. What comes into a gateway in clear shows that the looking works."""
+        apps = " or ".join(f"host {app.address}" for app in self.apps)
+        found = {
+            "ESP in UDP": capture.count(captures.outside, "udp port 4500"),
+            "ESP": capture.count(captures.outside, "ip proto 50"),
+            "in clear between the gateways": capture.count(captures.outside, f"net {self.site} or {apps}"),
+            "in clear out of a gateway": 0,
+            "in clear into a gateway": 0,
+        }
+        for name, file in captures.inside.items():
+            mac = wiring.mac(name, GATEWAY_IFNAME)
+            for what, way in (("in clear out of a gateway", "src"), ("in clear into a gateway", "dst")):
+                found[what] += capture.count(file, f"ether {way} {mac} and dst net {self.site}")
+        return found
+
+    @contextlib.contextmanager
+    def recorded(self, where: str, device: str) -> Iterator[Path]:
+        """Record what passes a device of a namespace while the block runs; cut at 160 bytes."""
+        file, log, pid_file = (self.names.run / f"{where}-{device}.{suffix}" for suffix in ("pcap", "tcpdump", "pid"))
+        log.unlink(missing_ok=True)
+        argv = ["tcpdump", "-i", device, "-n", "-s", "160", "-B", "16384", "-U", "-Z", "root", "-w", str(file)]
+        process = procs.detach(self.names, argv, log=log, pid_file=pid_file, netns=where)
+        try:
+            while "listening on" not in (said := log.read_text(encoding="utf-8", errors="replace")):
+                if process.poll() is not None:
+                    raise LabError(f"tcpdump did not start: {' '.join(said.split()) or 'no reason given'}")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.02)
+            yield file
+        finally:
+            procs.end(pid_file)
+            process.wait()
+
+    def _table(self) -> str:
+        comes = goes = ""
+        for name, elastic in self.elastic.items():
+            address = self.gateways[name].addresses[0]
+            comes += f'\t\tiifname "{PEER}" ip daddr {elastic} dnat to {address}\n'
+            goes += f'\t\toifname "{PEER}" ip saddr {address} snat to {elastic}\n'
+        return (
+            "table ip underlay {\n"
+            f"\tchain elastic_in {{\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n{comes}\t}}\n"
+            f"\tchain elastic_out {{\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n{goes}\t}}\n"
+            "\tchain blocked {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n}\n"
+        )
 
 
-@contextlib.contextmanager
-def captured(names: Names) -> Iterator[Captures]:
-    """Record what passes on both sides of the gateway while the block runs."""
-    with _captured(names, PEER_TAP) as outside, _captured(names, GATEWAY_TAP) as inside:
-        yield Captures(outside, inside)
+def segments_offered(file: Path, expression: str) -> list[int]:
+    """The largest segment that each SYN in a capture offers, of those that match tcpdump's expression."""
+    syn = f"tcp[tcpflags] & tcp-syn != 0 and ({expression})"
+    done = subprocess.run(["tcpdump", "-r", str(file), "-nn", syn], capture_output=True, text=True, check=True)
+    return [int(found) for found in re.findall(r"\bmss (\d+)", done.stdout)]
 
 
-@contextlib.contextmanager
-def _captured(names: Names, where: str) -> Iterator[Path]:
-    file, log, pid_file = (names.run / f"{where}.{suffix}" for suffix in ("pcap", "tcpdump", "pid"))
-    log.unlink(missing_ok=True)
-    argv = ["tcpdump", "-i", where, "-n", "-s", "160", "-B", "16384", "-U", "-Z", "root", "-w", str(file)]
-    process = procs.detach(names, argv, log=log, pid_file=pid_file, netns=underlay(names))
-    try:
-        while "listening on" not in (said := log.read_text(encoding="utf-8", errors="replace")):
-            if process.poll() is not None:
-                raise LabError(f"tcpdump did not start: {' '.join(said.split()) or 'no reason given'}")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.02)
-        yield file
-    finally:
-        procs.end(pid_file)
-        process.wait()
+def _host(subnet: str, number: int) -> str:
+    return str(ipaddress.IPv4Network(subnet)[number])

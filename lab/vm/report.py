@@ -1,17 +1,18 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was looked at, what was found, and whether that is what is wanted; kept as JSON for whoever wants to cite it."""
+"""What was looked at, what was found, and whether that is what is wanted; kept for whoever wants to cite it."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from lab import reports
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Check:
     name: str
     passed: bool
     observed: Any
+    part: str = ""  # of the run
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     error: str = ""  # why the run ended before its end
+    part: str = field(default="", repr=False)  # which the next checks belong to
 
     @property
     def passed(self) -> bool:
@@ -39,7 +42,7 @@ class Report:
 
     def check(self, name: str, passed: bool, observed: Any) -> bool:
         """Note one check; hands back whether it is passed."""
-        self.checks.append(Check(name, passed, observed))
+        self.checks.append(Check(name, passed, observed, self.part))
         return passed
 
     @contextmanager
@@ -51,8 +54,34 @@ class Report:
         finally:
             self.seconds[what] = round(time.monotonic() - began, 1)
 
-    def write(self, path: Path) -> None:
-        """Put it there."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"passed": self.passed, **asdict(self)}
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    def write(self, directory: Path, title: str) -> Path:
+        """Put it there, for programs and for people; returns the file for programs."""
+        file = directory / "report.json"
+        reports.write(file, self._content())
+        file.with_suffix(".html").write_text(self._page(title), encoding="utf-8")
+        return file
+
+    def _content(self) -> dict[str, Any]:
+        content = asdict(self)
+        del content["part"]
+        return {"passed": self.passed, **content}
+
+    def _page(self, title: str) -> str:
+        parts: dict[str, list[Check]] = {}
+        for check in self.checks:
+            parts.setdefault(check.part, []).append(check)
+        return reports.render(
+            Path(__file__).with_name("report.html.j2"), filters={"told": told},
+            title=title, written=time.time(), report=self, parts=parts,
+        )  # fmt: skip
+
+
+def told(observed: Any) -> str:
+    """What was seen, for people: no brackets, no quotes."""
+    if isinstance(observed, Mapping):
+        return "; ".join(f"{key}: {told(value)}" for key, value in observed.items())
+    if isinstance(observed, list | tuple):
+        return ", ".join(told(value) for value in observed)
+    if isinstance(observed, bool):
+        return "yes" if observed else "no"
+    return str(observed)

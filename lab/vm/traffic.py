@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import http.server
 import os
+import re
 import select
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import PORT, HeartbeatAsker, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.icmp import IcmpSocket, echo_request
@@ -25,12 +30,16 @@ _LATE = 5.0  # how long the last answers may take
 
 
 class Echoes:
-    """Echo requests from a namespace as long as the block runs; then ``sent`` and ``lost`` are known."""
+    """Echo requests from a namespace as long as the block runs; then ``sent`` and ``lost`` are known.
 
-    def __init__(self, netns: str, target: str) -> None:
+    ``longest`` is how many were lost without a break.
+    """
+
+    def __init__(self, netns: str, target: str, interval: float = INTERVAL) -> None:
         self.sent = 0
         self.lost = 0
-        self._netns, self._target = netns, target
+        self.longest = 0
+        self._netns, self._target, self._interval = netns, target, interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"echo-{target}")
 
@@ -59,12 +68,26 @@ class Echoes:
             self.sent += 1
             open_.add(self.sent)
             sock.send(self._target, echo_request(token, self.sent))
-            collect(began + self.sent * INTERVAL)
+            collect(began + self.sent * self._interval)
         end = time.monotonic() + _LATE
         while open_ and time.monotonic() < end:
             collect(time.monotonic() + 0.1)
         self.lost = len(open_)
+        self.longest = longest_run(open_)
         sock.close()
+
+    def __str__(self) -> str:
+        return f"{self.lost} of {self.sent} lost" + (f", {self.longest} in a row" if self.lost else "")
+
+
+def longest_run(numbers: Iterable[int]) -> int:
+    """How many of the numbers follow one another without a gap, at most."""
+    longest = run = 0
+    last: int | None = None
+    for number in sorted(numbers):
+        run = run + 1 if last is not None and number == last + 1 else 1
+        longest, last = max(longest, run), number
+    return longest
 
 
 def fetch(netns: str, address: str, path: str) -> int:
@@ -82,6 +105,51 @@ def fetch(netns: str, address: str, path: str) -> int:
         return setns.inside(netns, get)
     except OSError as error:
         raise LabError(f"http://{address}:8080{path} cannot be fetched: {error}") from error
+
+
+@contextlib.contextmanager
+def served(netns: str, address: str, content: bytes) -> Iterator[None]:
+    """A web server in a namespace, with one content for whoever asks, while the block runs."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_args: object) -> None:
+            """It says nothing."""
+
+    server = setns.inside(netns, lambda: http.server.ThreadingHTTPServer((address, 8080), Handler))
+    thread = threading.Thread(target=server.serve_forever, name=f"web-{address}")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class Pings:
+    """Packets of one size that nobody on the way may split."""
+
+    sent: int
+    received: int
+    mtu: int | None  # of a smaller hop, where one has said so
+
+
+def ping(netns: str, target: str, size: int) -> Pings:
+    """Send some from a namespace with that payload. LabError when there is no ping."""
+    argv = ["ip", "netns", "exec", netns, "ping", "-n", "-M", "do", "-c", "5", "-W", "5", "-s", str(size), target]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    counts = re.search(r"(\d+) packets transmitted, (\d+) received", said.stdout)
+    if counts is None:
+        raise LabError(f"`{' '.join(argv)}` failed: {' '.join((said.stdout + said.stderr).split())}")
+    mtu = re.search(r"mtu ?= ?(\d+)", said.stdout + said.stderr)
+    return Pings(int(counts[1]), int(counts[2]), int(mtu[1]) if mtu else None)
 
 
 def agent_report(netns: str, address: str, gateway: str, key: str, timeout: float = 30.0) -> AgentReport:

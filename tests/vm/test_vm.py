@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The virtual machines: what the smoke run shows, and that nothing stays when it is ended half-way."""
+"""The virtual machines: what is seen of two gateways, and that nothing stays when a run is ended half-way."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ import pytest
 
 from lab import cgroups, lifecycle
 from lab.names import Names
+from lab.vm.__main__ import OUTPUT
+from lab.vm.mesh import PARTS
 
 pytestmark = pytest.mark.vm
 ENV = {**os.environ, "VPNHA_LAB_NAME": "vpnhavmt"}
@@ -56,11 +58,11 @@ def wait(true: Callable[[], bool], seconds: float) -> bool:
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A smoke run both of whose machines are booting; ended at the end, whatever the test did."""
+    """A run all of whose machines are booting; ended at the end, whatever the test did."""
     with (tmp_path / "log").open("wb") as log:
-        run = subprocess.Popen(vm("smoke", "--output", str(tmp_path / "out")), env=ENV, stdout=log, stderr=log)
+        run = subprocess.Popen(vm("mesh", "--output", str(tmp_path / "out")), env=ENV, stdout=log, stderr=log)
     try:
-        assert wait(lambda: len(emulators()) == 2 or run.poll() is not None, 1200), (tmp_path / "log").read_text()
+        assert wait(lambda: len(emulators()) == 3 or run.poll() is not None, 1200), (tmp_path / "log").read_text()
         assert run.poll() is None, (tmp_path / "log").read_text()
         yield run
     finally:
@@ -77,7 +79,9 @@ def test_the_machines_have_no_way_out(begun: subprocess.Popen[bytes]) -> None:
     links = subprocess.run(
         ["ip", "-n", names().netns("underlay"), "-br", "link"], capture_output=True, text=True, check=True
     ).stdout
-    assert {line.split()[0].split("@")[0] for line in links.splitlines()} == {"lo", "gw-a", "cgw-hq", "app"}
+    assert {line.split()[0].split("@")[0] for line in links.splitlines()} == {
+        "lo", "gw-a", "gw-b", "cgw-hq", "app-a", "app-b",
+    }  # fmt: skip
     begun.send_signal(signal.SIGTERM)
     assert begun.wait(60) == 130
     assert lifecycle.leftovers(names()) == []
@@ -93,11 +97,14 @@ def test_a_run_that_is_killed_takes_its_machines_along_and_down_removes_the_rest
     assert lifecycle.leftovers(names()) == []
 
 
-def test_smoke(tmp_path: Path) -> None:
-    done = subprocess.run(vm("smoke", "--output", str(tmp_path)), env=ENV, capture_output=True, text=True, check=False)
+def test_the_data_plane_of_two_gateways() -> None:
+    """One boot for all that is looked at; the report stays in ``artifacts/vm``."""
+    done = subprocess.run(vm("mesh"), env=ENV, capture_output=True, text=True, check=False)
     print(done.stdout + done.stderr)
-    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((OUTPUT / "report.json").read_text(encoding="utf-8"))
     assert [check for check in report["checks"] if not check["passed"]] == []
     assert done.returncode == 0 and report["passed"] and report["error"] == ""
     assert report["about"]["data_plane"] == "xfrm"
+    assert {check["part"] for check in report["checks"]} >= {name for name, _look in PARTS}
+    assert (OUTPUT / "report.html").exists()
     assert lifecycle.leftovers(names()) == []

@@ -17,20 +17,33 @@ from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from lab.errors import LabError
 from lab.names import Names
-from lab.vm import image, network, peer
+from lab.vm import image, peer
+from lab.vm.gateway import Sa, sas
 from lab.vm.machine import Machine
-from lab.vm.pair import INVENTORY
-from lab.vm.report import Report
+from lab.vm.machines import MESH, PAIR
+from lab.vm.mesh import renamed, replaced
+from lab.vm.network import Network
+from lab.vm.report import Report, told
+from lab.vm.traffic import longest_run
 
 
-@pytest.fixture
-def variables() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((INVENTORY.parent / "group_vars" / "all.yml").read_text(encoding="utf-8"))
+def described(description: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(description.read_text(encoding="utf-8"))
     return loaded
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def variables() -> dict[str, Any]:
+    return described(PAIR)
+
+
+@pytest.fixture
+def network(tmp_path: Path, variables: dict[str, Any]) -> Network:
+    return Network(Names("t1", tmp_path, 4700), parse(variables))
+
+
+@pytest.fixture
+def machine(tmp_path: Path, network: Network) -> Machine:
     names = Names("t1", tmp_path, 4700)
     boot = names.images / "vm" / "rootfs" / "boot"
     boot.mkdir(parents=True)
@@ -38,33 +51,71 @@ def machine(tmp_path: Path) -> Machine:
     for name in ("vmlinuz-6.12.9", "initrd.img-6.12.9"):
         (boot / name).touch()
     names.dir.joinpath("key.pub").write_text("ssh-ed25519 AAAA test\n", encoding="ascii")
-    return Machine(names, "gw-a", "t1-underlay", network.GATEWAY)
+    return Machine(names, "gw-a", "t1-underlay", network.gateways["gw-a"])
 
 
-def test_the_network_is_the_described_deployments(variables: dict[str, Any]) -> None:
-    deployment = parse(variables)
-    (tunnel,) = deployment.tunnels
-    assert tunnel.peer_address == network.PEER_ADDRESS
-    assert deployment.gateway(tunnel.gateway).address == network.GATEWAY_ADDRESS
-    assert deployment.sites[0].prefixes == (network.SITE,)
-    assert deployment.sites[0].probe_targets == (network.SITE_ADDRESS,)
+@pytest.mark.parametrize("description", [PAIR, MESH])
+def test_the_network_is_the_described_deployments(tmp_path: Path, description: Path) -> None:
+    deployment = parse(described(description))
+    network = Network(Names("t1", tmp_path, 4700), deployment)
+    assert {name: cable.addresses for name, cable in network.gateways.items()} == {
+        gateway.name: (gateway.address,) for gateway in deployment.gateways
+    }
+    assert set(network.peer.addresses) == {tunnel.peer_address for tunnel in deployment.tunnels}
+    assert (network.site,) == deployment.sites[0].prefixes
+    assert (network.site_address,) == deployment.sites[0].probe_targets
+    assert [app.gateway for app in network.apps] == [gateway.name for gateway in deployment.gateways]
+    assert len(set(network.elastic.values())) == len(deployment.gateways)
 
 
-def test_the_peer_mirrors_the_gateway_with_an_interface_of_its_own(variables: dict[str, Any]) -> None:
-    (tunnel,) = parse(variables).tunnels
-    files = peer.files(variables, network.PEER_ADDRESS)
-    mode, swanctl = files["/etc/swanctl/conf.d/site.conf"]
-    assert mode == 0o600
-    assert set(re.findall(r"if_id_(?:in|out) = (\d+)", swanctl)) == {str(peer.IF_ID)}
-    assert tunnel.if_id != peer.IF_ID  # else a mix-up of the two ends would go unseen
-    assert "start_action = none" in swanctl
-    assert tunnel_config.psks(variables["vpnha_sites"])[tunnel.name].encode().hex() in swanctl
-    made = files["/usr/local/lib/vpnha/site"][1]
-    assert made.startswith("#!/bin/sh\n") and f"{peer.DEVICE} type xfrm if_id {peer.IF_ID}" in made
-    conf = files["/etc/frr/frr.conf"][1]
-    assert f"interface {peer.DEVICE}\n ip address {tunnel.peer_inside_address}/30" in conf
-    assert re.findall(r"neighbor (\S+) remote-as (\d+)", conf) == [(tunnel.inside_address, "64512")]
+def test_each_gateway_of_the_mesh_has_two_tunnels_to_one_site() -> None:
+    tunnels = parse(described(MESH)).tunnels
+    assert sorted((tunnel.gateway, tunnel.site) for tunnel in tunnels) == [
+        ("gw-a", "hq"), ("gw-a", "hq"), ("gw-b", "hq"), ("gw-b", "hq"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("description", [PAIR, MESH])
+def test_the_peer_mirrors_the_gateways_with_an_interface_for_each_tunnel(description: Path) -> None:
+    variables = described(description)
+    files, ends = peer.files(variables), peer.ends(variables)
+    assert [end.tunnel for end in ends] == list(parse(variables).tunnels)
+    for end in ends:
+        mode, swanctl = files[f"/etc/swanctl/conf.d/{end.tunnel.name}.conf"]
+        assert mode == 0o600
+        assert set(re.findall(r"if_id_(?:in|out) = (\d+)", swanctl)) == {str(end.if_id)}
+        assert "start_action = none" in swanctl and f"local_addrs = {end.tunnel.peer_address}\n" in swanctl
+        assert tunnel_config.psks(variables["vpnha_sites"])[end.tunnel.name].encode().hex() in swanctl
+        made = files["/usr/local/lib/vpnha/site"][1]
+        assert made.startswith("#!/bin/sh\n") and f"{end.device} type xfrm if_id {end.if_id}\n" in made
+        conf = files["/etc/frr/frr.conf"][1]
+        assert f"interface {end.device}\n ip address {end.tunnel.peer_inside_address}/30\n" in conf
+    # another one than any gateway's, else a mix-up of the two ends would go unseen
+    assert {end.if_id for end in ends}.isdisjoint({end.tunnel.if_id for end in ends})
+    neighbours = [(end.tunnel.inside_address, "64512") for end in ends]
+    assert re.findall(r"neighbor (\S+) remote-as (\d+)", conf) == neighbours
     assert [path for path, (mode, text) in files.items() if "secret = 0x" in text and mode != 0o600] == []
+
+
+def test_a_renamed_tunnel_is_the_only_one_that_differs() -> None:
+    variables = described(MESH)
+    before = {tunnel.name: tunnel for tunnel in parse(variables).tunnels}
+    other = {**variables, "vpnha_sites": renamed(variables["vpnha_sites"], "gw-a")}
+    after = {tunnel.name: tunnel for tunnel in parse(other).tunnels}
+    assert [name for name, tunnel in after.items() if tunnel != before[name]] == ["hq-gw-a-2"]
+    files, others = peer.connections(variables), peer.connections(other)
+    assert [path for path, text in others.items() if text != files[path]] == ["/etc/swanctl/conf.d/hq-gw-a-2.conf"]
+
+
+def test_sas_are_read_as_swanctl_lists_them() -> None:
+    said = (
+        "list-sa event {hq-gw-a {uniqueid=7 version=2 state=ESTABLISHED local-host=10.20.0.10 child-sas {hq-gw-a-12 "
+        "{name=hq-gw-a uniqueid=12 reqid=1 state=DELETED mode=TUNNEL spi-in=c1 spi-out=c2} hq-gw-a-13 {name=hq-gw-a "
+        "uniqueid=13 reqid=1 state=INSTALLED mode=TUNNEL if-id-in=280 if-id-out=280 spi-in=c3 spi-out=c4}}}}\n"
+        "list-sa event {hq-gw-a {uniqueid=8 version=2 state=CONNECTING child-sas {}}}\n"
+        "list-sas reply {}\n"
+    )
+    assert sas(said) == {"hq-gw-a": Sa(("7",), (("13", "c3", "c4"),))}
 
 
 def test_qemu_emulates_and_has_one_card_that_leads_into_the_namespace(machine: Machine) -> None:
@@ -72,17 +123,18 @@ def test_qemu_emulates_and_has_one_card_that_leads_into_the_namespace(machine: M
     assert argv[:3] == ["nice", "-n", "10"]
     assert argv[argv.index("-accel") + 1].startswith("tcg,")
     cards = [argv[at + 1] for at, word in enumerate(argv) if word == "-netdev"]
-    assert cards == [f"tap,id=net0,ifname={network.GATEWAY_TAP},script=no,downscript=no"]
+    assert cards == ["tap,id=net0,ifname=gw-a,script=no,downscript=no"]
     assert "-nodefaults" in argv  # else QEMU adds a card with a way out
     assert argv[argv.index("-kernel") + 1].endswith("boot/vmlinuz-6.12.9")
 
 
 def test_a_machine_is_reached_by_key_and_named_by_its_card(machine: Machine) -> None:
+    cable = machine.cable
     files = machine._own_files()
     assert files["/root/.ssh/authorized_keys2"] == (0o600, "ssh-ed25519 AAAA test\n")
     link, settings = (files[f"/etc/systemd/network/{name}"][1] for name in ("10-uplink.link", "20-uplink.network"))
-    assert f"MACAddress={machine.mac}" in link and f"Name={network.GATEWAY_IFNAME}" in link
-    assert f"Address={network.GATEWAY_ADDRESS}/24" in settings and f"Gateway={network.VPC_ROUTER}" in settings
+    assert f"MACAddress={machine.mac}" in link and f"Name={cable.ifname}" in link
+    assert f"Address={cable.addresses[0]}/24\n" in settings and f"Gateway={cable.router}\n" in settings
 
 
 def test_an_image_without_kernel_is_named(machine: Machine) -> None:
@@ -106,10 +158,36 @@ def test_a_report_passes_only_whole(tmp_path: Path, passed: list[bool], error: s
     report = Report(error=error)
     for number, one in enumerate(passed):
         report.check(f"check {number}", one, number)
-    report.write(tmp_path / "deep" / "report.json")
-    written = json.loads((tmp_path / "deep" / "report.json").read_text(encoding="utf-8"))
+    file = report.write(tmp_path / "deep", "What was seen")
+    written = json.loads(file.read_text(encoding="utf-8"))
     assert written["passed"] is wanted
     assert [check["passed"] for check in written["checks"]] == passed
+
+
+def test_the_page_has_each_part_with_what_was_seen(tmp_path: Path) -> None:
+    report = Report()
+    report.part = "Packets & more"
+    report.check("not a packet is lost", False, {"gw-a": ["1 of 2 lost", True]})
+    page = (report.write(tmp_path, "A stock kernel").with_suffix(".html")).read_text(encoding="utf-8")
+    assert "<h2>Packets &amp; more</h2>" in page and "<title>A stock kernel</title>" in page
+    assert "gw-a: 1 of 2 lost, yes</td>" in page and "0 of 1 checks passed" in page
+
+
+def test_what_was_seen_is_told_without_brackets() -> None:
+    assert told({"a": ("x", 2), "b": {"c": False}}) == "a: x, 2; b: c: no"
+
+
+def test_a_tunnel_is_replaced_when_nothing_of_it_is_left() -> None:
+    before = Sa(("1",), (("1", "a", "b"),))
+    assert replaced(Sa(("2",), (("2", "c", "d"),)), before)
+    assert not replaced(Sa(("2",), (("1", "a", "b"),)), before)  # the IKE SA alone was rekeyed
+    assert not replaced(Sa(("1", "2"), (("2", "c", "d"),)), before)
+    assert not replaced(Sa((), ()), before)
+
+
+@pytest.mark.parametrize(("lost", "longest"), [([], 0), ([4], 1), ([9, 1, 2, 3, 7, 8], 3)])
+def test_the_longest_outage_is_of_neighbouring_packets(lost: list[int], longest: int) -> None:
+    assert longest_run(lost) == longest
 
 
 def test_the_image_of_the_machines_outlives_a_new_image_of_the_hosts(

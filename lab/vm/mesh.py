@@ -1,0 +1,371 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The data plane of production with all its parts: two gateways, two tunnels each, one boot for all that is looked at.
+
+Each part leaves the machines as it found them, but for the last one, which takes a gateway's NAT away.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_config import MESH_DEVICE
+from lab.names import Names
+from lab.vm import checks, image, peer, traffic
+from lab.vm.checks import WAIT
+from lab.vm.gateway import Gateway, Sa
+from lab.vm.machines import MESH, Machines
+from lab.vm.network import AppHost, segments_offered
+from lab.vm.report import Report
+from lab.vm.smoke import Progress, processor
+from lab.vm.traffic import Echoes, until
+
+_INTERVAL = 0.05  # seconds between two echo requests of an application host
+_ENOUGH = 100  # echo requests, where none may be lost
+_ROUNDED = 2  # seconds between two readings of when a session came up: FRR reckons it from its age in seconds
+_MSS = 1360  # what the role sets, its default
+_FULL, _TOO_LARGE = (
+    1372,
+    1472,
+)  # payloads of pings: with their headers what a tunnel takes (its MTU), and what it does not
+_FETCH = """
+import http.client, socket, sys
+connection = http.client.HTTPConnection(sys.argv[1], 8080, timeout=120, source_address=(sys.argv[2], 0))
+connection.connect()
+segment = connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+connection.request("GET", "/blob")
+print(len(connection.getresponse().read()), segment)
+"""
+
+
+class Mesh:
+    """The machines, and what is looked at, part by part."""
+
+    def __init__(self, machines: Machines, report: Report, output: Path) -> None:
+        self.machines, self.report, self.output = machines, report, output
+        self.network = machines.network
+        self.first, self.second = machines.gateways
+        self.near, self.far = self.network.apps  # the first's home zone, and the other one
+
+    @contextmanager
+    def echoes(self, *apps: AppHost) -> Iterator[tuple[Echoes, ...]]:
+        """Echo requests from those application hosts, of all unless one is named, to the site."""
+        with ExitStack() as stack:
+            site = self.network.site_address
+            started = (Echoes(self.network.netns(app), site, _INTERVAL) for app in apps or self.network.apps)
+            yield tuple(stack.enter_context(one) for one in started)
+
+    def enough(self, app: AppHost) -> Echoes:
+        """As many echo requests as show whether packets pass now."""
+        with self.echoes(app) as (one,):
+            until(lambda: one.sent >= _ENOUGH, WAIT)
+        return one
+
+    def well(self) -> bool:
+        """Whether all is as it should be on both gateways."""
+        return all(gateway.well() for gateway in self.machines.gateways)
+
+    # --- the parts, in their order ---------------------------------------------------------------------------
+
+    def comes_up(self) -> None:
+        """Every tunnel, every BGP and BFD session, also that between the gateways, over XFRM interfaces."""
+        report = self.report
+        report.check("all comes up", until(self.well, WAIT) is not None, self._sessions())
+        for gateway in self.machines.gateways:
+            checks.data_plane(gateway, report)
+            self._agent(gateway, f"{gateway.name}: the agent reports it to a monitor", "alive", "tunnel")
+        checks.networkd(self.first, report)
+
+    def carries(self) -> None:
+        """Packets of both application hosts go through the tunnels both ways, and none of them in clear."""
+        network, report = self.network, self.report
+        before = {one.name: one.packets() for one in self.machines.gateways}
+        with network.captured() as captures, self.echoes() as sent:
+            until(lambda: min(one.sent for one in sent) >= _ENOUGH, WAIT)
+        report.check("echo requests are answered", all(one.lost == 0 for one in sent), [str(one) for one in sent])
+        grown = {}
+        for gateway in self.machines.gateways:
+            now, then = gateway.packets(), before[gateway.name]
+            grown[gateway.name] = {"in": now[0] - then[0], "out": now[1] - then[1]}
+        least = min(min(each.values()) for each in grown.values())
+        report.check("the kernels' ESP has counted them", least >= _ENOUGH, grown)
+        self._encrypted(network.count(captures))
+        with self.echoes(self.near) as (one,), network.captured() as wrong:
+            stopped = checks.stopped_by_filter(self.machines, self.first, one)
+        seen = network.count(wrong)
+        stays = stopped > 0 and checks.in_clear(seen) == 0
+        report.check("the filter stops what a wrong route would let out", stays, {"packets": stopped, **seen})
+
+    def large(self) -> None:
+        """TCP in both directions, segments that fit, and a router that says so where a packet does not."""
+        network, report = self.network, self.report
+        for app in network.apps:
+            where = network.netns(app)
+            with network.recorded(where, "eth0") as file:
+                down = traffic.fetch(where, network.site_address, "/blob")
+                with traffic.served(where, app.address, b"x" * peer.BLOB_BYTES):
+                    said = self.machines.peer.say("python3", "-c", _FETCH, app.address, network.site_address)
+            up, segment = (int(word) for word in said.split())
+            whole = down == up == peer.BLOB_BYTES
+            report.check(f"{app.name}: a mebibyte by TCP each way", whole, {"from the site": down, "to the site": up})
+            offered = {way: segments_offered(file, f"{way} net {network.site}") for way in ("src", "dst")}
+            report.check(
+                f"{app.name}: what the site offers is clamped, whoever begins",
+                len(offered["src"]) >= 2 and set(offered["src"]) == {_MSS} and min(offered["dst"]) > _MSS,
+                {"of the site": offered["src"], "of the application host": offered["dst"]},
+            )
+            # TCP's own options come off what was offered
+            clamped = _MSS - 12 <= segment <= _MSS
+            report.check(f"{app.name}: what the application host offers is clamped", clamped, {"segment": segment})
+        full, too_large = (
+            traffic.ping(network.netns(self.near), network.site_address, size) for size in (_FULL, _TOO_LARGE)
+        )
+        report.check("a packet of the tunnel's MTU passes", full.received == full.sent, vars(full))
+        told = (too_large.received, too_large.mtu) == (0, _FULL + 28)
+        report.check("for a larger one the sender is told the MTU", told, vars(too_large))
+
+    def one_tunnel_blocked(self) -> None:
+        """The gateway's other tunnel to the site takes over."""
+        gateway, report = self.first, self.report
+        way = gateway.way()
+        (used,) = (tunnel for tunnel in gateway.tunnels if tunnel.interface == way)
+        (twin,) = (tunnel for tunnel in gateway.tunnels if tunnel is not used)
+        with self.echoes() as (near, far):
+            with self.network.blocked([used]):
+                moved = until(lambda: gateway.way() == twin.interface, WAIT)
+                after = self.enough(self.near)
+                self._agent(gateway, "the agent says that it carries", "alive", "tunnel")
+            healed = until(self.well, WAIT)
+        report.check(
+            "the site's route moves to the other tunnel", moved is not None, {"from": way, "to": twin.interface}
+        )
+        self._lost("packets pass by the other tunnel", near, after)
+        report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+        report.check("the tunnel heals by itself", healed is not None, self._sessions())
+
+    def handed_over(self) -> None:
+        """All tunnels of a gateway blocked: its packets go through its neighbour, with no route of the VPC changed."""
+        gateway, neighbour, report = self.first, self.second, self.report
+        routes = self.network.routes()
+        with self.network.captured() as captures, ExitStack() as healing_too:
+            with self.echoes() as (near, far), self.network.blocked(gateway.tunnels):
+                moved = until(lambda: gateway.way() == MESH_DEVICE, WAIT)
+                carried = neighbour.packets()[1]
+                after = self.enough(self.near)
+                carried = neighbour.packets()[1] - carried
+                self._agent(gateway, "its agent says that they go via its neighbour", "alive", "neighbour")
+                self._agent(neighbour, "the neighbour's agent says that it carries", "alive", "tunnel")
+                same = self.network.routes() == routes
+                (healing,) = healing_too.enter_context(self.echoes(self.near))
+            healed = until(self.well, WAIT)
+        report.check("the site's route leads to the neighbour, over VXLAN", moved is not None, gateway.way())
+        report.check("no route of the VPC is another", same, "the same" if same else self.network.routes())
+        self._lost("packets pass through the neighbour", near, after)
+        report.check("the neighbour's ESP has counted them", carried >= after.sent, carried)
+        report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+        self._encrypted(self.network.count(captures))
+        report.check("the tunnels heal by themselves", healed is not None, self._sessions())
+        report.check("and take the packets back without losing one", healing.lost == 0, str(healing))
+
+    def rekeyed(self) -> None:
+        """New keys for every IKE SA and CHILD SA of both gateways, while packets pass."""
+        before = self._sas()
+        with self.echoes() as sent:
+            for gateway in self.machines.gateways:
+                for tunnel in gateway.tunnels:
+                    for what in ("--child", "--ike"):
+                        gateway.machine.run("swanctl", "--rekey", what, tunnel.name)
+            done = until(lambda: all(replaced(sa, before[name]) for name, sa in self._sas().items()), WAIT)
+            until(lambda: self.well() and min(one.sent for one in sent) >= _ENOUGH, WAIT)
+        after = self._sas()
+        keys = {name: {"before": spis(sa), "after": spis(after[name])} for name, sa in before.items()}
+        self.report.check("every IKE SA and CHILD SA has new keys", done is not None, keys)
+        self.report.check("not a packet is lost", all(one.lost == 0 for one in sent), [str(one) for one in sent])
+
+    def one_reloaded(self) -> None:
+        """Another identity for one tunnel, agreed with its peer: the role closes that tunnel, and no other."""
+        machines, report = self.machines, self.report
+        changed = self.first.tunnels[-1].name
+        others = [tunnel.name for one in machines.gateways for tunnel in one.tunnels if tunnel.name != changed]
+        before, since = self._sas(), self._since()
+        former = peer.connections(machines.variables)
+        machines.variables["vpnha_sites"] = renamed(machines.variables["vpnha_sites"], self.first.name)
+        for path, text in peer.connections(machines.variables).items():
+            if text != former[path]:
+                machines.peer.run("sh", "-c", f"umask 077 && cat > {path}", stdin=text)
+        machines.peer.run("sh", "-c", "swanctl --load-creds --noprompt && swanctl --load-conns")
+        with self.echoes() as sent, report.timed("role, for one tunnel"):
+            played = machines.configure(self.output / "role-one-tunnel.log")
+        brought = all(one.failed == 0 < one.changed for one in played.values())  # each agent knows all tunnels
+        report.check("the role brings it", brought, {name: vars(one) for name, one in played.items()})
+        after, still = self._sas(), self._since()
+        report.check(
+            "that tunnel is another one",
+            replaced(after[changed], before[changed]),
+            {changed: {"before": before[changed].ike, "after": after[changed].ike}},
+        )
+        kept = {
+            name: after[name].ike == before[name].ike and since[name] and abs(still[name] - since[name]) <= _ROUNDED
+            for name in others
+        }
+        report.check(
+            "the other tunnels are the same, their BGP sessions too",
+            all(kept.values()),
+            {name: {"IKE SA": after[name].ike, "BGP": "the same" if kept[name] else "another"} for name in others},
+        )
+        report.check("not a packet is lost", all(one.lost == 0 for one in sent), [str(one) for one in sent])
+
+    def again(self) -> None:
+        """The role once more."""
+        with self.report.timed("role again"):
+            played = self.machines.configure(self.output / "role-again.log")
+        nothing = all((one.failed, one.changed) == (0, 0) for one in played.values())
+        self.report.check("a second run changes nothing", nothing, {name: vars(one) for name, one in played.items()})
+
+    def charon_killed(self) -> None:
+        """Behind NAT the tunnels end with charon, whose socket unpacks ESP from UDP: the neighbour carries."""
+        gateway, report = self.first, self.report
+        with self.echoes() as (near, far), checks.without_charon(gateway, report, "behind NAT"):
+            moved = until(lambda: gateway.way() == MESH_DEVICE, WAIT)
+            after = self.enough(self.near)
+            self._agent(gateway, "behind NAT, its agent says so, and where packets go", "dead", "neighbour")
+        report.check("behind NAT, the site's route leads to the neighbour", moved is not None, str(moved is not None))
+        self._lost("behind NAT, packets pass through the neighbour", near, after)
+        report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+
+    def rebooted(self) -> None:
+        """A gateway comes back as it was, without Ansible."""
+        gateway, report = self.first, self.report
+        before = gateway.agent().boot_id
+        with self.echoes() as (near, far):
+            gateway.machine.reboot()
+            back = until(self.well, WAIT)
+        report.check("all comes back by itself", back is not None, self._sessions())
+        now = gateway.agent().boot_id
+        report.check("after a boot", now != before, {"before": before, "after": now})
+        checks.data_plane(gateway, report)
+        self._agent(gateway, "its agent reports it to a monitor", "alive", "tunnel")
+        after = self.enough(self.near)
+        self._lost("packets pass again", near, after)
+        report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+
+    def charon_killed_without_nat(self) -> None:
+        """Where nobody translates addresses the kernel's ESP needs no charon, and goes on."""
+        gateway, report = self.first, self.report
+        checks.nat_off(self.machines, gateway, report)
+        with (
+            checks.without_charon(gateway, report, "without NAT"),
+            self.network.captured() as captures,
+            self.echoes() as sent,
+        ):
+            self._agent(gateway, "without NAT, its agent says that charon is dead and packets pass", "dead", "tunnel")
+            until(lambda: min(one.sent for one in sent) >= _ENOUGH, WAIT)
+        lost = [str(one) for one in sent]
+        report.check("without NAT, the kernel carries without charon", all(one.lost == 0 for one in sent), lost)
+        seen = self.network.count(captures)
+        plain = checks.in_clear(seen) == 0 and seen["ESP"] >= 2 * _ENOUGH
+        report.check("without NAT, on the wire it is encrypted", plain, seen)
+
+    # --- what they share -------------------------------------------------------------------------------------
+
+    def _agent(self, gateway: Gateway, what: str, charon: str, path: str) -> None:
+        """Check what the gateway's agent says; one that is held up begins to observe afresh."""
+        wanted: dict[str, Any] = {
+            "charon": charon,
+            "path": {site["name"]: path for site in self.machines.variables["vpnha_sites"]},
+        }
+        heard: dict[str, Any] = {}
+
+        def said() -> bool:
+            report = gateway.agent()
+            heard.update(charon=report.charon, path=dict(report.paths))
+            return heard == wanted
+
+        until(said, WAIT)
+        self.report.check(what, heard == wanted, dict(heard))
+
+    def _lost(self, what: str, during: Echoes, after: Echoes) -> None:
+        """Packets may be lost while something changes, and none afterwards."""
+        self.report.check(what, after.lost == 0 < after.sent, {"while it changes": str(during), "then": str(after)})
+
+    def _encrypted(self, seen: dict[str, int]) -> None:
+        """Nothing in clear, though enough comes so from the VPC, and as much ESP; the last packets miss the capture."""
+        enough = seen["ESP in UDP"] >= _ENOUGH and seen["in clear into a gateway"] >= _ENOUGH
+        self.report.check("nothing leaves in clear, though it comes", enough and checks.in_clear(seen) == 0, seen)
+
+    def _sessions(self) -> dict[str, Any]:
+        return {one.name: {"BGP": one.bgp(), "BFD": one.bfd(), "way": one.way()} for one in self.machines.gateways}
+
+    def _sas(self) -> dict[str, Sa]:
+        found = {tunnel.name: Sa((), ()) for one in self.machines.gateways for tunnel in one.tunnels}
+        for gateway in self.machines.gateways:
+            found |= gateway.sas()
+        return found
+
+    def _since(self) -> dict[str, int]:
+        return {name: at for one in self.machines.gateways for name, at in one.since().items()}
+
+
+def renamed(sites: Any, gateway: str) -> Any:
+    """The sites with another identity of the gateway in the last of its tunnels."""
+    other = copy.deepcopy(sites)
+    last = [tunnel for tunnel in other[0]["tunnels"] if tunnel["gateway"] == gateway][-1]
+    last["local_id"] = f"{gateway}-renamed.vm"
+    return other
+
+
+def replaced(now: Sa, before: Sa) -> bool:
+    """Whether a tunnel is up, with nothing left of its former SAs."""
+    up = bool(now.ike and now.children)
+    return up and set(now.ike).isdisjoint(before.ike) and set(now.children).isdisjoint(before.children)
+
+
+def spis(sa: Sa) -> list[str]:
+    """The SPIs of the CHILD SAs: in and out of each."""
+    return [f"{child[1]} {child[2]}" for child in sa.children]
+
+
+def run(names: Names, progress: Progress, report: Report, output: Path, *, stay: bool = False) -> None:
+    """All parts, into ``report``. LabError when a part cannot go on."""
+    with report.timed("image"):
+        image.build(names, progress)
+    machines = Machines(names, MESH)
+    progress("booting two gateways and a customer gateway")
+    with report.timed("boot"):
+        machines.boot(stay=stay)
+    report.part = "The role on both gateways"
+    progress(report.part)
+    with report.timed("role"):
+        played = machines.configure(output / "role.log")
+    done = all(one.failed == 0 < one.changed for one in played.values())
+    report.check("the role configures them", done, {name: vars(one) for name, one in played.items()})
+    checks.about(machines.gateways[0], report)
+    mesh = Mesh(machines, report, output)
+    for part, look in PARTS:
+        report.part = part
+        progress(part)
+        with report.timed(part):
+            look(mesh)
+    report.part = ""
+    processor(machines, report)
+
+
+# What is looked at, in this order.
+PARTS: tuple[tuple[str, Callable[[Mesh], None]], ...] = (
+    ("All tunnels and sessions", Mesh.comes_up),
+    ("Packets both ways", Mesh.carries),
+    ("Large packets", Mesh.large),
+    ("One tunnel blocked", Mesh.one_tunnel_blocked),
+    ("All tunnels of a gateway blocked", Mesh.handed_over),
+    ("Rekeying", Mesh.rekeyed),
+    ("One tunnel changed", Mesh.one_reloaded),
+    ("The role a second time", Mesh.again),
+    ("charon killed", Mesh.charon_killed),
+    ("A gateway rebooted", Mesh.rebooted),
+    ("charon killed where nobody translates addresses", Mesh.charon_killed_without_nat),
+)

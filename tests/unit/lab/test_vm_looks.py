@@ -1,0 +1,331 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is looked at of gateways: it passes where all is well, and each thing that is not is found.
+
+The machines are played: what a gateway would say follows from what was done to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Tunnel
+from lab.names import Names
+from lab.vm import checks, smoke, traffic
+from lab.vm import mesh as looks
+from lab.vm.gateway import Sa
+from lab.vm.machines import MESH, PAIR, Played
+from lab.vm.mesh import PARTS, Mesh
+from lab.vm.network import Captures, Network
+from lab.vm.peer import BLOB_BYTES
+from lab.vm.report import Report
+from lab.vm.traffic import Pings
+
+
+class World:
+    """All that is played; ``faults`` are named by who looks for them."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = set(faults)
+        self.blocked: set[str] = set()
+        self.nat = True
+        self.number = 0
+        self.gateways: tuple[PlayedGateway, ...] = ()
+
+    def new(self) -> str:
+        self.number += 1
+        return str(self.number)
+
+
+class Echoes:
+    """Echo requests that are answered, unless a gateway has no way or ``loses`` says otherwise."""
+
+    world: World
+
+    def __init__(self, _netns: str, _target: str, _interval: float = 0.1) -> None:
+        self.lost, self.longest = 3 if "loses" in self.world.faults else 0, 0
+
+    @property
+    def sent(self) -> int:
+        """Who counts them while there is no way finds them lost."""
+        if any(gateway.way() == "none" for gateway in self.world.gateways):
+            self.lost = 1000
+        return 1000
+
+    def __enter__(self) -> Echoes:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        pass
+
+
+class PlayedNetwork(Network):
+    """The addresses are those of the real one; nothing is made."""
+
+    world: World
+
+    def routes(self) -> str:
+        return f"{self.world.new() if 'swaps' in self.world.faults else ''} via gw-a"
+
+    def switch_nat_off(self, gateway: str) -> None:
+        self.world.nat = False
+
+    @contextlib.contextmanager
+    def blocked(self, tunnels: Any) -> Iterator[None]:
+        self.world.blocked = {tunnel.name for tunnel in tunnels}
+        yield
+        self.world.blocked = set()
+
+    @contextlib.contextmanager
+    def captured(self) -> Iterator[Captures]:
+        yield Captures(Path("outside"), {})
+
+    def count(self, captures: Captures) -> dict[str, int]:
+        clear = 1 if "in clear" in self.world.faults else 0
+        return {
+            "ESP in UDP": 5000, "ESP": 5000, "in clear between the gateways": clear, "in clear out of a gateway": 0,
+            "in clear into a gateway": 5000,
+        }  # fmt: skip
+
+    @contextlib.contextmanager
+    def recorded(self, where: str, device: str) -> Iterator[Path]:
+        yield Path("recorded")
+
+
+class PlayedGateway:
+    """A gateway with its machine."""
+
+    def __init__(self, world: World, name: str, address: str, tunnels: tuple[Tunnel, ...], neighbour: str) -> None:
+        self.world, self.name, self.tunnels, self.neighbour = world, name, tunnels, neighbour
+        self.pid, self.boot, self.count = world.new(), world.new(), 0
+        self.machine = SimpleNamespace(
+            name=name,
+            run=self.run,
+            say=self.say,
+            reboot=self.reboot,
+            cable=SimpleNamespace(addresses=(address,), router="r"),
+        )
+        self.ids = {tunnel.name: (world.new(), world.new()) for tunnel in tunnels}
+        self.up = {each: 1000 + int(world.new()) for each in (*self.ids, neighbour) if each}
+
+    def run(self, *argv: str, check: bool = True, stdin: str = "") -> SimpleNamespace:
+        line = " ".join(argv)
+        if "--rekey" in line and not ("--ike" in line and "keeps keys" in self.world.faults):
+            ike, _child = self.ids[argv[-1]]
+            self.ids[argv[-1]] = (ike, self.world.new()) if "--child" in line else (self.world.new(), self.world.new())
+        elif "systemctl kill" in line:
+            self.pid = ""
+        elif "systemctl start strongswan" in line:
+            self.pid = self.world.new()
+        links = " ".join(f"xfrm if_id {tunnel.if_id:#x} " for tunnel in self.tunnels)
+        return SimpleNamespace(stdout=links, returncode=1 if argv[0] == "ping" and self.way() == "none" else 0)
+
+    def say(self, *argv: str) -> str:
+        line = " ".join(argv)
+        if "agent.json" in line:
+            return '"data_plane": "xfrm"'
+        return {"swanctl --stats": "kernel-netlink", "ip xfrm state": "espinudp"}.get(line, "")
+
+    def reboot(self) -> None:
+        self.boot = self.boot if "boots not" in self.world.faults else self.world.new()
+
+    def bgp(self) -> dict[str, str]:
+        return dict.fromkeys(self.up, "Established")
+
+    def bfd(self) -> dict[str, str]:
+        return dict.fromkeys(self.up, "up")
+
+    def since(self) -> dict[str, int]:
+        return dict(self.up)
+
+    def way(self) -> str:
+        carries = self.pid or not self.world.nat
+        left = [one.interface for one in self.tunnels if carries and one.name not in self.world.blocked]
+        alone = not self.neighbour or "no neighbour" in self.world.faults
+        return left[0] if left else "none" if alone else "vpnhavx"
+
+    def sas(self) -> dict[str, Sa]:
+        return {name: Sa((ike,), ((child, f"i{child}", f"o{child}"),)) for name, (ike, child) in self.ids.items()}
+
+    def packets(self) -> tuple[int, int]:
+        self.count += 1000
+        return self.count, self.count
+
+    def esp(self) -> dict[str, tuple[int, int]]:
+        return {tunnel.name: (2, 3) for tunnel in self.tunnels}
+
+    def unpacking(self) -> dict[str, int]:
+        return {"UDP without a socket": 0}
+
+    def kept_from_leaving(self) -> int:
+        self.count += 50
+        return self.count
+
+    def charon(self) -> str:
+        return self.pid
+
+    def well(self) -> bool:
+        return self.way().startswith("vpnha") and self.way() != "vpnhavx"
+
+    def agent(self) -> SimpleNamespace:
+        path = {"vpnhavx": "neighbour", "none": "none"}.get(self.way(), "tunnel")
+        tunnels = dict.fromkeys(self.ids, SimpleNamespace(ike="established", child="installed"))
+        charon = "alive" if self.pid else "dead"
+        return SimpleNamespace(charon=charon, paths={"hq": path}, boot_id=self.boot, tunnels=tunnels)
+
+
+class PlayedMachines:
+    """The gateways and the peer."""
+
+    def __init__(self, world: World, directory: Path, description: Path) -> None:
+        self.world = world
+        self.variables: dict[str, Any] = yaml.safe_load(description.read_text(encoding="utf-8"))
+        deployment = parse(self.variables)
+        self.network = PlayedNetwork(Names("t1", directory, 4700), deployment)
+        self.network.world = world
+        names = [gateway.name for gateway in deployment.gateways]
+        self.gateways = tuple(
+            PlayedGateway(
+                world, one.name, one.address, tuple(each for each in deployment.tunnels if each.gateway == one.name),
+                next((name for name in names if name != one.name), ""),
+            )
+            for one in deployment.gateways
+        )  # fmt: skip
+        world.gateways = self.gateways
+        segment = 1448 if "unclamped" in world.faults else 1348
+        self.written: list[str] = []
+        self.played = self.variables["vpnha_sites"]
+        self.peer = SimpleNamespace(run=self.write, say=lambda *_argv: f"{BLOB_BYTES} {segment}")
+
+    def write(self, *argv: str, stdin: str = "") -> None:
+        self.written.append(stdin)
+
+    def let_peer_reach(self, gateway: PlayedGateway) -> None:
+        pass
+
+    def health(self, gateway: PlayedGateway) -> dict[str, Any]:
+        way = gateway.way() != "none"
+        why = "tunnel-up" if gateway.pid and way else "peer-not-answering" if gateway.pid else "charon-dead"
+        if not gateway.pid and way:
+            why = "charon-silent-esp-passes"
+        tunnel = {"verdict": "up" if way else "down", "reasons": [why], "ike": "", "child": "", "probe": {"rtt_ms": {}}}
+        charon = {"state": "alive" if gateway.pid else "dead"}
+        return {"healthy": way, "tunnels": [tunnel], "charon": charon, "summary": []}
+
+    def configure(self, _log: Path) -> dict[str, Played]:
+        differs, self.played = self.variables["vpnha_sites"] != self.played, self.variables["vpnha_sites"]
+        if differs:
+            gateway = self.gateways[0]
+            closed = list(gateway.ids) if "closes all" in self.world.faults else list(gateway.ids)[-1:]
+            gateway.ids |= {name: (self.world.new(), self.world.new()) for name in closed}
+        changed = 1 if differs or "changes again" in self.world.faults else 0
+        return {one.name: Played(9, changed, 0) for one in self.gateways}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    """Put a world with some faults in the place of packets and clocks."""
+
+    def once(true: Callable[[], bool], _timeout: float) -> float | None:
+        return 0.0 if true() else None
+
+    def put(*faults: str) -> World:
+        played = World(*faults)
+        monkeypatch.setattr(Echoes, "world", played, raising=False)
+        for module in (looks, checks, smoke):
+            monkeypatch.setattr(module, "Echoes", Echoes)
+            monkeypatch.setattr(module, "until", once)
+        monkeypatch.setattr(looks, "segments_offered", lambda _file, what: [1360, 1360] if "src" in what else [1460])
+        monkeypatch.setattr(traffic, "fetch", lambda *_where: BLOB_BYTES)
+        monkeypatch.setattr(smoke, "fetch", lambda *_where: BLOB_BYTES)
+        monkeypatch.setattr(traffic, "served", lambda *_where: contextlib.nullcontext())
+        small = Pings(5, 5, None)
+        monkeypatch.setattr(traffic, "ping", lambda _n, _t, size: small if size == 1372 else Pings(5, 0, 1400))
+        return played
+
+    return put
+
+
+@pytest.fixture
+def seen(world: Callable[..., World], tmp_path: Path) -> Callable[..., dict[str, list[str]]]:
+    """Play all parts with some faults; the checks that did not pass, by part."""
+
+    def played(*faults: str) -> dict[str, list[str]]:
+        report, machines = Report(), PlayedMachines(world(*faults), tmp_path, MESH)
+        described = copy.deepcopy(machines.variables)
+        mesh = Mesh(machines, report, tmp_path)  # type: ignore[arg-type]
+        for part, look in PARTS:
+            report.part = part
+            look(mesh)
+        assert len(report.checks) > len(PARTS) and len(machines.written) == 2  # one connection, and to load it
+        assert machines.variables != described
+        found: dict[str, list[str]] = {}
+        for check in report.checks:
+            if not check.passed:
+                found.setdefault(check.part, []).append(check.name)
+        return found
+
+    return played
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("", []),
+        ("in clear", ["on the wire it is encrypted", "nothing leaves in clear, though it comes"]),
+        ("loses", ["echo requests to the site are answered", "without NAT, the kernel carries without charon"]),
+    ],
+)
+def test_the_first_look_finds_what_is_not_well(
+    world: Callable[..., World], tmp_path: Path, fault: str, found: list[str]
+) -> None:
+    report = Report()
+    look = smoke.Smoke(PlayedMachines(world(fault), tmp_path, PAIR), report)  # type: ignore[arg-type]
+    checks.data_plane(look.gateway, report)
+    look.routing()
+    checks.networkd(look.gateway, report)
+    look.carries()
+    look.charon_killed()
+    look.blocked()
+    look.charon_killed_without_nat()
+    assert [check.name for check in report.checks if not check.passed] == found
+    assert len(report.checks) > 25
+
+
+def test_all_passes_where_all_is_well(seen: Callable[..., dict[str, list[str]]]) -> None:
+    assert seen() == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "part", "check"),
+    [
+        ("in clear", "Packets both ways", "nothing leaves in clear, though it comes"),
+        ("unclamped", "Large packets", "app-a: what the application host offers is clamped"),
+        ("loses", "One tunnel blocked", "packets pass by the other tunnel"),
+        ("loses", "Rekeying", "not a packet is lost"),
+        ("swaps", "All tunnels of a gateway blocked", "no route of the VPC is another"),
+        ("no neighbour", "All tunnels of a gateway blocked", "its agent says that they go via its neighbour"),
+        ("no neighbour", "charon killed", "behind NAT, its agent says so, and where packets go"),
+        ("closes all", "One tunnel changed", "the other tunnels are the same, their BGP sessions too"),
+        ("changes again", "The role a second time", "a second run changes nothing"),
+        ("boots not", "A gateway rebooted", "after a boot"),
+    ],
+)
+def test_what_is_not_well_is_found(
+    seen: Callable[..., dict[str, list[str]]], fault: str, part: str, check: str
+) -> None:
+    assert check in seen(fault)[part]
+
+
+def test_an_ike_sa_that_keeps_its_keys_is_found(seen: Callable[..., dict[str, list[str]]]) -> None:
+    assert seen("keeps keys") == {"Rekeying": ["every IKE SA and CHILD SA has new keys"]}

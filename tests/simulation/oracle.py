@@ -81,11 +81,17 @@ class Oracle:
         self._told.clear()
 
     def on_actions(
-        self, actions: tuple[Action, ...], view: Ec2View | None, sources: dict[RouteKey, str | None], trusted: float
+        self,
+        actions: tuple[Action, ...],
+        view: Ec2View | None,
+        sources: dict[RouteKey, str | None],
+        trusted: float,
+        began: float,
     ) -> None:
         """Hold a step's actions to the promises.
 
-        ``sources``: where the monitor thinks that each route leads; ``trusted``: since when it has been able to see.
+        ``sources``: where the monitor thinks that each route leads; ``trusted``: since when it has been able to see;
+        ``began``: when the read began that the view is of.
         """
         for action in actions:
             if isinstance(action, Note):
@@ -96,7 +102,7 @@ class Oracle:
             if isinstance(action, Swap):
                 if view is None:
                     raise Violation(10, f"{action.key} swapped before EC2 was read")
-                self._check(action, view, sources.get(action.key), trusted)
+                self._check(action, view, sources.get(action.key), trusted, began)
 
     def _check_note(self, note: Note) -> None:
         if note.code == "invariant-violated":
@@ -107,7 +113,7 @@ class Oracle:
         if note.code in ("failover", "failback", "voluntary-move") and note.evidence.get("reason") in DIAGNOSES:
             self._told.update(str(key) for key in cast(Iterable[object], note.evidence["routes"]))
 
-    def _check(self, swap: Swap, view: Ec2View, source: str | None, trusted: float) -> None:
+    def _check(self, swap: Swap, view: Ec2View, source: str | None, trusted: float, began: float) -> None:
         now, world = self.world.now, self.world
         site = next(s.name for s in world.plan.sites if swap.key.destination in s.prefixes)
         self.coverage["promise 12" if swap.voluntary else "promise 13"] += 1
@@ -116,7 +122,7 @@ class Oracle:
         self._check_word(swap, source, now)
         self._check_sight(swap, trusted, now)
         self._check_interface(swap)
-        self._check_people(swap, view, source)
+        self._check_people(swap, view, source, began)
         self._check_pace(swap, now)
         if swap.voluntary:
             self._check_voluntary(swap, site, now)
@@ -231,7 +237,7 @@ class Oracle:
         if len(recent) >= self.world.plan.timing.voluntary_moves_per_hour:
             raise Violation(12, f"{swap.key} moved {len(recent)} times this hour already")
 
-    def _check_people(self, swap: Swap, view: Ec2View, source: str | None) -> None:
+    def _check_people(self, swap: Swap, view: Ec2View, source: str | None, began: float) -> None:
         wall, table = self.world.wall, swap.key.table_id
         pin = view.table_pins.get(table)
         if pin is not None and pin.expires_wall > wall:
@@ -240,8 +246,10 @@ class Oracle:
         until += [view.paused_gateways.get(gateway, 0.0) for gateway in (source or "", swap.gateway)]
         if max(until) > wall:
             raise Violation(14, f"{swap.key} is paused")
-        route = view.routes[swap.key]
-        if route.eni_id == "eni-person" or (route.eni_id is None and route.target not in view.managed.values()):
+        route, (accepted, _gateway) = view.routes[swap.key], self._accepted.get(swap.key, (0.0, ""))
+        persons = route.eni_id == "eni-person" or (route.eni_id is None and route.target not in view.managed.values())
+        # what a person did while a swap was on its way is gone: a read from before it was accepted tells nothing
+        if persons and began >= accepted:
             raise Violation(15, f"{swap.key} is a person's")
 
     def _check_pace(self, swap: Swap, now: float) -> None:

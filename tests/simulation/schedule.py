@@ -177,7 +177,7 @@ class Monitor:
         if actions:
             self.acted = now
             sources = {key: group.gateway for group, keys in self.state.routes.groups.items() for key in keys}
-            self.oracle.on_actions(actions, self.view, sources, self.trusted)
+            self.oracle.on_actions(actions, self.view, sources, self.trusted, self.view_began)
         for action in actions:
             if isinstance(action, Swap):
                 self._order(action)

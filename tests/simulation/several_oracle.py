@@ -292,7 +292,12 @@ class MemberOracle:
         self.repairs = several
 
     def on_actions(
-        self, actions: tuple[Action, ...], view: Ec2View | None, sources: dict[RouteKey, str | None], _trusted: float
+        self,
+        actions: tuple[Action, ...],
+        view: Ec2View | None,
+        sources: dict[RouteKey, str | None],
+        _trusted: float,
+        _began: float,
     ) -> None:
         """Hold a step's actions to the promises."""
         for action in actions:

@@ -147,7 +147,7 @@ mutants: venv ## plant a bug for each promise; the simulation, or a unit test, m
 	@$(PY) -m tests.simulation.several_mutants
 
 bench bench-swapping bench-outage bench-sas: REPEAT = 10
-bench-load bench-growth: REPEAT = 3
+bench-load bench-growth bench-deploying: REPEAT = 3
 
 .PHONY: bench
 bench: deps ## every benchmark, and one page of them: swaps and outages beside other ways, what ours costs (hours, needs root; can be resumed)
@@ -172,6 +172,10 @@ bench-sas: deps ## a question to strongSwan: vpn_health_info, the engine, swanct
 .PHONY: bench-growth
 bench-growth: venv ## time and calls of EC2 by the number of route tables, gateways and sites (twenty minutes, needs root; can be resumed)
 	@$(AS_ROOT) $(PY) -m benchmarks growth --runs $(REPEAT)
+
+.PHONY: bench-deploying
+bench-deploying: deps ## what the first deploy and a second one cost: seconds, their share of asking AWS, calls of EC2 (eight minutes; can be resumed)
+	@$(AS_ROOT) $(PY) -m benchmarks deploying --runs $(REPEAT)
 
 .PHONY: integration
 integration: deps ## tests in the lab: a real failover over real IPsec

@@ -21,6 +21,7 @@ from typing import Any
 from lab import reports
 from lab.steps import circumstances, commit, console
 
+from .deploying import summary as deploying
 from .growth import summary as growth
 from .load import summary as load
 from .outage.summary import dots, rows
@@ -46,6 +47,7 @@ PARTS = (
     Part("load", "benchmarks.load", "load.json", (1, 2), repeats=True),
     Part("sas", "benchmarks.sas", "sas.json", repeats=True),
     Part("growth", "benchmarks.growth", "growth.json", repeats=True),
+    Part("deploying", "benchmarks.deploying", "deploying.json", repeats=True),
     Part("swapping", "benchmarks.swapping", "swapping.json", repeats=True),
     Part("outage", "benchmarks.outage", "outage.json", repeats=True),
 )
@@ -54,12 +56,14 @@ ROWS: dict[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = {
     "load": load.rows,
     "sas": sas.rows,
     "growth": growth.rows,
+    "deploying": deploying.rows,
     "outage": rows,
 }
 PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
     "load": load.curves,
     "sas": sas.curves,
     "growth": growth.curves,
+    "deploying": deploying.bars,
     "swapping": bars,
     "outage": dots,
 }

@@ -59,8 +59,10 @@ class RepairOracle:
         if instance.state != "absent" or not instance.eni_free:
             raise Violation(9, f"{name} gets another instance while it has one ({instance.state})")
         step = len(self._steps.get(name, ())) + (one.mark is not None)
+        if one.mark is not None:  # a step of the same number before has not been begun: its tag was not written
+            self._tokens[name, one.eni_id, step] = one.token
         token = self._tokens.setdefault((name, one.eni_id, step), one.token)
-        if one.mark is None and one.token != token:
+        if one.token != token:
             raise Violation(9, f"{name} is launched twice in one step, by {token} and by {one.token}")
 
     def _check_sight(self, name: str, trusted: float) -> None:

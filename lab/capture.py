@@ -20,6 +20,12 @@ from lab.net import cards, underlay
 INTERNET = "internet"
 
 
+def recording(device: str, file: Path) -> list[str]:
+    """The command that records what passes a device, cut at 160 bytes, each packet at once: else the last are lost."""
+    much = ("-B", "16384", "-U", "--immediate-mode")
+    return ["tcpdump", "-i", device, "-n", "-s", "160", *much, "-Z", "root", "-w", str(file)]
+
+
 def start(names: Names, where: str, file: Path | None = None) -> Path:
     """Capture at ``internet`` or at a host's uplink into a pcap file until ``stop``; returns the file.
 
@@ -34,7 +40,7 @@ def start(names: Names, where: str, file: Path | None = None) -> Path:
         raise LabError(f"There is no directory {file.parent}: make it, or give another --file.")
     log = names.run / f"capture-{where}.log"
     log.unlink(missing_ok=True)
-    argv = ["tcpdump", "-i", device, "-n", "-s", "160", "-B", "16384", "-U", "-Z", "root", "-w", str(file)]
+    argv = recording(device, file)
     process = procs.detach(names, argv, log=log, pid_file=pid_file, netns=netns)
     _about(names, where).write_text(json.dumps({"file": str(file), "plaintext": plaintext}), encoding="utf-8")
     while "listening on" not in (said := log.read_text(encoding="utf-8", errors="replace")):

@@ -180,7 +180,7 @@ class Network:
         """Record what passes a device of a namespace while the block runs; cut at 160 bytes."""
         file, log, pid_file = (self.names.run / f"{where}-{device}.{suffix}" for suffix in ("pcap", "tcpdump", "pid"))
         log.unlink(missing_ok=True)
-        argv = ["tcpdump", "-i", device, "-n", "-s", "160", "-B", "16384", "-U", "-Z", "root", "-w", str(file)]
+        argv = capture.recording(device, file)
         process = procs.detach(self.names, argv, log=log, pid_file=pid_file, netns=where)
         try:
             while "listening on" not in (said := log.read_text(encoding="utf-8", errors="replace")):

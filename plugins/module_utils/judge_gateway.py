@@ -28,7 +28,7 @@ def judge_gateway(name: str, evidence: Evidence, timing: Timing, pingable: bool 
     instance = _instance(name, evidence)
     if seen is None:
         return Judgement(Verdict.UNKNOWN, "gateway-unheard", f"Nothing is known of {name}.")
-    if _shuts_down(seen):
+    if _shuts_down(seen) and not _heard_since(name, seen, evidence, timing):
         return Judgement(Verdict.DOWN, "gateway-stopping", f"{name} has announced that its host is shutting down.")
     if fresh(seen.heartbeat, timing.window):
         return _answering(name, seen, instance, timing)
@@ -46,6 +46,11 @@ def _shuts_down(seen: GatewayEvidence) -> bool:
         return False
     answered, said = seen.icmp.last_answer_age, seen.report_age
     return answered is None or said is None or said - answered <= GOODBYE_LASTS
+
+
+def _heard_since(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing) -> bool:
+    """Whether another one hears it so long after its goodbye that it must have come back, though not for us."""
+    return seen.report_age is not None and seen.report_age > GOODBYE_LASTS and bool(heard_by(name, evidence, timing))
 
 
 def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timing: Timing) -> Judgement:
@@ -124,13 +129,13 @@ def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timin
 
 def peer_ages(name: str, evidence: Evidence, timing: Timing) -> Iterator[tuple[str, float]]:
     """Who of the other working gateways has heard this one, and how long ago, in seconds."""
-    for other, age in _heard(name, evidence):
+    for other, age in hearings(name, evidence):
         report, told = evidence.gateways[other].report, evidence.gateways[other].report_age
         if report is not None and report.stopping != "host" and told is not None and told <= timing.window:
             yield other, age
 
 
-def _heard(name: str, evidence: Evidence) -> Iterator[tuple[str, float]]:
+def hearings(name: str, evidence: Evidence) -> Iterator[tuple[str, float]]:
     """The same of all other gateways: what was heard stays true of its moment, whatever has become of who heard it."""
     for other, seen in evidence.gateways.items():
         if other != name and seen.report is not None and seen.report_age is not None:
@@ -145,7 +150,7 @@ def heard_by(name: str, evidence: Evidence, timing: Timing) -> str:
         return "another monitor"
     seen = evidence.gateways.get(name)
     lost = seen.heartbeat.last_answer_age if seen is not None else None
-    for other, age in _heard(name, evidence):
+    for other, age in hearings(name, evidence):
         apart = lost is None or lost - age > APART_SHARE * timing.window
         if age < (WITNESS_WINDOWS if apart else VETO_SHARE) * timing.window:
             return other

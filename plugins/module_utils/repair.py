@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from . import lease, tags
 from .changed import changed
-from .judge_gateway import peer_ages, stands_still
+from .judge_gateway import hearings, peer_ages, stands_still
 from .model import Ec2View, Evidence, Instance, Note, Repair, RepairMark, RepairResult, RouteKey, Timing, Verdict
 from .moves import gateway_paused, paused
 from .owners import LEAST, lease_left
@@ -202,9 +202,10 @@ def second_source(name: str, evidence: Evidence, timing: Timing) -> str:
     if seen is None or not silent(seen.heartbeat, timing.window):
         return ""
     heard = [seen.heartbeat.last_answer_age, seen.icmp.last_answer_age]
-    peers = dict(peer_ages(name, evidence, timing))
-    if any(age is not None and age < timing.repair_after for age in (*heard, *peers.values())):
+    heard += [age for _other, age in hearings(name, evidence)]
+    if any(age is not None and age < timing.repair_after for age in heard):
         return ""
+    peers = dict(peer_ages(name, evidence, timing))
     instance = evidence.ec2.instances.get(name) if evidence.ec2 is not None else None
     if instance is not None and stands_still(instance):
         return f"EC2 says {instance.state}"

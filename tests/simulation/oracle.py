@@ -26,7 +26,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.places import NOT_BEGUN
 
 from .ec2_model import WORD_LASTS
 from .faults import LASTING, REPLACED, Fault
-from .repair_oracle import RepairOracle
+from .repair_oracle import SECOND_HAND, RepairOracle
 from .violation import Violation
 from .world import SHUTDOWN, STOPS, World
 
@@ -217,7 +217,9 @@ class Oracle:
             return
         announced = self.world.announced(source)
         lossy = self.world.loss(source) > 0.3 or self.world.has(("tunnel loses 40 %",), (source, site))
-        least = LEAST_FAULT / 2 if lossy else LEAST_FAULT  # what was lost before the fault counts as well
+        # a monitor that is cut off from it has only the others' word that the fault is over
+        hidden = SECOND_HAND if self.world.has(("monitor cut from gateway",), (source,)) else 0.0
+        least = (LEAST_FAULT - hidden) / (2 if lossy else 1)  # what was lost before the fault counts as well
         if not announced and not truth.within(("bad", (source, site)), now - TRUTH_LAG, now, least):
             raise Violation(13, f"{swap.key} left {source}, which works for {site} ({swap.reason})")
         host = truth.within(("bad host", source), now - TRUTH_LAG, now, least) or announced

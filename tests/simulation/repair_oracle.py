@@ -14,6 +14,7 @@ from .violation import Violation
 from .world import World
 
 LAG = 1.3  # seconds after which what is so must be known
+SECOND_HAND = 0.15  # seconds after which another gateway's question has been answered, and its report has said so
 FIT = 5.0  # seconds that a gateway must have been fit to count as one that could carry
 DARK = 3.0  # seconds after which a site that is down everywhere must be known
 
@@ -58,8 +59,10 @@ class RepairOracle:
         if instance.state != "absent" or not instance.eni_free:
             raise Violation(9, f"{name} gets another instance while it has one ({instance.state})")
         step = len(self._steps.get(name, ())) + (one.mark is not None)
+        if one.mark is not None:  # a step of the same number before has not been begun: its tag was not written
+            self._tokens[name, one.eni_id, step] = one.token
         token = self._tokens.setdefault((name, one.eni_id, step), one.token)
-        if one.mark is None and one.token != token:
+        if one.token != token:
             raise Violation(9, f"{name} is launched twice in one step, by {token} and by {one.token}")
 
     def _check_sight(self, name: str, trusted: float) -> None:
@@ -104,7 +107,9 @@ class RepairOracle:
         by_ec2 = instance.state != "running" or "impaired" in (instance.system_status, instance.instance_status)
         agents = [other for other in world.gateways if other != name and world.agent(other) and world.link(other)]
         deaf = [other for other in agents if not (world.agent(name) and world.between(name, other))]
-        if not by_ec2 and not deaf and world.on(name):
+        # what has come back a moment ago nobody can have heard yet
+        back = any(now - SECOND_HAND <= end < now for _begin, end in world.truth.stretches(("bad host", name), now))
+        if not by_ec2 and not deaf and world.on(name) and not back:
             raise Violation(7, f"{name} repaired on the monitor's word alone")
 
     def on_tag(self, one: Repair) -> None:

@@ -90,6 +90,24 @@ def test_an_announced_shutdown_is_of_the_past_once_the_host_answers_again_withou
     assert world.state.verdicts.gateways["gw-a"].code == "gateway-silent"
 
 
+def test_an_announced_shutdown_is_of_the_past_once_another_gateway_hears_the_host_again() -> None:
+    """Simulation's seed 16534: a monitor cut off from a host that had rebooted took its goodbye for the truth."""
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.stopping = "host"
+    world.run(0.3)
+    gateway.heartbeat.works = gateway.icmp.works = gateway.peers_hear = False
+    world.run(10)
+    gateway.peers_hear = True
+    world.run(19)
+    assert world.state.verdicts.gateways["gw-a"].code == "gateway-stopping", "it may be heard while it shuts down"
+    world.run(2)
+    assert world.state.verdicts.gateways["gw-a"].code == "monitor-cut-off-from-gateway"
+    gateway.peers_hear = False
+    world.run(2)
+    assert world.state.verdicts.gateways["gw-a"].verdict is Verdict.DOWN
+
+
 def test_row_53_a_dead_agent_on_a_working_gateway_moves_nothing_and_is_told_if_it_stays_away() -> None:
     world = play()
     gateway = world.gateways["gw-a"]

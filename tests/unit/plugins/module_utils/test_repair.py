@@ -109,6 +109,23 @@ def test_7_a_peer_that_heard_it_a_minute_ago_contradicts() -> None:
     assert rungs(world.rest(30)) == ["start+"]
 
 
+def test_7_a_peer_that_heard_it_contradicts_also_when_it_goes_down_itself() -> None:
+    """Simulation's seed 22968: the repair was ordered, and only the promise itself stopped it."""
+    world = play(repair="restart")
+    first, second = world.gateways["gw-a"], world.gateways["gw-b"]
+    first.stopping = "host"
+    world.run(0.3)
+    first.heartbeat.works = first.icmp.works = False
+    world.change_instance("gw-a", state="stopped")
+    world.run(3)  # its neighbour hears it a little longer
+    first.peers_hear = False
+    world.rest(115)
+    second.stopping = "host"
+    world.run(3)
+    assert world.told("invariant-violated") == [] and rungs(world) == []
+    assert rungs(world.run(4)) == ["start+"]
+
+
 def test_7_a_repair_that_is_due_does_not_delay_a_failover() -> None:
     world = broken(letters="abc", state="stopped").rest(117)
     fail(world, "gw-c")

@@ -18,7 +18,7 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Union
 
 from .model import AgentReport, LossStats, TunnelReport
 
@@ -36,7 +36,7 @@ class WireError(ValueError):
     """The JSON is no report."""
 
 
-class Ages(Mapping[str, float | None]):
+class Ages(Mapping[str, Union[float, None]]):  # noqa: UP007  (ansible-test's pylint knows no | in a base)
     """How long ago each peer was heard, in seconds, None for never; an age is read when it is asked for."""
 
     __slots__ = ("_ages", "_places")

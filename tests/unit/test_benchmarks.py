@@ -109,7 +109,7 @@ def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as ended:
         pages.main(["swaping"])
     assert ended.value.code == 2
-    known = "decision, load, sas, growth, swapping, outage"
+    known = "decision, load, sas, growth, deploying, swapping, outage"
     assert f"There is no benchmark swaping: they are {known}." in capsys.readouterr().err
 
 

@@ -294,7 +294,7 @@ class Mesh:
         self.report.check(what, after.lost == 0 < after.sent, {"while it changes": str(during), "then": str(after)})
 
     def _encrypted(self, seen: dict[str, int]) -> None:
-        """Nothing in clear, though enough comes so from the VPC, and as much ESP; the last packets miss the capture."""
+        """Nothing in clear, though enough comes so from the VPC, and enough ESP."""
         enough = seen["ESP in UDP"] >= _ENOUGH and seen["in clear into a gateway"] >= _ENOUGH
         self.report.check("nothing leaves in clear, though it comes", enough and checks.in_clear(seen) == 0, seen)
 

@@ -23,7 +23,7 @@ from .schedule import Outcome, run
 REPORT = Path("artifacts/sim/report.json")
 PROMISES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19)  # of the design that the decision keeps
 TELL_SECONDS = 20.0  # between two lines of progress
-CHUNK = 20  # schedules that a process is handed at once
+CHUNK = 5  # schedules that a process is handed at once
 SHOWN = 5  # failing seeds that are printed in full
 
 
@@ -113,7 +113,7 @@ def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
         return
     with workers(jobs) as pool:
         # a few chunks at a time: all the results of a hundred thousand schedules need not wait in memory
-        most = CHUNK * jobs * 8
+        most = CHUNK * jobs * 32
         for start in range(0, len(seeds), most):
             some = seeds[start : start + most]
             yield from pool.map(run, some, chunksize=max(1, min(CHUNK, len(some) // (4 * jobs))))

@@ -35,7 +35,7 @@ from .workshop import Workshop
 from .world import World
 
 TICK = 0.05
-STIR = 3.0  # seconds of full attention after anything happens
+STIR, DAY_STIR = 2.2, 1.2  # seconds of full attention after anything happens, and in a schedule of a day
 FAULTS_FROM, FAULTS_TO = 30.0, 540.0
 REPAIR_AFTER, REPAIR_INTERVAL = 20.0, 150.0  # seconds: schedules are short
 EVERY_SEVENTH = 7  # has a managed gateway as its last resort
@@ -135,8 +135,7 @@ class Monitor:
         """Something is under way that needs its full attention."""
         routes = self.state.routes
         repairing = self.state.repairs.flight or self.repair_results
-        reading = self._reading and not self.far
-        return bool(routes.flights or routes.doubts or self.results or reading or repairing)
+        return bool(routes.flights or routes.doubts or self.results or repairing)
 
     @property
     def waiting(self) -> bool:
@@ -314,7 +313,8 @@ def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) 
     stir = _Stir()
     workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())
     monitor.equip(workshop)
-    monitor.far = max((fault.start for fault in faults), default=0.0) > DAY_TO / 2
+    if max((fault.start for fault in faults), default=0.0) > DAY_TO / 2:
+        monitor.far, stir.seconds = True, DAY_STIR
     for fault in faults:
         world.at(fault.start, _beginning(world, monitor, fault, stir))
         world.at(fault.end, _ending(world, monitor, fault, stir))
@@ -336,9 +336,9 @@ def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) 
 
 
 class _Stir:
-    """Until when the clock ticks finely."""
+    """Until when the clock ticks finely, and for how long after anything happens."""
 
-    until = 3.0
+    until, seconds = 3.0, STIR
 
 
 def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
@@ -349,10 +349,7 @@ def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
             # a monitor has just looked when something happens, and looks again soon after, out of step with it
             next_timer, spread = world.next_timer(), TICK * world.random.random()
             hop = min(world.now + monitor.hop, end)
-            following = max(
-                following,
-                min(hop, next_timer + (spread if monitor.far and next_timer == monitor.read_due else -spread)),
-            )
+            following = max(following, min(hop, next_timer + (spread if next_timer == monitor.read_due else -spread)))
         world.advance(following)
         if monitor.able:
             monitor.step()
@@ -361,7 +358,7 @@ def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
 def _beginning(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Callable[[], None]:
     def begin() -> None:
         monitor.trace.append(f"{world.now:9.2f} FAULT {fault}")
-        stir.until = max(stir.until, world.now + STIR)
+        stir.until = max(stir.until, world.now + stir.seconds)
         monitor.acted = world.now
         world.begin(fault)
         strike(world, monitor, fault)
@@ -374,7 +371,7 @@ def _ending(world: World, monitor: Monitor, fault: Fault, stir: _Stir) -> Callab
         if fault not in world.faults:
             return  # a repair has ended it
         monitor.trace.append(f"{world.now:9.2f} MENDED {fault.kind} {'/'.join(fault.where)}")
-        stir.until = max(stir.until, world.now + STIR)
+        stir.until = max(stir.until, world.now + stir.seconds)
         monitor.acted = world.now
         world.end(fault)
         mend(world, monitor, fault)

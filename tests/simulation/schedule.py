@@ -43,8 +43,8 @@ MANAGED_WINDOW = 2.0
 EVERY_TENTH = 10  # is a day long, with the delays that are shipped for repairs
 DAY_TO = 25.2 * HOUR
 # seconds that are skipped at once: where nothing is amiss, where nothing has been done for long, else; while it waits
-CALM_HOP, SETTLED_HOP, HOP, WAITING_HOP = 300.0, 10.0, 5.0, 2.0
-SETTLED = 200.0  # seconds in which nothing happens and nothing is done: the monitor only waits for somebody
+CALM_HOP, SETTLED_HOP, HOP, WAITING_HOP = 300.0, 10.0, 5.0, 3.0
+SETTLED = 120.0  # seconds in which nothing happens and nothing is done: the monitor only waits for somebody
 
 
 @dataclass
@@ -349,7 +349,8 @@ def _play(world: World, monitor: Monitor, stir: _Stir, end: float) -> None:
             # a monitor has just looked when something happens, and looks again soon after, out of step with it
             next_timer, spread = world.next_timer(), TICK * world.random.random()
             hop = min(world.now + monitor.hop, end)
-            following = max(following, min(hop, next_timer + (spread if next_timer == monitor.read_due else -spread)))
+            arrives = next_timer == monitor.read_due and world.due_by(next_timer + TICK) == 1
+            following = max(following, min(hop, next_timer + (spread if arrives else -spread)))
         world.advance(following)
         if monitor.able:
             monitor.step()

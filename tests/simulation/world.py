@@ -133,6 +133,10 @@ class World:
         """When the next thing is due."""
         return self._timers[0][0] if self._timers else float("inf")
 
+    def due_by(self, t: float) -> int:
+        """How many things are due up to then."""
+        return sum(timer[0] <= t for timer in self._timers)
+
     def advance(self, t: float) -> None:
         """Let time pass up to ``t``, doing what is due on the way."""
         while self._timers and self._timers[0][0] <= t:

@@ -38,8 +38,10 @@ DAY = 86400.0
 HANG_SECONDS = 120.0  # an instance that is stopping for longer has its power cut
 CALL_AGAIN = 60.0  # seconds between two calls for one gateway
 RESULT_SECONDS = 60.0  # for a repair's result
+EFFECT_SECONDS = 60.0  # until a call that ends an instance has done so: what answers before may be about to be ended
 _WORKS = (Verdict.UP, Verdict.GREY)
 _GONE = ("absent", "shutting-down", "terminated")
+_ENDING = (REBOOT, STOP, POWER_CUT, TERMINATE)
 _SWITCHED = (STOP, POWER_CUT, START)  # rungs after which an instance should run again
 
 
@@ -183,12 +185,18 @@ def history(state: State, view: Ec2View, gateway: str, wall: float, now: float) 
 
 
 def under_way(state: State, view: Ec2View, wall: float, now: float) -> Iterator[tuple[str, History]]:
-    """Gateways whose last step has not had its time yet, and that do not work again."""
+    """Gateways whose last step has not had its time yet, and that do not work again.
+
+    One that works may have come back by itself just before the call of the step that is about to end it.
+    """
     for gateway in state.deployment.gateways:
         judgement = state.verdicts.gateways.get(gateway.name)
-        if judgement is not None and judgement.verdict in _WORKS:
-            continue
+        works = judgement is not None and judgement.verdict in _WORKS
+        if works and gateway.name not in view.repairs and gateway.name not in state.repairs.steps:
+            continue  # as nearly always
         past = history(state, view, gateway.name, wall, now)
+        if works and not (past.rung in _ENDING and wall - past.begun < EFFECT_SECONDS):
+            continue
         if past.recent:
             yield gateway.name, past
 

@@ -226,9 +226,18 @@ class Oracle:
         if not host:
             # a monitor knows of no outage that was over before it could see
             outages = truth.stretches(("site down", site), now)
-            down = [end for begin, end in outages if end - max(begin, trusted) >= TRUTH_LAG]
+            down = [
+                end for begin, end in outages if end - max(begin, trusted) >= TRUTH_LAG and not self._walled(begin, end)
+            ]
             if down and now - down[-1] < 8.0:
                 raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")
+
+    def _walled(self, begin: float, end: float) -> bool:
+        """EC2's word was that a gateway forwards nothing, so that nobody asked how its tunnels were."""
+        return any(
+            fault.kind == "source/dest check" and fault.start <= end and fault.end + WORD_LASTS >= begin
+            for fault in self.faults
+        )
 
     def _check_voluntary(self, swap: Swap, site: str, now: float) -> None:
         hold = self.world.plan.timing.hold_down

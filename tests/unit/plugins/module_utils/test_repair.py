@@ -18,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     RepairMark,
     RepairResult,
     SwapResult,
+    Verdict,
 )
 
 from .scenario import WALL, Play, play
@@ -231,6 +232,22 @@ def test_6_the_second_gateway_is_repaired_at_once_when_the_first_works_again() -
     world.gateways["gw-a"].power_on()
     world.run(2).rest(5)
     assert [one.gateway for _at, one in world.repairs] == ["gw-a", "gw-b"]
+
+
+def test_6_a_gateway_that_answers_just_before_its_step_ends_it_keeps_the_others_waiting() -> None:
+    world = play("abc", repair="restart")
+    for name in ("gw-a", "gw-b"):
+        fail(world, name)
+    world.run(2).rest(118)
+    world.run(2)
+    assert [one.gateway for _at, one in world.repairs] == ["gw-a"]
+    world.gateways["gw-a"].power_on()  # by itself, before EC2 has begun with the reboot
+    world.run(2)
+    assert world.state.verdicts.gateways["gw-a"].verdict is Verdict.UP
+    world.rest(50)
+    assert [one.gateway for _at, one in world.repairs] == ["gw-a"]
+    world.rest(15)
+    assert [one.gateway for _at, one in world.repairs] == ["gw-a", "gw-b"], "it has survived"
 
 
 def test_6_a_step_goes_on_although_another_gateway_fails_again_soon_after_its_repair() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision, repair, repair_promises
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import InvariantViolation
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Evidence, Note, Pin, Repair, RepairMark
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Evidence, Note, Pin, Repair, RepairMark, Verdict
 from ansible_collections.vpnha.aws.plugins.module_utils.state import RepairFlight, RepairStep, State
 
 from .scenario import WALL, Play, play
@@ -75,6 +75,14 @@ def test_promise_6_of_a_repair() -> None:
     other = replace(state.verdicts.gateways["gw-a"])
     both = replace(state, verdicts=replace(state.verdicts, gateways={"gw-a": other, "gw-b": other}))
     assert number(both, seen(evidence, repairs={"gw-b": RepairMark((wall - 599,), "stop")}), one, now) == 6
+    for rung, ago, works in (("reboot", 59, False), ("reboot", 61, True), ("start", 1, True)):
+        its = {"gw-b": (RepairStep(now - ago, 0.0, rung),)}
+        fresh = replace(state, repairs=replace(state.repairs, steps=its))
+        assert fresh.verdicts.gateways["gw-b"].verdict is Verdict.UP
+        if works:
+            repair_promises.check(fresh, seen(evidence), one, now, swapping=False)
+        else:
+            assert number(fresh, seen(evidence), one, now) == 6, "the reboot may be about to end it"
     flying = replace(state, repairs=replace(state.repairs, flight=RepairFlight(one, now + 1)))
     assert number(flying, seen(evidence), one, now) == 6
     begun = replace(state, repairs=replace(state.repairs, steps={"gw-a": (RepairStep(now - 599, 0.0, "reboot"),)}))

@@ -20,7 +20,7 @@ attributes:
     description: Says what would change. Does not run O(files[].validate), whose command may not be installed yet.
     support: full
   diff_mode:
-    description: Shows each file that differs.
+    description: Shows each file that differs, and of one with O(files[].secret) only that it does.
     support: full
 options:
   files:
@@ -34,9 +34,11 @@ options:
         type: path
         required: true
       content:
-        description: The content, as a whole. Do not give secrets; a diff would show them.
+        description: The content, as a whole. A diff shows it, so what must not be seen is given as O(files[].secret).
         type: str
-        required: true
+      secret:
+        description: The content, as O(files[].content), of a file with keys in it. Neither a log nor a diff shows it.
+        type: str
       mode:
         description: Mode, in octal, as a string.
         type: str
@@ -78,25 +80,30 @@ changed_files:
   sample: [/etc/frr/frr.conf]
 """
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
+
 
 def main() -> None:
     """Entry point."""
     options = {
         "path": {"type": "path", "required": True},
-        "content": {"type": "str", "required": True},
+        "content": {"type": "str"},
+        "secret": {"type": "str", "no_log": True},
         "mode": {"type": "str", "default": "0644"},
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
         "validate": {"type": "str"},
     }
-    module = AnsibleModule(
-        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": options}},
+    one = {"mutually_exclusive": [("content", "secret")], "required_one_of": [("content", "secret")]}
+    module = QuietModule(
+        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": options, **one}},
         supports_check_mode=True,
     )
     files = module.params["files"]
@@ -105,7 +112,7 @@ def main() -> None:
         copies = {}
         for number, file in enumerate(differing):
             copies[file["path"]] = Path(directory) / f"{number}-{Path(file['path']).name}"
-            copies[file["path"]].write_text(file["content"], encoding="utf-8")
+            copies[file["path"]].write_text(wanted(file), encoding="utf-8")
             if file["validate"] and not module.check_mode:
                 check(module, file, copies[file["path"]])
         diffs, changed = [], []
@@ -115,16 +122,24 @@ def main() -> None:
                 diffs.append(diff(file))
                 if not module.check_mode:
                     Path(file["path"]).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+                    before = os.umask(0o077)  # a new file is nobody's to read until it has its mode
                     module.atomic_move(str(copies[file["path"]]), file["path"])
+                    os.umask(before)
             if attributes(module, file) or differed:
                 changed.append(file["path"])
     module.exit_json(changed=bool(changed), changed_files=changed, diff=diffs)
 
 
+def wanted(file: dict[str, Any]) -> str:
+    """What is to be in the file."""
+    text: str = file["content"] if file["secret"] is None else file["secret"]
+    return text
+
+
 def differs(file: dict[str, Any]) -> bool:
     """Whether the file is missing or has other content."""
     try:
-        return Path(file["path"]).read_bytes() != file["content"].encode()
+        return Path(file["path"]).read_bytes() != wanted(file).encode()
     except FileNotFoundError:
         return True
 
@@ -140,16 +155,18 @@ def check(module: AnsibleModule, file: dict[str, Any], copy: Path) -> None:
 def diff(file: dict[str, Any]) -> dict[str, str]:
     """The file's change for diff mode."""
     path = Path(file["path"])
+    if file["secret"] is not None:
+        return {"prepared": f"{path} differs; what is in it is not shown.\n"}
     before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return {"before": before, "after": file["content"], "before_header": str(path), "after_header": str(path)}
+    return {"before": before, "after": wanted(file), "before_header": str(path), "after_header": str(path)}
 
 
 def attributes(module: AnsibleModule, file: dict[str, Any]) -> bool:
     """Set owner, group and mode; whether that changed anything."""
     if module.check_mode and not Path(file["path"]).exists():
         return True
-    wanted = {"path": file["path"], **{key: file[key] for key in ("owner", "group", "mode")}}
-    arguments = module.load_file_common_arguments({**wanted, "attributes": None, "seuser": None}, path=file["path"])
+    owned = {"path": file["path"], **{key: file[key] for key in ("owner", "group", "mode")}}
+    arguments = module.load_file_common_arguments({**owned, "attributes": None, "seuser": None}, path=file["path"])
     return bool(module.set_fs_attributes_if_different(arguments, False))
 
 

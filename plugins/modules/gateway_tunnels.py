@@ -136,11 +136,12 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.vpnha.aws.plugins.module_utils import charon, credentials_load, tunnel_arguments
 from ansible_collections.vpnha.aws.plugins.module_utils.credentials_load import Credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import apply
 
 HAS_VICI = importlib.util.find_spec("vici") is not None
@@ -154,7 +155,7 @@ CREDENTIALS: dict[str, dict[str, Any]] = {
 }
 
 
-def bring(module: AnsibleModule) -> bool:
+def bring(module: QuietModule) -> bool:
     """Bring certificate, key and CAs; whether they differ. Raises VpnhaError."""
     given = module.params["credentials"] or {}
 
@@ -180,7 +181,7 @@ def runs(socket: str) -> bool:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             **tunnel_arguments.ARGUMENTS,
             "credentials": {"type": "dict", "default": {}, "options": CREDENTIALS},

@@ -6,13 +6,19 @@
 from __future__ import annotations
 
 import grp
+import importlib
+import inspect
 import os
 import pwd
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+from ansible.plugins.callback import CallbackBase
 
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
 from tests.unit.module_process import run_module
 
 OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
@@ -61,3 +67,33 @@ def test_check_mode_says_what_would_change_and_changes_nothing(two: list[dict[st
     assert [(one["before"], one["after"]) for one in result["diff"]] == [("ü\n", "other\n"), ("", "x")]
     assert Path(two[1]["path"]).read_text(encoding="utf-8") == "ü\n"
     assert not Path(two[1]["path"] + "-new").exists()
+
+
+def test_a_secret_is_written_and_never_shown(two: list[dict[str, Any]]) -> None:
+    path = Path(two[0]["path"])
+    secret = {"path": str(path), "secret": "a key\nnobody sees\n", "mode": "0600"}
+    written = run([secret, two[1]], _ansible_diff=True)
+    assert path.read_text(encoding="utf-8") == secret["secret"]
+    assert written["changed_files"] == [str(path), two[1]["path"]]
+    shown = CallbackBase()._get_diff(written["diff"])
+    assert f"{path} differs" in shown and "ü" in shown and "nobody sees" not in str(written)
+    assert not run([secret])["changed"]
+    refused = run([{**secret, "content": "as well"}])
+    assert refused["failed"] and "mutually exclusive" in refused["msg"] and "nobody sees" not in str(refused)
+    assert run([{"path": str(path)}])["failed"]
+
+
+def test_the_journal_has_the_names_of_arguments_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(f"{msg} {log_args}"))
+    given = {"files": [{"path": "/etc/x", "secret": "a key\nnobody sees"}], "quiet": "none's"}
+    spec = {"files": {"type": "list", "elements": "dict"}, "quiet": {"type": "str"}}
+    with patch_module_args(given):
+        QuietModule(argument_spec=spec).log("a word of its own")
+    assert logged == ["Invoked with files, quiet None", "a word of its own None"]
+
+
+@pytest.mark.parametrize("name", ["config_files", "gateway_tunnels", "tunnel_rotate"])
+def test_modules_with_secrets_deep_in_their_arguments_are_quiet(name: str) -> None:
+    module = importlib.import_module(f"ansible_collections.vpnha.aws.plugins.modules.{name}")
+    assert module.QuietModule is QuietModule and "AnsibleModule(" not in inspect.getsource(module)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: aws_check
-short_description: See that AWS answers, and that a region has the zones that are meant
+short_description: See that AWS answers, that a region has the zones that are meant, and what there is of a VPC
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
-  - Asks EC2 for the Availability Zones of the region, and changes nothing.
+  - Asks EC2 for the Availability Zones of the region, and for a VPC with its subnets and internet gateway. It changes
+    nothing.
   - Fails with one sentence when credentials are missing or not accepted, when the endpoint cannot be reached, or when
     the region has no such zone.
   - The role network runs it before any other task that talks to AWS.
@@ -22,6 +23,11 @@ options:
     type: list
     elements: str
     default: []
+  vpc_filters:
+    description:
+      - By which a VPC is found, as EC2's DescribeVpcs takes them; each value is a string or a list of strings.
+      - Its subnets and internet gateway are only looked for if exactly one VPC is found.
+    type: dict
 extends_documentation_fragment:
   - vpnha.aws.attributes
   - vpnha.aws.attributes.info
@@ -37,6 +43,8 @@ EXAMPLES = r"""
   vpnha.aws.aws_check:
     region: eu-central-1
     zones: [eu-central-1a, eu-central-1b]
+    vpc_filters:
+      tag:Name: production
 """
 
 RETURN = r"""
@@ -46,7 +54,29 @@ zones:
   type: list
   elements: str
   sample: [eu-central-1a, eu-central-1b, eu-central-1c]
+vpcs:
+  description: The VPCs that are found, as EC2 describes them, with keys in snake case.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"vpc_id": "vpc-0123456789abcdef0", "cidr_block": "10.0.0.0/16"}]
+subnets:
+  description: The subnets of the VPC that is found, likewise.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"subnet_id": "subnet-0123456789abcdef0", "cidr_block": "10.0.0.0/24", "availability_zone": "eu-central-1a"}]
+internet_gateways:
+  description: The internet gateways of the VPC that is found, likewise.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"internet_gateway_id": "igw-0123456789abcdef0"}]
 """
+
+from typing import Any
+
+from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
@@ -55,7 +85,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 
 def main() -> None:
     module = AnsibleAWSModule(
-        argument_spec={"zones": {"type": "list", "elements": "str", "default": []}},
+        argument_spec={"zones": {"type": "list", "elements": "str", "default": []}, "vpc_filters": {"type": "dict"}},
         supports_check_mode=True,
     )
     client = ec2.of_module(module, patient=True)
@@ -69,7 +99,42 @@ def main() -> None:
             msg=f"vpnha_zones: {client.meta.region_name} has no zone {' and no zone '.join(lacking)} for this account; "
             f"it has {', '.join(has)}."
         )
-    module.exit_json(changed=False, zones=has)
+    try:
+        found = look(client, module.params["vpc_filters"])
+    except Ec2Error as error:
+        module.fail_json(msg=f"AWS cannot be asked for the VPC: {error.message.rstrip('.')}. Nothing was changed.")
+    module.exit_json(changed=False, zones=has, **found)
+
+
+def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str, Any]]]:
+    """The VPCs that match, and what is in them if it is one. Raises Ec2Error."""
+
+    def of(operation: str, key: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        listed = [
+            {"Name": name, "Values": [_text(one) for one in (value if isinstance(value, list) else [value])]}
+            for name, value in wanted.items()
+        ]
+        items = ec2.pages(
+            client,
+            operation,
+            key,
+            f"{operation.replace('describe_', 'looking for ').replace('_', ' ')}",
+            Filters=listed,
+        )
+        return [camel_dict_to_snake_dict(item, ignore_list=["Tags"]) for item in items]
+
+    vpcs = of("describe_vpcs", "Vpcs", filters) if filters else []
+    found: dict[str, list[dict[str, Any]]] = {"vpcs": vpcs, "subnets": [], "internet_gateways": []}
+    if len(vpcs) == 1:
+        vpc = vpcs[0]["vpc_id"]
+        found["subnets"] = of("describe_subnets", "Subnets", {"vpc-id": vpc})
+        found["internet_gateways"] = of("describe_internet_gateways", "InternetGateways", {"attachment.vpc-id": vpc})
+    return found
+
+
+def _text(value: Any) -> str:
+    """A filter's value as EC2 takes it, also where YAML has made something else of it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Says as JSON what this host is, whether its kernel has ESP and XFRM interfaces, and whether it is a gateway already. Changes nothing that stays.
+# Says as JSON what this host is, whether its kernel has ESP and XFRM interfaces, whether it is a gateway already,
+# which of its units run and start at boot, and which packages it has. Changes nothing that stays.
 set -u
 
 . /etc/os-release
@@ -11,6 +12,12 @@ case " $ID ${ID_LIKE:-} " in
   *" debian "*) family=debian ;;
   *" rhel "* | *" fedora "*) family=redhat ;;
   *) family=unknown ;;
+esac
+
+packages=
+case $family in
+  debian) packages=$(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' 2>/dev/null | sed -n 's/^[hi]i //p' | tr '\n' ' ') ;;
+  redhat) packages=$(rpm -qa --qf '%{NAME} ' 2>/dev/null) ;;
 esac
 
 data_plane=libipsec
@@ -29,5 +36,21 @@ configured=false
 handed_over=false
 [ -e /run/vpnha/handover ] && handed_over=true
 
-printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s}\n' \
+# systemd names a unit first, then its state, then whether it starts at boot
+running=
+replaceable=false
+for line in $(systemctl show --property=Id,ActiveState,UnitFileState vpnha-dataplane.service frr.service \
+  strongswan.service vpnha-agent.service vpnha-self-configure.service 2>/dev/null); do
+  case $line in
+    Id=*) unit=${line#*=} ;;
+    ActiveState=*) state=${line#*=} ;;
+    UnitFileState=enabled)
+      [ "$state" = active ] && running="$running${running:+, }\"$unit\""
+      [ "$unit" = vpnha-self-configure.service ] && replaceable=true
+      ;;
+  esac
+done
+
+printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s, ' \
   "$family" "$ID" "${VERSION_ID:-}" "$data_plane" "$configured" "$handed_over"
+printf '"running": [%s], "replaceable": %s, "packages": "%s"}\n' "$running" "$replaceable" "$packages"

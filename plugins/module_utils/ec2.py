@@ -206,15 +206,24 @@ def telling(doing: str) -> Iterator[None]:
 
 
 def call(doing: str, function: Callable[[], Any]) -> Any:
-    """A call that may be repeated safely, with one more try where that can help. Raises Ec2Error."""
+    """A call that may be repeated safely, with one more try where that can help. Raises Ec2Error.
+
+    Where the first try may have been applied, no refusal of the second one says that it was not.
+    """
     try:
         with telling(doing):
             return function()
     except Ec2Error as error:
         if error.code not in TRANSIENT:
             raise
-    with telling(doing):
-        return function()
+        unsure = error.applied is None
+    try:
+        with telling(doing):
+            return function()
+    except Ec2Error as error:
+        if unsure:
+            error.applied = None
+        raise
 
 
 def pages(client: Any, operation: str, key: str, doing: str, **arguments: Any) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing
         return Judgement(
             Verdict.DOWN, "gateway-stopped", f"{name} is silent{_since(seen.heartbeat)} and EC2 says {said}."
         )
-    if not silent(seen.icmp, timing.window):
+    if not silent(seen.icmp, timing.window) or _by_chance(seen.icmp, timing):
         if fresh(seen.icmp, timing.window):
             return Judgement(Verdict.UP, "gateway-up", f"{name} answers ICMP, though not its agent.")
         return Judgement(Verdict.SUSPECT, "gateway-suspect", f"{name}'s agent is silent, ICMP not yet for a window.")

@@ -38,6 +38,7 @@ DAY = 86400.0
 HANG_SECONDS = 120.0  # an instance that is stopping for longer has its power cut
 CALL_AGAIN = 60.0  # seconds between two calls for one gateway
 RESULT_SECONDS = 60.0  # for a repair's result
+LEARNT_SECONDS = 10.0  # after which a repair of the lease's last holder is certainly shown by its tag
 EFFECT_SECONDS = 60.0  # until a call that ends an instance has done so: what answers before may be about to be ended
 _WORKS = (Verdict.UP, Verdict.GREY)
 _GONE = ("absent", "shutting-down", "terminated")
@@ -53,6 +54,7 @@ class History:
     rung: str  # of the last one
     recent: bool  # the last one has not had its time yet
     shown: str = ""  # the rung by the tag alone: that one was certainly begun
+    written: bool = True  # the last one's tag, for certain
 
     @property
     def begun(self) -> float:
@@ -91,10 +93,15 @@ def watch(state: State, evidence: Evidence, now: float) -> State:
     working = [name for name, judgement in gateways.items() if judgement.verdict in _WORKS]
     down_since, stopping_since = _since(repairs.down_since, down, now), _since(repairs.stopping_since, stopping, now)
     failed, steps = _without(repairs.failed, working), _kept(repairs.steps, evidence, now)
-    before = repairs.down_since, repairs.stopping_since, repairs.failed, repairs.steps
-    if (down_since, stopping_since, failed, steps) == before:
+    leased = repairs.leased_since
+    if lease.needed(state.deployment):
+        leased = (now if leased is None else leased) if lease_left(state, evidence, now) > 0.0 else None
+    before = repairs.down_since, repairs.stopping_since, repairs.failed, repairs.steps, repairs.leased_since
+    if (down_since, stopping_since, failed, steps, leased) == before:
         return state
-    after = changed(repairs, down_since=down_since, stopping_since=stopping_since, failed=failed, steps=steps)
+    after = changed(
+        repairs, down_since=down_since, stopping_since=stopping_since, failed=failed, steps=steps, leased_since=leased
+    )
     return changed(state, repairs=after)
 
 
@@ -133,6 +140,11 @@ def _take_result(repairs: Repairs, result: RepairResult) -> Repairs:
     if repair.mark is not None and result.marked is False:  # the step was not begun
         kept = tuple(step for step in repairs.steps.get(name, ()) if step.wall != max(repair.mark.steps_wall))
         repairs = changed(repairs, steps={**repairs.steps, name: kept})
+    elif repair.mark is not None and result.marked:
+        its = repairs.steps.get(name, ())
+        wall = max(repair.mark.steps_wall)
+        told = tuple(replace(step, written=True) if step.wall == wall else step for step in its)
+        repairs = changed(repairs, steps={**repairs.steps, name: told})
     if result.accepted:
         taken = {**repairs.taken, name: repair.rung}
         return changed(repairs, taken=taken, failed=_without(repairs.failed, [name]))
@@ -144,15 +156,21 @@ def _take_result(repairs: Repairs, result: RepairResult) -> Repairs:
 def _kept(
     steps: Mapping[str, tuple[RepairStep, ...]], evidence: Evidence, now: float
 ) -> Mapping[str, tuple[RepairStep, ...]]:
-    """Steps of the last day. A tag that is gone although the read is late enough was removed by a person."""
+    """Steps of the last day. A tag that is gone although the read is late enough was removed by a person.
+
+    One of which it is not known whether it was written, and that no late read shows, was not.
+    """
     if not steps:
         return steps
     view, began = evidence.ec2, now - (evidence.ec2_age or 0.0)
-    kept = {
-        name: tuple(step for step in its if now - step.at < DAY)
-        for name, its in steps.items()
-        if view is None or name in view.repairs or any(began - step.at < BELIEF_SECONDS for step in its)
-    }
+
+    def shown(name: str, its: tuple[RepairStep, ...]) -> tuple[RepairStep, ...]:
+        if view is None or any(began - step.at < BELIEF_SECONDS for step in its):
+            return its
+        tag = view.repairs.get(name)
+        return () if tag is None else tuple(step for step in its if step.written or step.wall in tag.steps_wall)
+
+    kept = {name: tuple(step for step in shown(name, its) if now - step.at < DAY) for name, its in steps.items()}
     return {name: its for name, its in kept.items() if its}
 
 
@@ -181,7 +199,8 @@ def history(state: State, view: Ec2View, gateway: str, wall: float, now: float) 
         rung = last_begun.rung
     recent = any(wall - at < interval for at in told) or any(now - step.at < interval for step in begun)
     shown = mark.rung if told else ""
-    return History(frozenset([*told, *(step.wall for step in begun)]), rung, recent, shown)
+    written = last_begun is None or last_begun.written or (last_told is not None and last_told >= last_begun.wall)
+    return History(frozenset([*told, *(step.wall for step in begun)]), rung, recent, shown, written)
 
 
 def under_way(state: State, view: Ec2View, wall: float, now: float) -> Iterator[tuple[str, History]]:
@@ -195,10 +214,17 @@ def under_way(state: State, view: Ec2View, wall: float, now: float) -> Iterator[
         if works and gateway.name not in view.repairs and gateway.name not in state.repairs.steps:
             continue  # as nearly always
         past = history(state, view, gateway.name, wall, now)
-        if works and not (past.rung in _ENDING and wall - past.begun < EFFECT_SECONDS):
+        if works and not _may_end(state, gateway.name, past, wall, now):
             continue
         if past.recent:
             yield gateway.name, past
+
+
+def _may_end(state: State, name: str, past: History, wall: float, now: float) -> bool:
+    """Whether the last call for a gateway may not have ended its instance yet, which it is there for."""
+    rung = state.repairs.taken.get(name, past.rung)
+    called = state.repairs.called.get(name, float("-inf"))
+    return rung in _ENDING and (wall - past.begun < EFFECT_SECONDS or now - called < EFFECT_SECONDS)
 
 
 def second_source(name: str, evidence: Evidence, timing: Timing) -> str:
@@ -301,6 +327,9 @@ def _not_now(state: State, evidence: Evidence, view: Ec2View, now: float, swappi
         return "Nothing is repaired while routes are being moved."
     if lease.needed(state.deployment) and lease_left(state, evidence, now) < LEAST:
         return "Nothing is repaired by this monitor, which does not have the lease."
+    leased = state.repairs.leased_since
+    if lease.needed(state.deployment) and (leased is None or now - evidence.ec2_age < leased + LEARNT_SECONDS):
+        return "Nothing is repaired until it is known what the lease's last holder has repaired."
     return "Another repair has just been ordered." if state.repairs.flight is not None else ""
 
 
@@ -337,11 +366,7 @@ def _next_rung(state: State, evidence: Evidence, name: str, past: History, now: 
         return _launch(state, instance, past)
     hangs = where == "stopping" and now - state.repairs.stopping_since.get(name, now) >= HANG_SECONDS
     if past.recent:
-        if where == "stopped" and past.rung in (STOP, POWER_CUT, START) and state.repairs.taken.get(name) != START:
-            return START, False, ""
-        if hangs and past.rung == STOP:
-            return POWER_CUT, False, ""
-        return "", False, f"The last step for {name}, {past.rung}, has not had its {timing.repair_interval:g} s yet."
+        return _going_on(state, instance, past, hangs)
     if past.used >= timing.repairs_per_day:
         return "", True, f"{name} is still down after {past.used} steps of repair within 24 hours."
     if policy == "reboot" and where != "running":
@@ -356,6 +381,18 @@ def _next_rung(state: State, evidence: Evidence, name: str, past: History, now: 
     return rung, bool(rung), "" if rung else f"{name}'s instance is {where}."
 
 
+def _going_on(state: State, instance: Instance, past: History, hangs: bool) -> tuple[str, bool, str]:
+    """The next call of a step that has not had its time yet; as `_next_rung`."""
+    name, interval = instance.gateway, state.deployment.timing.repair_interval
+    if not past.written:
+        return "", False, f"It is not known whether the last step for {name}, {past.rung}, was begun."
+    if instance.state == "stopped" and past.rung in _SWITCHED and state.repairs.taken.get(name) != START:
+        return START, False, ""
+    if hangs and past.rung == STOP:
+        return POWER_CUT, False, ""
+    return "", False, f"The last step for {name}, {past.rung}, has not had its {interval:g} s yet."
+
+
 def exhausted(rung: str, where: str) -> bool:
     """Whether stop and start were tried in the last step, and have not helped the instance that is now ``where``."""
     return rung in {"running": (STOP, POWER_CUT, TERMINATE), "stopping": (POWER_CUT, TERMINATE)}.get(
@@ -366,7 +403,7 @@ def exhausted(rung: str, where: str) -> bool:
 def _launch(state: State, instance: Instance, past: History) -> tuple[str, bool, str]:
     """The next call for a gateway whose instance is gone; as `_next_rung`."""
     name, timing = instance.gateway, state.deployment.timing
-    going_on = past.recent and past.rung in (TERMINATE, LAUNCH)
+    going_on = past.recent and past.written and past.rung in (TERMINATE, LAUNCH)
     if past.recent and (not going_on or state.repairs.taken.get(name) == LAUNCH):
         return "", False, f"The last step for {name}, {past.rung}, has not had its {timing.repair_interval:g} s yet."
     if not going_on and past.used >= timing.repairs_per_day:

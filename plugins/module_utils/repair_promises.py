@@ -111,7 +111,9 @@ def _check_budget(state: State, evidence: Evidence, view: Ec2View, repair: Repai
         judgement = state.verdicts.gateways.get(name)
         works = judgement is not None and judgement.verdict in (Verdict.UP, Verdict.GREY)
         # what answers a moment after such a call may be about to be ended by it
-        works = works and not any(step.rung in _ENDING and step.at > now - 60.0 for step in mine)
+        called = state.repairs.called.get(name, float("-inf"))
+        last = state.repairs.taken.get(name, mine[-1].rung if mine else "")
+        works = works and not (last in _ENDING and called > now - 60.0)
         if name != repair.gateway:
             if repair.mark is not None and recent and not works:
                 raise InvariantViolation(6, f"The repair of {name} has not had its time yet.")

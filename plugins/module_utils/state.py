@@ -117,6 +117,7 @@ class RepairStep:
     at: float
     wall: float  # whole seconds, as the tag has it
     rung: str
+    written: bool = False  # the tag, for certain
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Repairs:
     failed: Mapping[str, str] = field(default_factory=dict)  # why it has not taken the last one, one sentence
     waiting: Mapping[str, str] = field(default_factory=dict)  # why nothing is done to it now
     lost: Mapping[str, str] = field(default_factory=dict)  # why nothing will be done: a person's work
+    leased_since: float | None = None  # without a break, where there are several monitors
 
 
 @dataclass(frozen=True)

@@ -136,10 +136,13 @@ class Ec2Client:
             self._model.point(self._clock(), key, eni_id)
 
     def _switch(self, operation: str, call: str, ids: list[str]) -> None:
-        [name] = [name for name, one in self._model.truth.instances.items() if one.instance_id in ids]
         acts, settled = POWER[call]
 
         def apply() -> None:
+            found = [name for name, one in self._model.truth.instances.items() if one.instance_id in ids]
+            if not found:
+                raise refusal(operation, "InvalidInstanceID.NotFound")
+            [name] = found
             state = self._model.truth.instances[name].state
             if state not in (*acts, *settled):
                 raise refusal(operation, "IncorrectInstanceState")

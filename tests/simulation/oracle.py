@@ -26,11 +26,12 @@ from ansible_collections.vpnha.aws.plugins.module_utils.places import NOT_BEGUN
 
 from .ec2_model import WORD_LASTS
 from .faults import LASTING, REPLACED, Fault
-from .repair_oracle import SECOND_HAND, RepairOracle
+from .repair_oracle import RepairOracle
 from .violation import Violation
 from .world import SHUTDOWN, STOPS, World
 
 TRUTH_LAG = 1.3  # seconds after which what is so must be known: window, heartbeat, report
+SECOND_HAND = 0.15  # seconds after which another gateway's question has been answered, and its report has said so
 NOTICED = 0.06  # seconds before somebody is heard in which the last look at nobody was taken
 BELIEVED = 2.0  # seconds for which a swap that was accepted is believed whatever reads show
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
@@ -215,7 +216,7 @@ class Oracle:
         if by_ec2:
             self.coverage["by EC2's word"] += 1
             return
-        announced = self.world.announced(source)
+        announced = self.world.announced(source) or self.world.said_goodbye(source)
         lossy = self.world.loss(source) > 0.3 or self.world.has(("tunnel loses 40 %",), (source, site))
         # a monitor that is cut off from it has only the others' word that the fault is over
         hidden = SECOND_HAND if self.world.has(("monitor cut from gateway",), (source,)) else 0.0
@@ -227,17 +228,12 @@ class Oracle:
             # a monitor knows of no outage that was over before it could see
             outages = truth.stretches(("site down", site), now)
             down = [
-                end for begin, end in outages if end - max(begin, trusted) >= TRUTH_LAG and not self._walled(begin, end)
+                end
+                for begin, end in outages
+                if end - max(begin, trusted) >= TRUTH_LAG and not self.world.walled(begin, end)
             ]
             if down and now - down[-1] < 8.0:
                 raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")
-
-    def _walled(self, begin: float, end: float) -> bool:
-        """EC2's word was that a gateway forwards nothing, so that nobody asked how its tunnels were."""
-        return any(
-            fault.kind == "source/dest check" and fault.start <= end and fault.end + WORD_LASTS >= begin
-            for fault in self.faults
-        )
 
     def _check_voluntary(self, swap: Swap, site: str, now: float) -> None:
         hold = self.world.plan.timing.hold_down

@@ -14,7 +14,6 @@ from .violation import Violation
 from .world import World
 
 LAG = 1.3  # seconds after which what is so must be known
-SECOND_HAND = 0.15  # seconds after which another gateway's question has been answered, and its report has said so
 FIT = 5.0  # seconds that a gateway must have been fit to count as one that could carry
 DARK = 3.0  # seconds after which a site that is down everywhere must be known
 
@@ -41,7 +40,7 @@ class RepairOracle:
             raise Violation(14, f"{name} is paused")
         for site in world.sites:
             since = world.truth.since(("site dark", site))
-            if since is not None and now - since > DARK:
+            if since is not None and now - since > DARK and not world.walled(since, now):
                 raise Violation(4, f"{name} repaired while {site} is down everywhere")
         self._check_worth(one, view, sources)
         self._check_patience(name, view)
@@ -93,9 +92,9 @@ class RepairOracle:
     def _could_carry(self, gateway: str, site: str, view: Ec2View) -> bool:
         world, now = self.world, self.world.now
         instance = view.instances.get(gateway)  # a managed gateway has none
-        if (instance is not None and instance.source_dest_check) or world.has(
-            ("site not behind peer",), (gateway, site)
-        ):
+        if (instance is not None and instance.source_dest_check) or world.said_goodbye(gateway):
+            return False
+        if world.has(("site not behind peer",), (gateway, site)):
             return False
         return all(end < now - FIT for _begin, end in world.truth.stretches(("bad", (gateway, site)), now))
 
@@ -105,11 +104,9 @@ class RepairOracle:
             raise Violation(7, f"{name} repaired although it has not been down for {least:g} s")
         instance = view.instances[name]
         by_ec2 = instance.state != "running" or "impaired" in (instance.system_status, instance.instance_status)
-        agents = [other for other in world.gateways if other != name and world.agent(other) and world.link(other)]
-        deaf = [other for other in agents if not (world.agent(name) and world.between(name, other))]
-        # what has come back a moment ago nobody can have heard yet
-        back = any(now - SECOND_HAND <= end < now for _begin, end in world.truth.stretches(("bad host", name), now))
-        if not by_ec2 and not deaf and world.on(name) and not back:
+        # what a witness said a moment ago counts, also if it has fallen silent since, or hears the patient again
+        deaf = any(end >= now - LAG for _begin, end in world.truth.stretches(("deaf", name), now))
+        if not by_ec2 and not deaf and world.on(name):
             raise Violation(7, f"{name} repaired on the monitor's word alone")
 
     def on_tag(self, one: Repair) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -329,6 +330,9 @@ def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) 
     except Violation as violation:
         outcome.violation, outcome.promise = str(violation), violation.number
         outcome.trace.append(f"{world.now:9.2f} VIOLATION {violation}")
+    except Exception as error:  # whoever raises keeps no promise, and the other schedules are to be played all the same
+        outcome.violation = f"it ended in {error!r}"
+        outcome.trace.append(traceback.format_exc())
     outcome.steps, outcome.swaps, outcome.virtual_seconds = monitor.steps, monitor.swaps, world.now
     outcome.coverage = oracle.coverage
     outcome.coverage.update(fault.kind for fault in faults)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from random import Random
 
-from ansible_collections.vpnha.aws.plugins.module_utils.judge_gateway import GOES_ON
+from ansible_collections.vpnha.aws.plugins.module_utils.judge_gateway import GOES_ON, GOODBYE_LASTS
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     AgentReport,
     Deployment,
@@ -21,7 +21,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     TunnelReport,
 )
 
-from .ec2_model import WALL, Ec2Model
+from .ec2_model import WALL, WORD_LASTS, Ec2Model
 from .faults import Fault
 from .streams import EVERY, RTT, Stream
 
@@ -84,6 +84,7 @@ class World:
         self.now = 0.0
         self.skew = 0.0  # of the monitor's wall clock, seconds
         self.faults: list[Fault] = []  # active ones
+        self._walls: list[Fault] = []  # gateways that forward nothing, since EC2 checks source and destination
         self._struck: set[tuple[str, tuple[str, ...]]] = set()  # their kinds and places
         self.truth = Truth()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -159,6 +160,15 @@ class World:
         """Its agent has said that the host goes down."""
         return self.has(STOPS, (gateway,))
 
+    def said_goodbye(self, gateway: str) -> bool:
+        """The last that the monitor has of its agent, and not for long, is that the host goes down."""
+        at, report = self._reports.get(gateway, (-math.inf, None))
+        return report is not None and report.stopping == "host" and self.now - at <= GOODBYE_LASTS
+
+    def walled(self, begin: float, end: float) -> bool:
+        """EC2's word was that a gateway forwards nothing, so that nobody asked how its tunnels were."""
+        return any(fault.start <= end and fault.end + WORD_LASTS >= begin for fault in self._walls)
+
     def on(self, gateway: str) -> bool:
         """It has power and has booted."""
         if self.has(OFF, (gateway,)) or gateway in self.unpowered or self.has(("every gateway off",)):
@@ -224,6 +234,8 @@ class World:
     def begin(self, fault: Fault) -> None:
         """A fault strikes."""
         self.faults.append(fault)
+        if fault.kind == "source/dest check":
+            self._walls.append(fault)
         self._struck.add((fault.kind, fault.where))
         if fault.kind in STOPS:
             self.at(fault.start + SHUTDOWN, self.settle)
@@ -316,6 +328,7 @@ class World:
             self.truth.note(("bad", pair), now, dead or bad_host or self.has(("site not behind peer",), pair))
             self.truth.note(("unfit", pair), now, dead or bad_host)
             self.truth.note(("bad host", gateway), now, bad_host)
+            self.truth.note(("deaf", gateway), now, self._somebody_lost(gateway))
         for gateway, site in self.managed:
             dead = not self.managed_way(site)
             self.truth.note(("dead", (gateway, site)), now, dead)
@@ -335,6 +348,14 @@ class World:
         self.truth.note("gateways unheard", now, not heard)
         heard = heard or any(stream.condition[0] < 1.0 for stream in self.managed.values())
         self.truth.note("isolated", now, not heard)
+
+    def _somebody_lost(self, gateway: str) -> bool:
+        """Another gateway, which the monitor hears, does not hear this one."""
+        return any(
+            self.agent(other) and self.link(other) and not (self.agent(gateway) and self.between(gateway, other))
+            for other in self.gateways
+            if other != gateway
+        )
 
     def cut_off(self) -> list[tuple[float, float]]:
         """When the monitor was cut off for so long that it must have noticed, in the form of `Truth.stretches`.

@@ -82,6 +82,27 @@ def test_a_reading_call_is_tried_twice_where_that_can_help() -> None:
     assert len(tries) == 3
 
 
+@pytest.mark.parametrize(
+    ("codes", "applied"),
+    [
+        (("InternalError", "RequestLimitExceeded"), None),
+        (("RequestLimitExceeded", "RequestLimitExceeded"), False),
+        (("RequestLimitExceeded", "InternalError"), None),
+    ],
+)
+def test_a_second_refusal_does_not_say_that_the_first_try_was_not_applied(
+    codes: tuple[str, str], applied: bool | None
+) -> None:
+    left = list(codes)
+
+    def failing() -> None:
+        raise answered(left.pop(0))
+
+    with pytest.raises(Ec2Error) as told:
+        ec2.call("writing the tag", failing)
+    assert left == [] and told.value.applied is applied
+
+
 class AnswersLater(BaseHTTPRequestHandler):
     """An endpoint whose clock is an hour ahead; keeps what time the requests were signed with."""
 

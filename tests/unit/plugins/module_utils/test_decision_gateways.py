@@ -130,6 +130,24 @@ def test_row_53_an_agent_that_dies_first_does_not_hide_the_gateways_death() -> N
     assert world.run_until_moved(2) < 0.7
 
 
+def test_row_53_pings_that_are_lost_by_chance_do_not_make_a_gateway_without_an_agent_dead() -> None:
+    """No heartbeats, and at 40 % loss ten pings in a row are lost every quarter of an hour."""
+    world = play()
+    gateway = world.gateways["gw-a"]
+    gateway.heartbeat.works = gateway.peers_hear = False
+    world.run(5)
+    gateway.icmp.loss = 0.4
+    world.run(12)
+    for _ in range(3):
+        gateway.icmp.works = False
+        world.run(0.7)
+        gateway.icmp.works = True
+        world.run(3)
+    assert world.swaps == []
+    gateway.power_off()
+    assert 0.9 < world.run_until_moved(3) < 1.3
+
+
 def test_row_14_a_monitor_cut_off_from_one_gateway_that_the_other_hears_moves_nothing() -> None:
     world = play()
     world.gateways["gw-a"].heartbeat.works = world.gateways["gw-a"].icmp.works = False

@@ -342,6 +342,17 @@ def test_16_not_a_second_time_before_ec2_or_the_store_was_read() -> None:
     invariants.check(pair.state, replace(evidence, store=StoreView(age=1.9)), AWAY, pair.now)
 
 
+def test_6_a_new_holder_of_the_lease_first_reads_what_the_last_one_has_repaired() -> None:
+    pair = Pair("mon-a", UNREAD, two("restart", repair_after=20.0, repair_interval=100.0))
+    pair.gateways["gw-b"].power_off()
+    pair.run(2).rest(60)
+    pair.store = LEASED  # mon-b has released it
+    pair.run(8)
+    assert pair.repairs == [] and "last holder" in pair.state.repairs.waiting["gw-b"]
+    pair.run(10)
+    assert [one.gateway for _at, one in pair.repairs] == ["gw-b"]
+
+
 def test_16_no_repair_without_the_lease() -> None:
     pair = Pair("mon-a", LEASED, two("restart", repair_after=20.0, repair_interval=100.0))
     pair.obey_repair = lambda repair: None

@@ -250,6 +250,21 @@ def test_6_a_gateway_that_answers_just_before_its_step_ends_it_keeps_the_others_
     assert [one.gateway for _at, one in world.repairs] == ["gw-a", "gw-b"], "it has survived"
 
 
+def test_6_a_gateway_that_answers_just_before_its_power_is_cut_keeps_the_others_waiting() -> None:
+    world = broken(letters="abc").rest(725)
+    assert rungs(world) == ["reboot+", "stop+"]
+    world.change_instance("gw-a", state="stopping")
+    fail(world, "gw-b")
+    world.run(2).rest(110)
+    world.run(15)
+    assert rungs(world, "gw-a")[-1] == "power-cut"
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(45)
+    assert rungs(world, "gw-b") == []
+    world.rest(20)
+    assert rungs(world, "gw-b") == ["reboot+"]
+
+
 def test_6_a_step_goes_on_although_another_gateway_fails_again_soon_after_its_repair() -> None:
     world = broken(letters="abc").rest(125)
     assert rungs(world) == ["reboot+"]
@@ -412,6 +427,34 @@ def test_a_step_whose_tag_was_not_written_does_not_count_and_is_tried_again() ->
     world.obey_repair = world._take_repair
     assert len(world.view.repairs) == 0
     world.rest(61)
+    assert len(world.view.repairs["gw-a"].steps_wall) == 1
+
+
+def test_9_a_step_whose_tag_was_perhaps_never_written_makes_no_call_without_one() -> None:
+    world = play("abc", repair="restart")
+    for name in ("gw-a", "gw-b"):
+        fail(world, name, "stopped")
+    world.obey_repair = lambda one: RepairResult(one, marked=None, accepted=False, error="InternalError")
+    world.run(2).rest(120)
+    assert [(one.gateway, one.mark is not None) for _at, one in world.repairs] == [("gw-a", True)]
+    world.obey_repair = world._take_repair
+    world.rest(75)
+    assert [(one.gateway, one.mark is not None) for _at, one in world.repairs] == [("gw-a", True)] * 2
+    assert world.repairs[1][0] - world.repairs[0][0] > 60, "a late read has shown that it was not written"
+    world.rest(120)
+    assert {one.gateway for _at, one in world.repairs} == {"gw-a"}, "gw-b waits as for any other repair"
+
+
+def test_9_a_step_whose_tag_was_written_after_all_goes_on() -> None:
+    def unsure(one: Repair) -> RepairResult:
+        return replace(world._take_repair(one), marked=None, accepted=False, error="timeout")
+
+    world = broken(state="stopped")
+    world.obey_repair = unsure
+    world.rest(125)
+    world.obey_repair = world._take_repair
+    world.rest(65)
+    assert rungs(world) == ["start+", "start"]
     assert len(world.view.repairs["gw-a"].steps_wall) == 1
 
 

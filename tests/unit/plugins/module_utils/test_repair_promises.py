@@ -77,7 +77,7 @@ def test_promise_6_of_a_repair() -> None:
     assert number(both, seen(evidence, repairs={"gw-b": RepairMark((wall - 599,), "stop")}), one, now) == 6
     for rung, ago, works in (("reboot", 59, False), ("reboot", 61, True), ("start", 1, True)):
         its = {"gw-b": (RepairStep(now - ago, 0.0, rung),)}
-        fresh = replace(state, repairs=replace(state.repairs, steps=its))
+        fresh = replace(state, repairs=replace(state.repairs, steps=its, called={"gw-b": now - ago}))
         assert fresh.verdicts.gateways["gw-b"].verdict is Verdict.UP
         if works:
             repair_promises.check(fresh, seen(evidence), one, now, swapping=False)

@@ -34,7 +34,7 @@ _KIND_OF = {
     **dict.fromkeys(("failover", "voluntary-move"), "failover"),
     "failback": "failback",
     **dict.fromkeys(("site-down", "no-healthy-gateway"), "site-down"),
-    **dict.fromkeys(("repair-under-way", "repair-failed", "repair-needs-person"), "repair"),
+    **dict.fromkeys(("repair-under-way", "repair-failed", "repair-waits", "repair-needs-person"), "repair"),
     **dict.fromkeys(("drill-running", "drill-result"), "drill"),
     # a person's own doing, or told by what comes of it
     **dict.fromkeys(("pinned", "paused", "swap-unknown", "gateway-new-interface"), ""),

@@ -354,6 +354,13 @@ _ALL = (
         "(deploy with `vpnha_repair` set).",
     ),
     Diagnosis(
+        "repair-waits",
+        "Gateway waits to be repaired",
+        "told",
+        "It has been down for long, and for a quarter of an hour something has kept the monitor from repairing it.",
+        "See what it waits for, and mend that or the gateway (playbook `repair`).",
+    ),
+    Diagnosis(
         "repair-needs-person",
         "Repair by the monitor ends here",
         "told",

@@ -21,6 +21,7 @@ from .state import State, Subject, Told
 
 PATH_DELAY = 0.3  # seconds that a tunnel's trouble must last: several gateways losing one site are one matter
 MONITOR_DELAY = 15.0  # seconds in which a monitor restarts and looks about
+WAITS_DELAY = 900.0  # seconds after which something else than another repair stands in a repair's way
 REPAIR_DELAY = 2.0  # seconds in which it is known whether a step was begun at all
 LINGER = 3.0  # seconds that a matter must be gone before it counts as over
 ROUTES_NAMED = 20  # in a note's evidence
@@ -177,11 +178,15 @@ def _pause_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
 def _repair_matters(state: State, view: Ec2View, wall: float, now: float) -> Iterator[tuple[Subject, Matter]]:
     if state.deployment.repair == "none":
         return
-    for gateway, past in under_way(state, view, wall, now):
+    begun = dict(under_way(state, view, wall, now))
+    for gateway, past in begun.items():
         text = (
             f"{gateway} is being repaired: {past.rung}, step {past.used} of {state.deployment.timing.repairs_per_day}."
         )
         yield ("repair-under-way", gateway), Matter(text, REPAIR_DELAY)
+    for gateway, text in state.repairs.waiting.items():
+        if gateway not in begun:
+            yield ("repair-waits", gateway), Matter(text, WAITS_DELAY)
     for gateway, text in state.repairs.lost.items():
         yield ("repair-needs-person", gateway), Matter(text, PATH_DELAY)
     for gateway, text in state.repairs.failed.items():

@@ -180,6 +180,19 @@ def test_10_a_monitor_that_has_just_started_waits_the_full_time() -> None:
 # --- Whom ---------------------------------------------------------------------------------------------------
 
 
+def test_a_repair_that_waits_for_a_quarter_of_an_hour_is_told_and_why() -> None:
+    world = broken()
+    world.change_view(paused_deployment_until_wall=WALL + 1e6)
+    world.rest(900)
+    assert world.told("repair-waits") == []
+    world.rest(150)
+    (told,) = world.told("repair-waits", "gw-a")
+    assert "paused" in told.text
+    world.change_view(paused_deployment_until_wall=None)
+    world.rest(30)
+    assert rungs(world) == ["reboot+"] and world.told("repair-waits", "gw-a", resolved=True)
+
+
 def test_5_a_gateway_is_not_repaired_while_a_pin_holds_routes_at_it() -> None:
     world = play(repair="restart")
     world.change_view(table_pins={"rtb-a": Pin("gw-a", WALL + 1e6)})

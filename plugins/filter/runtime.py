@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
+from ansible.errors import AnsibleFilterError
+
+try:
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion
+
+    HAS_PACKAGING = True
+except ImportError:  # only where ansible-core itself is not installed whole
+    HAS_PACKAGING = False
 
 
 def unmet_requirements(wanted: Iterable[str], installed: Iterable[str]) -> list[str]:
@@ -19,6 +26,10 @@ def unmet_requirements(wanted: Iterable[str], installed: Iterable[str]) -> list[
 
     What only pip can judge counts as unmet: an address or a path, extras, a marker, a version in another scheme.
     """
+    if not HAS_PACKAGING:
+        raise AnsibleFilterError(
+            "unmet_requirements needs the Python library packaging, which ansible-core needs as well."
+        )
     pairs = (line.partition("==") for line in installed)
     versions = {canonicalize_name(name): version for name, _equals, version in pairs}
     return [one for one in wanted if not _met(str(one), versions)]

@@ -210,6 +210,7 @@ def call(doing: str, function: Callable[[], Any]) -> Any:
 
     Where the first try may have been applied, no refusal of the second one says that it was not.
     """
+    unsure = False
     try:
         with telling(doing):
             return function()

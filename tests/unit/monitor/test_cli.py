@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from monitor_world import World
@@ -19,6 +22,7 @@ from monitor_world import World
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from vpnha_monitor import cli, journal
 from vpnha_monitor.cli_time import since
+from vpnha_monitor.config import MonitorConfig
 
 
 def test_person_pauses_and_moves(world: World) -> None:
@@ -176,6 +180,8 @@ def test_times() -> None:
     assert since("2026-01-31T12:00", 0.0) == since("2026-01-31T13:00+01:00", 0.0) == 1769860800.0
     with pytest.raises(VpnhaError, match="'yesterday' is no time"):
         since("yesterday", 0.0)
+    with pytest.raises(VpnhaError, match="'9999999999d' is no time"):
+        since("9999999999d", 0.0)
 
 
 def test_broken_journal_is_a_sentence(tmp_path: Path) -> None:
@@ -183,3 +189,26 @@ def test_broken_journal_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"x" * 5000)
     with pytest.raises(journal.sqlite3.DatabaseError):
         journal.read(tmp_path / "journal.sqlite")
+
+
+@pytest.mark.parametrize("said", [b"no HTTP at all\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+def test_what_answers_like_no_monitor_is_a_sentence_and_no_proxy_is_asked(
+    monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _address = listening.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        there = SimpleNamespace(url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(VpnhaError, match="No monitor answers"):
+            cli.ask(cast(MonitorConfig, there))
+        thread.join(5.0)
+        assert not thread.is_alive(), "it was asked itself"

@@ -206,12 +206,15 @@ def test_complaints_of_botocore_about_others_are_heard(monkeypatch: pytest.Monke
     assert not renewal.trouble()
 
 
-@pytest.mark.parametrize("seconds_left", [899, 599, -3600])
-def test_what_is_held_is_used_to_its_end_and_beyond(seconds_left: int) -> None:
+@pytest.mark.parametrize(("seconds_left", "skew"), [(899, 0.0), (599, 0.0), (-3600, 0.0), (4400, 3600.0)])
+def test_what_is_held_is_used_to_its_end_and_beyond(
+    monkeypatch: pytest.MonkeyPatch, seconds_left: int, skew: float
+) -> None:
     """Within botocore's two windows; and beyond: this host's clock may be wrong, so that is for AWS to say."""
+    monkeypatch.setattr(ec2.CLOCK, "skew", skew)  # AWS's clock is so much ahead, and ends them by it
     now = datetime.now(UTC)
     held = RefreshableCredentials(
-        "first", "secret", "token", now + timedelta(seconds=ENDING), dict, "iam-role", time_fetcher=lambda: now
+        "first", "secret", "token", now + timedelta(seconds=ENDING + skew), dict, "iam-role", time_fetcher=lambda: now
     )
 
     class Theirs(CredentialProvider):
@@ -224,7 +227,7 @@ def test_what_is_held_is_used_to_its_end_and_beyond(seconds_left: int) -> None:
     lasting = credentials._Provider(theirs, renewal).load()
     assert lasting is not None
     theirs.found = None
-    now += timedelta(seconds=ENDING - seconds_left)
+    now += timedelta(seconds=ENDING + skew - seconds_left)
     assert lasting.get_frozen_credentials().access_key == "first"
     until(renewal.trouble)
 

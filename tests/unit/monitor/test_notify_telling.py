@@ -89,6 +89,15 @@ def test_a_matter_is_told_once_until_it_is_over() -> None:
     assert len(made(telling, 200.0 + SETTLE)) == 1
 
 
+def test_packets_that_do_not_follow_a_swap_are_told_each_time() -> None:
+    """It happens, and nothing ever says that it is over."""
+    telling = Telling(deployment())
+    for mono in (0.0, 1e6):
+        assert telling.take(fact("not-carrying", "rtb-a 192.168.10.0/24"), mono)
+        assert len(made(telling, mono + 10.0)) == 1
+    assert telling.open == {}
+
+
 def test_no_end_without_a_beginning_that_was_told() -> None:
     telling = Telling(deployment())
     assert not telling.take(fact(*SILENT, resolved=True), 0.0)

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -25,10 +26,11 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Swap,
     SwapResult,
 )
-from vpnha_monitor import journal
+from vpnha_monitor import journal, web
 from vpnha_monitor.actuator import Actuator
 from vpnha_monitor.carrying import PATIENCE, Carrying
-from vpnha_monitor.clock import Lateness
+from vpnha_monitor.clock import Lateness, monotonic
+from vpnha_monitor.daemon import Monitor
 from vpnha_monitor.journal import Event, Journal, Trouble
 from vpnha_monitor.metrics import Counters
 from vpnha_monitor.reader import Reader, Reading
@@ -147,6 +149,90 @@ def test_journal_drops_what_does_not_fit(tmp_path: Path) -> None:
     for number in range(15):
         written.put(event(number))
     assert written.dropped == 5
+
+
+def test_a_journal_that_was_corrupt_is_told_to_be_well_and_a_full_disk_after_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.05)
+    told: list[Trouble] = []
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"no database at all" * 100)
+    written = Journal(path, told.append)
+    written.start()
+    written.put(event(0))
+    until(lambda: len(told) == 2)
+    monkeypatch.setattr(journal, "insert", lambda *_given: (_ for _ in ()).throw(OSError("no space")))
+    written.put(event(1))
+    until(lambda: len(told) == 3)
+    monkeypatch.undo()
+    written.close()
+    assert [trouble.kind for trouble in told][:3] == ["corrupt", "recovered", "failed"]
+
+
+def test_a_monitor_that_starts_again_and_again_keeps_its_journal_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEEP", 50)
+    for _ in range(3):
+        written = Journal(tmp_path / "journal.sqlite", lambda trouble: None)
+        for number in range(100):
+            written.put(event(number))
+        written.start()
+        written.close()
+    assert len(journal.read(tmp_path / "journal.sqlite")) == 50
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("late", "steps"), [(0.1, True), (0.3, False)])
+def test_3_news_makes_no_step_while_a_tick_is_overdue(late: float, steps: bool) -> None:
+    """Only the tick says how late it is, and distrusts what was seen."""
+    done: list[str] = []
+    timing = SimpleNamespace(loop_lag=0.25)
+    monitor = SimpleNamespace(
+        _stopping=False, _due=monotonic() - late, _step=lambda _now: done.append("step"),
+        observer=SimpleNamespace(receive=lambda _now: None),
+        config=SimpleNamespace(deployment=SimpleNamespace(timing=timing)),
+    )  # fmt: skip
+    Monitor._step_now(cast(Monitor, monitor))
+    assert bool(done) is steps
+
+
+def test_cycles_that_fail_leave_the_watchdog_alone() -> None:
+    errors: list[str] = []
+    kept: list[float] = []
+
+    def fail(*_given: object) -> None:
+        raise RuntimeError("each time")
+
+    monitor = SimpleNamespace(
+        _stopping=False, lateness=SimpleNamespace(woke=lambda *_given: 0.0), _observe=fail, _step=fail, _tick=None,
+        house=SimpleNamespace(keep=lambda now, _late: kept.append(now)),
+        recorder=SimpleNamespace(error=lambda where, _error: errors.append(where)),
+        _loop=SimpleNamespace(call_at=lambda *_given: None),
+    )  # fmt: skip
+    Monitor._tick(cast(Monitor, monitor), monotonic())
+    assert errors == ["cycle"] and len(kept) == 1
+
+
+def test_only_so_many_are_served_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who connect and say nothing keep nobody else from the monitor but from these pages."""
+    monkeypatch.setattr(web, "CONNECTIONS", 3)
+    server = web.Server("127.0.0.1", 0, lambda: {"healthy": True, "reasons": [], "sentence": ""}, CollectorRegistry())
+    server.start()
+    port = server._server.socket.getsockname()[1]
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(web.CONNECTIONS)]
+    try:
+        until(lambda: server._server._free._value == 0)
+        with socket.create_connection(("127.0.0.1", port), timeout=5.0) as more:
+            assert more.recv(1) == b""
+    finally:
+        for one in idle:
+            one.close()
+    until(lambda: server._server._free._value == web.CONNECTIONS)
+    server.stop()
 
 
 # --- clock ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ playbooks use, so it works while no monitor runs, and every monitor obeys it.
 
 from __future__ import annotations
 
+import http.client
 import json
 import sqlite3
 import sys
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_YEAR = 525_600  # minutes
 _READING_SECONDS = 3.0
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
@@ -98,7 +100,7 @@ def _journal(path: Path, since: str, limit: int | None) -> list[journal.Event]:
         return journal.read(where, parse_since(since, time.time()), limit)
     except OSError as error:
         raise VpnhaError(f"The journal {where} cannot be read: {error}; has the monitor ever run here?") from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         raise VpnhaError(
             f"The journal {where} is broken ({error}); a running monitor puts it aside and begins a new one."
         ) from error
@@ -126,7 +128,7 @@ def pause(
     gateway: GatewayOption = "",
     table: TableOption = "",
     deployment: DeploymentOption = False,
-    minutes: Annotated[int, typer.Option(help="How long.", min=1)] = 60,
+    minutes: Annotated[int, typer.Option(help="How long.", min=1, max=_YEAR)] = 60,
     as_json: Json = False,
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
@@ -150,7 +152,7 @@ def resume(
 @app.command()
 def freeze(
     *,
-    minutes: Annotated[int, typer.Option(help="How long.", min=1)] = 1440,
+    minutes: Annotated[int, typer.Option(help="How long.", min=1, max=_YEAR)] = 1440,
     reason: Annotated[str, typer.Option(help="Why, for those who meet the freeze.")] = "",
     as_json: Json = False,
     path: ConfigPath = config.DEFAULT_PATH,
@@ -172,7 +174,7 @@ def failover(
     zone: Zones = None,
     table: Tables = None,
     site: Sites = None,
-    minutes: Annotated[int, typer.Option(help="How long the routes stay pinned there.", min=1)] = 240,
+    minutes: Annotated[int, typer.Option(help="How long the routes stay pinned there.", min=1, max=_YEAR)] = 240,
     force: Force = False,
     as_json: Json = False,
     path: ConfigPath = config.DEFAULT_PATH,
@@ -282,14 +284,16 @@ def drill_result(
 def ask(loaded: config.MonitorConfig) -> dict[str, Any]:
     """The running monitor's status. Raises VpnhaError when there is none."""
     try:
-        with urllib.request.urlopen(f"{loaded.url}/status", timeout=_READING_SECONDS) as answer:
+        # no proxy of the environment's: it is this host that is asked
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{loaded.url}/status", timeout=_READING_SECONDS) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except urllib.error.HTTPError as error:
         raise VpnhaError(
             "The monitor runs but its loop does not answer; see `journalctl -u vpnha-monitor` on this host."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise VpnhaError(
             f"No monitor answers at {loaded.url}; see `systemctl status vpnha-monitor`, "
             "and start it with `systemctl start vpnha-monitor`."

@@ -22,11 +22,11 @@ def since(text: str, now_wall: float) -> float:
     if not text:
         return 0.0
     ago = _AGO.fullmatch(text)
-    if ago:
-        return now_wall - timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()
     try:
+        if ago:
+            return now_wall - timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()
         return float(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         moment = datetime.fromisoformat(text)

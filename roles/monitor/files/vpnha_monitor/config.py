@@ -165,6 +165,8 @@ def refuse_reload(old: MonitorConfig, new: MonitorConfig) -> list[str]:
         sentences.append(f"The region changes from {old.deployment.region}: restart the monitor for that.")
     if (new.host, new.port) != (old.host, old.port):
         sentences.append(f"listen changes from {old.host}:{old.port}: restart the monitor for that.")
+    if new.monitor != old.monitor:
+        sentences.append(f"monitor changes from {old.monitor}: restart the monitor for that.")
     if new.journal != old.journal:
         sentences.append(f"journal changes from {old.journal}: restart the monitor for that.")
     return sentences

@@ -75,7 +75,9 @@ class _Lasting(Credentials):
         self._next = 0.0
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        if self._found.refresh_needed(_EARLY) and self._renewing.acquire(blocking=False):
+        # their end is AWS's time, and this host's clock may be behind
+        early = _EARLY + max(0, round(ec2.CLOCK.skew))
+        if self._found.refresh_needed(early) and self._renewing.acquire(blocking=False):
             self._begin()
         return self._frozen
 

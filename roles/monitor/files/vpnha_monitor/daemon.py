@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,8 @@ class Monitor:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
+        self._due = monotonic()  # when the next tick is
+        self._asking = threading.Lock()
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -182,12 +185,15 @@ class Monitor:
         try:
             self._observe(now, late)
             self._step(now)
-            self.house.keep(now, late)
         except Exception as error:  # one bad cycle must not be the last one
             self.recorder.error("cycle", error)
+        try:  # of its own: a monitor whose cycles fail lives, and says so
+            self.house.keep(now, late)
+        except Exception as error:
+            self.recorder.error("house", error)
         assert self._loop is not None
         # A cycle that was itself too long makes the next one late, which is then seen; a long pause is not made up for.
-        following = due + TICK if late < TICK else now + TICK
+        self._due = following = due + TICK if late < TICK else now + TICK
         self._loop.call_at(following, self._tick, following)
 
     def _observe(self, now: float, late: float) -> None:
@@ -308,10 +314,10 @@ class Monitor:
         self._from_thread(self._step_now)
 
     def _step_now(self) -> None:
-        """A step out of turn, on news."""
-        if self._stopping:
-            return
+        """A step out of turn, on news. Not where a tick is late: only that one says that what was seen is old."""
         now = monotonic()
+        if self._stopping or now - self._due > self.config.deployment.timing.loop_lag:
+            return
         try:
             self.observer.receive(now)
             self._step(now)
@@ -326,7 +332,18 @@ class Monitor:
                 self._loop.call_soon_threadsafe(call, *arguments)
 
     def status_document(self) -> dict[str, Any] | None:
-        """The status, for other threads; None when the loop does not answer in time."""
+        """The status, for other threads; None when the loop does not answer in time.
+
+        However many ask, the loop makes one at a time, and looks at its own work between two.
+        """
+        if not self._asking.acquire(timeout=_ANSWER_SECONDS):
+            return None
+        try:
+            return self._ask_loop()
+        finally:
+            self._asking.release()
+
+    def _ask_loop(self) -> dict[str, Any] | None:
         loop = self._loop
         if loop is None or not loop.is_running():
             return None

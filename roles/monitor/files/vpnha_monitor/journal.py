@@ -138,7 +138,8 @@ class Journal:
         database = self._connect()
         with database:
             insert(database, batch)
-            if self._written // _TRIM_EVERY != (self._written + len(batch)) // _TRIM_EVERY:
+            # also with the first ones: a monitor that ends again and again would never come to it
+            if not self._written or self._written // _TRIM_EVERY != (self._written + len(batch)) // _TRIM_EVERY:
                 database.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (KEEP,))
         self._written += len(batch)
         if self.failing:
@@ -183,6 +184,7 @@ class Journal:
         self.path.rename(aside)
         for suffix in ("-wal", "-shm"):  # they belong to the broken file, and would break the new one
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self.failing = True  # until something is written
         self._tell(Trouble("corrupt", f"The journal was corrupt ({error}) and is now {aside}; a new one was begun."))
 
 

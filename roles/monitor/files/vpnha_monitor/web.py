@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""/metrics, /healthz and /status over HTTP, each in a thread of its own: none of them can hold the loop."""
+"""/metrics, /healthz and /status over HTTP, in a few threads of their own: nobody who asks can hold the loop."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 Ask = Callable[[], Mapping[str, Any] | None]  # the status, or None when the loop does not answer in time
 
+CONNECTIONS = 32  # that are served at a time
 _JSON = "application/json; charset=utf-8"
 _SILENT = {"healthy": False, "reasons": ["The monitor's loop does not answer."]}
 
@@ -45,6 +46,28 @@ class Server:
 
 class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One more than there may be at a time is not answered."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def server_bind(self) -> None:
         # The standard one looks its own name up in DNS, which may be down exactly when the monitor has to start.

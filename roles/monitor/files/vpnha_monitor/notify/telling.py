@@ -22,7 +22,7 @@ RECONFIRM = 120.0  # s after a start in which what was told before must be seen 
 PATIENCE = {"monitor-sick": 60.0, "gateway-grey": 30.0, "tunnel-grey": 30.0}  # s, instead of `SETTLE`
 TRIFLES = 2  # times that such a matter may come and go meanwhile without being told
 MOVES = ("failover", "voluntary-move", "failback")
-_EVENTS = (*MOVES, "drill-result")  # things that happen and have no end
+_EVENTS = (*MOVES, "drill-result", "not-carrying")  # things that happen and have no end
 _SHARED_KINDS = ("redundancy", "site-down")  # every monitor sees these
 _SHARED_CODES = (
     "route-missing", "route-foreign", "table-refused", "pinned-to-broken", "moves-limited", "drill-running",

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from . import invariants, lease, repair, repair_promises, told
 from .changed import changed
 from .errors import InvariantViolation
-from .holds import remember, rested
+from .holds import held, remember, rested
 from .judge import judge
 from .model import Action, Deployment, Evidence, Note, ReadEc2, Repair, RouteKey, Swap, Verdict
 from .moves import Move, wanted
@@ -81,12 +81,13 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
         state, more = told.tell(state, told.blind_matters(state), now)
         return state, (*notes, *more)
     drill = evidence.ec2 is not None and evidence.ec2.drill is not None
-    state = repair.watch(_remember(state, verdicts, now, drill=drill), evidence, now)
+    state = _at_rest(_remember(state, verdicts, now, drill=drill), now)
+    state = repair.watch(state, evidence, now)
     state = _others(state, evidence, now)
     moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
-    held = {swap.key for swap in swaps}
-    news = [move for move in moves if move.swaps[0].key in held and _first(state, move)]
+    kept = {swap.key for swap in swaps}
+    news = [move for move in moves if move.swaps[0].key in kept and _first(state, move)]
     if len(swaps) > 1 and evidence.ec2 is not None:
         swaps = ordered(swaps, evidence.ec2, evidence.traffic)
     state, repairs, unfit = _repairs(state, evidence, now, bool(moves))
@@ -171,6 +172,25 @@ def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> S
     return changed(state, healths=healths, sites_down_at=down_at, sites_dark_at=dark_at)
 
 
+def _at_rest(state: State, now: float) -> State:
+    """Without the memory of where routes were put that lead elsewhere now, to what this monitor finds well for long.
+
+    Whoever has moved them, that quarrel is over: when that gateway fails, they are not contested.
+    """
+    routes, timing = state.routes, state.deployment.timing
+    elsewhere = [
+        key
+        for group, keys in (routes.groups.items() if routes.placed else ())
+        if held(state.healths.get((group.gateway or "", group.site)), now, timing)
+        for key in keys
+        if routes.placed.get(key, group.gateway) != group.gateway
+    ]
+    if not elsewhere:
+        return state
+    placed = {key: gateway for key, gateway in routes.placed.items() if key not in elsewhere}
+    return changed(state, routes=changed(routes, placed=placed))
+
+
 def _hold_to_promises(
     state: State, evidence: Evidence, moves: Iterable[Move], now: float
 ) -> tuple[list[Swap], list[Note]]:
@@ -230,8 +250,14 @@ def _late_writes(state: State, now: float) -> bool:
 
 
 def _reads(state: State, evidence: Evidence, now: float) -> tuple[State, list[ReadEc2]]:
-    """Reads out of turn: an unknown outcome, EC2's word on a gateway that has fallen silent, another's late write."""
+    """Reads out of turn: an unknown outcome, EC2's word on a gateway that has fallen silent, another's late write.
+
+    Of several monitors one that could not see for a moment may not act before it has read what others did meanwhile.
+    """
     reasons = [f"outcome of {doubt.swap.key}" for doubt in state.routes.doubts.values()][:1]
+    trusted = max(state.started, state.trusted_from)
+    if lease.needed(state.deployment) and evidence.ec2_age is not None and now - evidence.ec2_age < trusted:
+        reasons.append("what others have done")
     for name, judgement in state.verdicts.gateways.items():
         silent = judgement.verdict in (Verdict.DOWN, Verdict.UNKNOWN)
         if silent and (judgement.code, name) not in state.told and (evidence.ec2_age or 0.0) > READ_AGAIN:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .holds import held
 from .judge_gateway import NOT_RUNNING, retiring
@@ -15,6 +15,7 @@ from .owners import acts, contested, owns, unseen
 from .places import HOUR, free
 from .state import Group, State
 
+NEW_INTERFACE = "gateway-new-interface"
 RECOVERY_GRACE = 10.0  # seconds that a site which was down everywhere gets to come back through every gateway
 
 
@@ -164,6 +165,8 @@ class _Planner:
                 if self._dark(group):
                     found = [name for name in found if self._state.deployment.managed(name) is not None]
                 return self._ordered(group, found, self._choices.get(group.zone))
+        if leave.code == NEW_INTERFACE:  # through a neighbour is better than to an interface that is gone
+            return self._candidates(group, replace(leave, only_to=group.gateway), Verdict.VIA_NEIGHBOUR)
         return []
 
     def _voluntary(self, group: Group, leave: Leave) -> list[str]:
@@ -205,10 +208,11 @@ def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> list
     if path is None or health is None:
         return found
     if group.fault:
-        working = path.verdict in (Verdict.UP, Verdict.GREY, Verdict.VIA_NEIGHBOUR)
+        carries = path.verdict in (Verdict.UP, Verdict.GREY)
+        working = carries or path.verdict is Verdict.VIA_NEIGHBOUR
         if group.fault == "old interface":
-            text, only_to = f"{gateway} has another network interface now.", gateway if working else None
-            found.append(Leave("gateway-new-interface", text, voluntary=False, only_to=only_to))
+            text, only_to = f"{gateway} has another network interface now.", gateway if carries else None
+            found.append(Leave(NEW_INTERFACE, text, voluntary=False, only_to=only_to))
         if group.fault == "blackhole" or (group.fault == "blackhole?" and not working):
             text = f"EC2 says that routes to {gateway} are blackholes."
             found.append(Leave("route-blackhole", text, voluntary=False))

@@ -17,10 +17,12 @@ from virtual_time import VirtualTime
 
 from ansible_collections.vpnha.aws.plugins.module_utils import failover_plan
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Route, RouteKey, Site, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.pace import TokenBucket
 from lab.api.limits import Buckets
 from tests.unit.plugins.module_utils.scenario import Play, deployment
-from vpnha_monitor.actuator import Actuator
+from vpnha_monitor.actuator import Actuator, _Paid
 from vpnha_monitor.mind import Mind
+from vpnha_monitor.waiting import Waiting
 
 LATENCY = 0.15
 QUIET = 60.0  # s after the start, until every bucket is full
@@ -199,6 +201,39 @@ def test_what_has_a_deadline_ends_by_then() -> None:
     assert 50 <= len(done) <= 60
     assert {result.error for result in bench.results if not result.accepted} == {"deadline"}
     assert max(at for at, _key in bench.ec2.begun) <= began + 3.0
+
+
+def test_a_batch_whose_thread_was_long_in_coming_begins_nothing_that_is_overdue_or_no_longer_wanted() -> None:
+    """Its tokens were taken when it was handed out; since then all threads were busy."""
+    bench = Bench(still=lambda swap: "its target is down" if swap.key.table_id == "rtb-001" else "")
+    now = bench.time.now
+    overdue, unwanted, good = swaps(3, 1)
+    batch = [Waiting(overdue, now - 4, now - 1), Waiting(unwanted, now - 4, None), Waiting(good, now - 4, now + 9)]
+    bench.actuator._round(batch)
+    assert {one.swap.key: one.error for one in bench.results} == {
+        overdue.key: "deadline", unwanted.key: "withdrawn", good.key: "",
+    }  # fmt: skip
+    assert {key for _at, key in bench.ec2.begun} == {good.key}
+
+
+def test_a_call_that_is_paid_for_is_not_made_after_its_deadline() -> None:
+    now = [10.0]
+    paid = _Paid(TokenBucket(clock=lambda: now[0]), threading.Event(), lambda: now[0], paid=2)
+    assert paid.acquire(11.0)
+    now[0] = 11.1
+    assert not paid.acquire(11.0) and paid.acquire(12.0)
+
+
+def test_what_is_urgent_ends_the_pause_of_what_waits() -> None:
+    actuator = Actuator(lambda: None, lambda results: None, lambda result: None)
+    actuator._news.set()
+    actuator._rest(3600.0)
+    assert not actuator._news.is_set()
+    waiting = threading.Thread(target=actuator._rest, args=(3600.0,))
+    waiting.start()
+    actuator.stop(1.0)
+    waiting.join(30.0)
+    assert not waiting.is_alive()
 
 
 def test_how_far_it_is() -> None:

@@ -37,8 +37,11 @@ WARM = 8  # connections kept open for swaps
 class _Paid:
     """The limit as one batch sees it: the first calls are paid for, and none is begun once the monitor stops."""
 
-    def __init__(self, bucket: pace.TokenBucket, stopped: threading.Event, paid: int = 0, spare: float = 0.0) -> None:
-        self._bucket, self._stopped, self._paid, self._spare = bucket, stopped, paid, spare
+    def __init__(
+        self, bucket: pace.TokenBucket, stopped: threading.Event, clock: Callable[[], float], paid: int = 0,
+        spare: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._bucket, self._stopped, self._clock, self._paid, self._spare = bucket, stopped, clock, paid, spare
         self._lock = threading.Lock()
 
     def acquire(self, deadline: float | None = None) -> bool:
@@ -48,6 +51,8 @@ class _Paid:
         self._bucket.throttled()
 
     def _token(self, deadline: float | None) -> bool:
+        if deadline is not None and self._clock() > deadline:
+            return False  # a call that is paid for can be late too, where all threads were busy
         with self._lock:
             if self._paid > 0:
                 self._paid -= 1
@@ -81,6 +86,8 @@ class Actuator:
         self._clock = clock
         self._stopped = threading.Event()
         self._sleep = sleep or self._wait
+        self._news = threading.Event()  # something more urgent may have come
+        self._rest = sleep or self._until_news
         self.limits = pace.Limits(clock, self._sleep, fresh=False)
         self._queue = Queue()
         self._calls = threads(pace.SIDE_BY_SIDE, "ec2-call")
@@ -96,6 +103,7 @@ class Actuator:
         """
         if swaps:
             self._queue.put(swaps, self._clock(), deadline)
+            self._news.set()
             self._keep(self._pacer.submit(self._hand_out))
 
     def progress(self) -> Progress:
@@ -122,6 +130,7 @@ class Actuator:
     def stop(self, timeout: float) -> bool:
         """Begin no other call, and wait for those in flight; False when some had not ended in ``timeout`` seconds."""
         self._stopped.set()
+        self._news.set()
         until = time.monotonic() + timeout
         for future in list(self._open):
             try:
@@ -140,7 +149,7 @@ class Actuator:
 
     def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
         began = self._clock()
-        bucket = _Paid(self.limits.changes, self._stopped, spare=VOLUNTARY_SPARE)
+        bucket = _Paid(self.limits.changes, self._stopped, self._clock, spare=VOLUNTARY_SPARE)
         try:
             result = repairing.carry_out(
                 self._client(), one, bucket, self._stopped.is_set, claim=claim, clock=self._clock
@@ -159,6 +168,10 @@ class Actuator:
     def _wait(self, seconds: float) -> None:
         self._stopped.wait(seconds)
 
+    def _until_news(self, seconds: float) -> None:
+        self._news.wait(seconds)
+        self._news.clear()  # what is in the queue is looked at after this
+
     def _hand_out(self) -> None:
         """Give the waiting swaps to batches, as fast as EC2's limit lets them. One thread does this for all."""
         while (first := self._queue.next()) is not None and not self._stopped.is_set():
@@ -171,7 +184,7 @@ class Actuator:
             together = max(1, int(bucket.pace * _GATHER_SECONDS))
             wait = bucket.wait_for(self._queue.alike(together) + spare)
             if wait > _INSTANT:
-                self._sleep(min(wait, 1.0))  # meanwhile something more urgent may have come
+                self._rest(min(wait, 1.0))
                 continue
             batch = self._wanted(self._queue.take(max(1, int(bucket.level - spare + _INSTANT))), now)
             if batch:
@@ -196,10 +209,18 @@ class Actuator:
 
     def _round(self, batch: Sequence[Waiting]) -> None:
         began = self._clock()
+        # all of these threads may have been busy since its tokens were taken
+        late = [one for one in batch if one.deadline is not None and one.deadline < began]
+        if late:
+            self._drop(late, DEADLINE, "Time was up before its turn came.")
+        in_time = [one for one in batch if one.deadline is None or one.deadline >= began]
+        batch = self._wanted(in_time, began)
+        if not batch:
+            return
         deadlines = [one.deadline for one in batch if one.deadline is not None]
         until = min([began + _ROUND_SECONDS, *deadlines])
         swaps = [one.swap for one in batch]
-        tokens = _Paid(self.limits.changes, self._stopped, paid=len(batch))
+        tokens = _Paid(self.limits.changes, self._stopped, self._clock, paid=len(batch))
         try:
             results = routes.swap_all(
                 self._client(), swaps, bucket=tokens, pool=self._calls, deadline=until, clock=self._clock,

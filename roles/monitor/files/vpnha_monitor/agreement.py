@@ -124,6 +124,12 @@ class Agreement:
             self._told_failing = False
             self._monitor.note(Note("lease-store-unwritable", "", "It can be written again.", resolved=True))
 
+    def leave(self) -> None:
+        """Say from now on that this monitor does not act, though its calls in flight may take a while."""
+        if self.store is not None:
+            self._word = Word("", able=False)
+            self.store.changed()
+
     def stop(self) -> None:
         """Release the lease; takes some seconds at most, so not on the loop."""
         if self.store is not None:

@@ -162,6 +162,7 @@ class Monitor:
         self._stopping = True
         self.notifier.send("STOPPING=1")
         self.note(Note("daemon-stopping", self.config.monitor, f"Monitor {self.config.monitor} stops."))
+        self.agreement.leave()
         self.reader.stop()
         self.way.stop()
         self.witnesses.stop()

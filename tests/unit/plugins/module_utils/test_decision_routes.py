@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vpnha.aws.plugins.module_utils import decision
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey, Swap, SwapResult
 
-from .scenario import TICK, Play, deployment, play
+from .scenario import TICK, WALL, Play, deployment, play
 
 HQ_A = RouteKey("rtb-a", "192.168.10.0/24")
 PLANT_A = RouteKey("rtb-a", "192.168.20.0/24")
@@ -194,6 +194,21 @@ def test_row_42_routes_follow_a_gateway_to_its_new_interface_and_the_old_one_is_
     world.gateways["gw-b"].power_off()
     world.run(2)
     assert {swap.target for _at, swap in world.swaps} == {"eni-a2"}
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_row_42_routes_leave_an_old_interface_also_where_the_gateway_has_only_its_neighbour(other: bool) -> None:
+    world = play()
+    world.gateways["gw-a"].paths.update(hq="neighbour", plant="neighbour")
+    world.run(1)
+    if not other:
+        world.change_view(paused_gateways={"gw-b": WALL + 1e6})
+    world.swaps.clear()
+    world.change_instance("gw-a", eni_id="eni-a2")
+    world.run(3)
+    gone = {key for key, route in world.view.routes.items() if route.eni_id == "eni-a"}
+    assert gone == set(), "nothing stays at an interface that is gone"
+    assert {swap.gateway for _at, swap in world.swaps} == ({"gw-b"} if other else {"gw-a"})
 
 
 def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None:

@@ -153,6 +153,29 @@ def test_a_route_that_another_has_moved_back_is_left_alone_until_the_store_tells
     assert HQ_A in {swap.key for _at, swap in pair.swaps}
 
 
+def test_row_48_what_another_has_moved_back_for_long_is_no_quarrel_when_its_gateway_fails() -> None:
+    """A person fails back while the store is away; an hour later the owner fails over as ever."""
+    pair = Pair("mon-b", UNREAD)
+    assert swaps_when_gw_a_dies(pair)
+    pair.gateways["gw-a"].power_on()
+    for key in (HQ_A, replace(HQ_A, destination="192.168.20.0/24")):
+        pair.point(key, "eni-a")
+    pair.run(3).rest(30)
+    assert pair.at_home()
+    pair.rest(3600)
+    pair.swaps.clear()
+    assert HQ_A in {swap.key for swap in swaps_when_gw_a_dies(pair)}
+
+
+def test_18_an_owner_that_was_late_for_a_moment_reads_ec2_at_once() -> None:
+    pair = Pair("mon-b", UNREAD)
+    pair.frozen = True
+    pair.reads.clear()
+    pair.lag = 0.3
+    pair.run(1.5)
+    assert [read.reason for _at, read in pair.reads] == ["what others have done"]
+
+
 def test_row_48_the_owner_fails_over_twice_without_the_store_when_nobody_interferes() -> None:
     pair = Pair("mon-b", UNREAD)
     assert swaps_when_gw_a_dies(pair)

@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "an old interface is believed again", (1,), places, "_interface", lambda _known, shown, _now: Interface(shown),
-        ("new interface", "reads stale"),
+        ("new interface", "reads stale"), rare=8,
     ),
     Mutant(
         "a dead gateway is better than none", (2,), moves._Planner, "_emergency", _someone,
@@ -185,7 +185,7 @@ MUTANTS = (
     Mutant("a site's return is an emergency", (4,), moves, "RECOVERY_GRACE", 0.0, ("site down",)),
     Mutant(
         "a gateway that breaks ends a site's outage", (4,), judge_paths._SiteView, "down_everywhere",
-        _only_if_all_can_tell, ("site down", "site down", "source/dest check"),
+        _only_if_all_can_tell, ("site down", "site down", "source/dest check"), rare=10,
     ),
     Mutant(
         "routes on it do not matter", (5,), repair, "held_back", lambda *_: [],

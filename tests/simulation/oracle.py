@@ -228,9 +228,7 @@ class Oracle:
             # a monitor knows of no outage that was over before it could see
             outages = truth.stretches(("site down", site), now)
             down = [
-                end
-                for begin, end in outages
-                if end - max(begin, trusted) >= TRUTH_LAG and not self.world.walled(begin, end)
+                end for begin, end in outages if end - max(begin, trusted) >= TRUTH_LAG and not self.world.walled(begin)
             ]
             if down and now - down[-1] < 8.0:
                 raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")

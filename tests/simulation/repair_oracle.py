@@ -40,7 +40,7 @@ class RepairOracle:
             raise Violation(14, f"{name} is paused")
         for site in world.sites:
             since = world.truth.since(("site dark", site))
-            if since is not None and now - since > DARK and not world.walled(since, now):
+            if since is not None and now - since > DARK and not world.walled(since):
                 raise Violation(4, f"{name} repaired while {site} is down everywhere")
         self._check_worth(one, view, sources)
         self._check_patience(name, view)

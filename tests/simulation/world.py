@@ -165,9 +165,9 @@ class World:
         at, report = self._reports.get(gateway, (-math.inf, None))
         return report is not None and report.stopping == "host" and self.now - at <= GOODBYE_LASTS
 
-    def walled(self, begin: float, end: float) -> bool:
-        """EC2's word was that a gateway forwards nothing, so that nobody asked how its tunnels were."""
-        return any(fault.start <= end and fault.end + WORD_LASTS >= begin for fault in self._walls)
+    def walled(self, begin: float) -> bool:
+        """EC2's word was then that a gateway forwards nothing, so that nobody asked how its tunnels were."""
+        return any(fault.start <= begin and fault.end + WORD_LASTS >= begin for fault in self._walls)
 
     def on(self, gateway: str) -> bool:
         """It has power and has booted."""

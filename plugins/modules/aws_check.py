@@ -79,6 +79,7 @@ from typing import Any
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 
@@ -110,10 +111,7 @@ def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str
     """The VPCs that match, and what is in them if it is one. Raises Ec2Error."""
 
     def of(operation: str, key: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        listed = [
-            {"Name": name, "Values": [_text(one) for one in (value if isinstance(value, list) else [value])]}
-            for name, value in wanted.items()
-        ]
+        listed = ansible_dict_to_boto3_filter_list(wanted)
         items = ec2.pages(
             client,
             operation,
@@ -130,11 +128,6 @@ def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str
         found["subnets"] = of("describe_subnets", "Subnets", {"vpc-id": vpc})
         found["internet_gateways"] = of("describe_internet_gateways", "InternetGateways", {"attachment.vpc-id": vpc})
     return found
-
-
-def _text(value: Any) -> str:
-    """A filter's value as EC2 takes it, also where YAML has made something else of it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_log import QuietLog
+
+
+class QuietModule(QuietLog, AnsibleModule):
+    """It is given keys."""
 
 
 def main() -> None:

@@ -136,16 +136,20 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.vpnha.aws.plugins.module_utils import charon, credentials_load, tunnel_arguments
 from ansible_collections.vpnha.aws.plugins.module_utils.credentials_load import Credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_log import QuietLog
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_load import apply
 
 HAS_VICI = importlib.util.find_spec("vici") is not None
 ANSWER_SECONDS = 10.0  # a connection that starts at once may take a moment to load
+
+
+class QuietModule(QuietLog, AnsibleModule):
+    """It is given keys."""
 
 
 CREDENTIALS: dict[str, dict[str, Any]] = {

@@ -72,11 +72,11 @@ waiting:
 
 from pathlib import Path
 
-from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.vpnha.aws.plugins.module_utils import charon, tunnel_arguments
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_log import QuietLog
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_rotation import PROVING_SECONDS, Rotation
 
 try:
@@ -87,6 +87,10 @@ except ImportError:
     HAS_VICI = False
 
 ANSWER_SECONDS = 30.0  # charon answers a listing when it has done with each security association
+
+
+class QuietModule(QuietLog, AnsibleModule):
+    """It is given keys."""
 
 
 def main() -> None:

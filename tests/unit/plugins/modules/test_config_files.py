@@ -18,7 +18,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.vpnha.aws.plugins.module_utils.quiet_module import QuietModule
+from ansible_collections.vpnha.aws.plugins.module_utils.quiet_log import QuietLog
+from ansible_collections.vpnha.aws.plugins.modules.config_files import QuietModule
 from tests.unit.module_process import run_module
 
 OWNER = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
@@ -96,4 +97,4 @@ def test_the_journal_has_the_names_of_arguments_alone(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["config_files", "gateway_tunnels", "tunnel_rotate"])
 def test_modules_with_secrets_deep_in_their_arguments_are_quiet(name: str) -> None:
     module = importlib.import_module(f"ansible_collections.vpnha.aws.plugins.modules.{name}")
-    assert module.QuietModule is QuietModule and "AnsibleModule(" not in inspect.getsource(module)
+    assert issubclass(module.QuietModule, QuietLog) and "= AnsibleModule(" not in inspect.getsource(module)

@@ -60,6 +60,10 @@ class Clock:
             return
         self.skew = skew if abs(skew) > self.tolerance else 0.0
 
+    def now(self) -> float:
+        """What AWS's clock shows, as far as it is known: seconds since the epoch."""
+        return time.time() + self.skew
+
 
 CLOCK = Clock()  # one per process: it is the host's clock that is off
 

@@ -10,7 +10,6 @@ redeploy. What the answers mean is a pure function.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -138,7 +137,7 @@ def read_view(client: Any, deployment: Deployment, pool: Executor | None = None)
 
     ``pool`` must have at least one free thread; it is never waited for from inside itself.
     """
-    return view_of(read_snapshot(client, deployment.name, pool), deployment, time.time())
+    return view_of(read_snapshot(client, deployment.name, pool), deployment, ec2.CLOCK.now())
 
 
 # --- What the answers mean: pure from here ------------------------------------------------------------------------

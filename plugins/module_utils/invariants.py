@@ -63,7 +63,7 @@ def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap
     if source is None:
         raise InvariantViolation(15, f"{key} points at {route.target}, a person's choice.")
     pin = view.table_pins.get(key.table_id)
-    if pin is not None and evidence.wall < pin.expires_wall:
+    if pin is not None and evidence.aws_wall < pin.expires_wall:
         raise InvariantViolation(15, f"{key} is pinned to {pin.gateway}.")
     until = [
         view.paused_deployment_until_wall or 0.0,
@@ -71,7 +71,7 @@ def _check_ownership(state: State, evidence: Evidence, view: Ec2View, swap: Swap
         view.paused_gateways.get(source, 0.0),
         view.paused_gateways.get(swap.gateway, 0.0),
     ]
-    if max(until) > evidence.wall:
+    if max(until) > evidence.aws_wall:
         raise InvariantViolation(14, f"{key} may not be moved to {swap.gateway}: actions are paused.")
     return source
 

@@ -210,7 +210,7 @@ def retiring(name: str, evidence: Evidence) -> bool:
     instance = evidence.ec2.instances.get(name) if evidence.ec2 is not None else None
     if instance is None or instance.retirement_wall is None:
         return False
-    return instance.retirement_wall - evidence.wall <= RETIREMENT_LEAD
+    return instance.retirement_wall - evidence.aws_wall <= RETIREMENT_LEAD
 
 
 def _answered_within(stats: LossStats, seconds: float) -> bool:

@@ -12,7 +12,6 @@ neither: of two writes the later stands, and EC2 tells nobody.
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -60,10 +59,10 @@ class _Held:
 def take(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False, now: float | None = None) -> Outcome:
     """Take the lock. Raises VpnhaError where somebody else has it."""
     wish = _sound(wish)
-    now = time.time() if now is None else now
     vpc = _vpc(client, deployment)
     if vpc is None:
         return Outcome(False)
+    now = ec2.CLOCK.now() if now is None else now
     mine = tags.Lock(wish.what, wish.owner, now + wish.seconds, wish.by, secrets.token_hex(4))
     value = tags.format_lock(mine)
     group = None if check else _make(client, vpc, deployment.name, mine)
@@ -88,8 +87,8 @@ def take(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False
 def keep(client: Any, deployment: Deployment, wish: Wish, *, check: bool = False, now: float | None = None) -> Outcome:
     """See that the owner still has the lock, and prolong it. Raises VpnhaError if not."""
     wish = _sound(wish)
-    now = time.time() if now is None else now
     held = _find(client, deployment.name)
+    now = ec2.CLOCK.now() if now is None else now
     if held is None or held.lock.owner != wish.owner:
         raise _lost(wish, held)
     if held.lock.until_wall <= now:

@@ -106,8 +106,12 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
 
 
 def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: float) -> Report:
-    """Fulfils a wish, or in check mode says what it would do. ``wall``: now. Raises VpnhaError before any change."""
+    """Fulfils a wish, or in check mode says what it would do. Raises VpnhaError before any change.
+
+    ``wall``: what this host's clock shows now.
+    """
     view = read_view(client, deployment)
+    wall += ec2.CLOCK.skew  # the monitors go by AWS's clock
     if problems := refusals(view, deployment, wish):
         raise VpnhaError(" ".join(problems))
     choice = replace(wish.choice, over_pins=wish.choice.over_pins or wish.unpin or wish.pin_minutes > 0)

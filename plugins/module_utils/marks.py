@@ -123,10 +123,14 @@ class Applied:
 
 
 def apply(client: Any, deployment: Deployment, mark: Mark, *, check: bool, wall: float) -> Applied:
-    """Sets or clears a mark where that changes something. ``wall``: now. Raises VpnhaError before any change."""
+    """Sets or clears a mark where that changes something. Raises VpnhaError before any change.
+
+    ``wall``: what this host's clock shows now.
+    """
     if problem := _mark_problem(deployment, mark):
         raise VpnhaError(problem)
     view = read_view(client, deployment)
+    wall += ec2.CLOCK.skew  # the monitors go by AWS's clock
     places = _places(view, deployment.name, mark)
     found = ec2.pages(
         client, "describe_tags", "Tags", "reading the marks",

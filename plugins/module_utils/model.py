@@ -467,7 +467,7 @@ class Evidence:
     ec2_age: float | None = None  # since the read that made ``ec2`` began
     ec2_version: int = 0  # grows with each read; two equal ones are one read
     loop_lag: float = 0.0  # how late the loop was, at most, since the last step
-    wall: float = 0.0  # wall clock, for budgets and expiries only
+    wall: float = 0.0  # this host's wall clock
     results: tuple[SwapResult, ...] = ()  # of swaps that ended since the last step
     vetoes: Mapping[str, float] = field(default_factory=dict)  # gateway -> age of another monitor's "healthy", s
     repair_results: tuple[RepairResult, ...] = ()  # of repairs likewise
@@ -475,6 +475,11 @@ class Evidence:
     store: StoreView = NO_STORE
     managed: Mapping[str, ManagedEvidence] = field(default_factory=dict)  # by managed gateway
     traffic: Mapping[str, float] = field(default_factory=dict)  # zone -> packets a second, lately
+
+    @property
+    def aws_wall(self) -> float:
+        """What AWS's clock shows, by which pins, pauses, drills and notices begin and end; 0.0 if not known."""
+        return self.wall + self.clock_skew if self.wall else 0.0
 
 
 # --- What is done ---------------------------------------------------------------------------------------------

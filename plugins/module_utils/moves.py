@@ -12,7 +12,7 @@ from .holds import held
 from .judge_gateway import NOT_RUNNING, retiring
 from .model import Ec2View, Evidence, RouteKey, Swap, Verdict
 from .owners import acts, contested, owns, unseen
-from .places import HOUR, free
+from .places import BELIEF_SECONDS, HOUR, free
 from .state import Group, State
 
 NEW_INTERFACE = "gateway-new-interface"
@@ -65,7 +65,8 @@ class _Planner:
     def __init__(self, state: State, evidence: Evidence, view: Ec2View, now: float) -> None:
         self._state, self._evidence, self._view, self._now = state, evidence, view, now
         self._load = dict(state.routes.carried)
-        self._choices: dict[str, str] = {}  # zone -> an emergency's choice, so that its sites stay together
+        self._choices: dict[str, str] = {}  # zone -> this step's choice, so that its sites stay together
+        self._lately: dict[str, str] | None = None  # the same of the steps before
         self.moves: list[Move] = []
         self.stuck: list[Stuck] = []
 
@@ -78,7 +79,7 @@ class _Planner:
             targets = self._voluntary(group, leave) if leave.voluntary else self._emergency(group, leave)
             if leave.voluntary and not targets:
                 continue
-            wall = self._evidence.wall
+            wall = self._evidence.aws_wall
             routes = self._state.routes.groups[group]
             keys = tuple(key for key in routes if movable(self._view, key, group.gateway, wall))
             keys = self._uncontested(group, leave, keys)
@@ -112,15 +113,14 @@ class _Planner:
         if swaps:
             self.moves.append(Move(group, leave, target, swaps))
             self._load[target] = self._load.get(target, 0) + len(swaps)
-            if not leave.voluntary:
-                self._choices.setdefault(group.zone, target)
+            self._choices.setdefault(group.zone, target)
 
     def _candidates(self, group: Group, leave: Leave, verdict: Verdict, *, last_resort: bool = False) -> list[str]:
         """Gateways with that verdict for the site which EC2 can deliver to; the order is the deployment's.
 
         A last resort is never among them, or, with ``last_resort``, nothing else is.
         """
-        found = []
+        found, wall = [], self._evidence.aws_wall
         for gateway in self._state.deployment.targets:
             name, managed = gateway.name, self._state.deployment.managed(gateway.name)
             if last_resort is not (managed is not None and managed.last_resort):
@@ -131,7 +131,7 @@ class _Planner:
                 continue
             path = self._state.verdicts.paths.get((name, group.site))
             known = self._state.routes.target_of(name) is not None
-            if path is not None and path.verdict is verdict and known and usable(self._view, name, self._evidence.wall):
+            if path is not None and path.verdict is verdict and known and usable(self._view, name, wall):
                 found.append(name)
         return found
 
@@ -164,7 +164,7 @@ class _Planner:
             if found:
                 if self._dark(group):
                     found = [name for name in found if self._state.deployment.managed(name) is not None]
-                return self._ordered(group, found, self._choices.get(group.zone))
+                return self._ordered(group, found)
         if leave.code == NEW_INTERFACE:  # through a neighbour is better than to an interface that is gone
             return self._candidates(group, replace(leave, only_to=group.gateway), Verdict.VIA_NEIGHBOUR)
         return []
@@ -177,9 +177,20 @@ class _Planner:
             for name in self._candidates(group, leave, Verdict.UP)
             if held(healths.get((name, group.site)), self._now, timing) and not retiring(name, self._evidence)
         ]
-        return self._ordered(group, found, None)
+        return self._ordered(group, found)
 
-    def _ordered(self, group: Group, names: list[str], preferred: str | None) -> list[str]:
+    def _preferred(self, zone: str) -> str | None:
+        """Where the zone's routes were sent last, by this step or within a minute: one that is tried again joins."""
+        if self._lately is None:
+            routes, views = self._state.routes, self._view.routes
+            sent = [(one.at, key, one.gateway) for key, one in routes.beliefs.items()]
+            sent = [one for one in sent if self._now - one[0] < BELIEF_SECONDS]
+            sent += [(self._now, key, flight.swap.gateway) for key, flight in routes.flights.items()]
+            sent.sort(key=lambda one: one[0])
+            self._lately = {views[key].zone: gateway for _at, key, gateway in sent if key in views}
+        return self._choices.get(zone) or self._lately.get(zone)
+
+    def _ordered(self, group: Group, names: list[str]) -> list[str]:
         """The home gateway first, then the zone's other choice, then the nearest or the least loaded, the name.
 
         A zone stays together and each of its routes moves once: what is spread over the others are a gateway's zones.
@@ -188,6 +199,7 @@ class _Planner:
         home = deployment.home(group.zone)
         gateways = {gateway.name: gateway for gateway in deployment.targets}
         size = len(self._state.routes.groups[group])
+        preferred = self._preferred(group.zone) if len(names) > 1 else None
 
         def order(name: str) -> tuple[bool, bool, float, float, str]:
             at_home = home is not None and home.name == name

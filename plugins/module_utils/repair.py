@@ -288,8 +288,8 @@ def plan(state: State, evidence: Evidence, now: float, swapping: bool) -> Plan:
     lost: dict[str, str] = {}
     chosen: Repair | None = None
     others = _not_now(state, evidence, view, now, swapping)
-    past = {name: history(state, view, name, evidence.wall, now) for name in due}
-    begun = dict(under_way(state, view, evidence.wall, now))
+    past = {name: history(state, view, name, evidence.aws_wall, now) for name in due}
+    begun = dict(under_way(state, view, evidence.aws_wall, now))
     order = sorted(due, key=lambda name: (name not in begun, past[name].used, name))
     for name in order:
         rung, new, why = _next_rung(state, evidence, name, past[name], now)
@@ -317,7 +317,7 @@ def _not_now(state: State, evidence: Evidence, view: Ec2View, now: float, swappi
         return f"Nothing is repaired while {min(state.verdicts.sites_down)} is down through every gateway."
     if view.drill is not None:
         return f"Nothing is repaired while the drill {view.drill} runs."
-    if paused(view, evidence.wall):
+    if paused(view, evidence.aws_wall):
         return "Nothing is repaired while the deployment is paused."
     if evidence.clock_skew or not evidence.wall:
         return "Nothing is repaired while this host's clock is wrong: the budget hangs on it."
@@ -335,7 +335,7 @@ def _not_now(state: State, evidence: Evidence, view: Ec2View, now: float, swappi
 
 def _blocked(state: State, evidence: Evidence, view: Ec2View, name: str, now: float) -> str:
     """Why this gateway is not repaired now; empty if it may be."""
-    if gateway_paused(view, name, evidence.wall):
+    if gateway_paused(view, name, evidence.aws_wall):
         return f"{name} is not repaired while it is paused."
     if now - state.repairs.called.get(name, float("-inf")) < CALL_AGAIN:
         return f"The last call for {name} was less than {CALL_AGAIN:g} s ago."
@@ -418,7 +418,7 @@ def _repair(state: State, evidence: Evidence, instance: Instance, rung: str, pas
     """The call. A ``new`` one begins a step, which the tag must tell beforehand."""
     name, eni_id, mark, begun = instance.gateway, instance.eni_id or "", None, past.begun
     if new:
-        begun = float(math.ceil(evidence.wall))  # the tag has whole seconds: rather too late
+        begun = float(math.ceil(evidence.aws_wall))  # the tag has whole seconds: rather too late
         walls = sorted([*past.walls, begun])
         mark = RepairMark(tuple(walls[-state.deployment.timing.repairs_per_day :]), rung)
     one = Repair(name, rung, state.verdicts.gateways[name].code, instance.instance_id or "", eni_id, mark)

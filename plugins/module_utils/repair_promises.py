@@ -50,7 +50,7 @@ def _check_permission(state: State, evidence: Evidence, view: Ec2View, repair: R
     if repair.rung not in _WORDS.get(policy, ()):
         raise InvariantViolation(14, f"vpnha_repair is {policy}: it allows no {repair.rung}.")
     until = max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(repair.gateway, 0.0))
-    if until > evidence.wall or view.drill is not None:
+    if until > evidence.aws_wall or view.drill is not None:
         raise InvariantViolation(14, f"{repair.gateway} may not be repaired: actions are paused, or a drill runs.")
 
 
@@ -94,7 +94,7 @@ def _check_worth(state: State, evidence: Evidence, view: Ec2View, repair: Repair
 
 
 def _check_budget(state: State, evidence: Evidence, view: Ec2View, repair: Repair, now: float) -> None:
-    timing, wall = state.deployment.timing, evidence.wall
+    timing, wall = state.deployment.timing, evidence.aws_wall
     if state.repairs.flight is not None:
         raise InvariantViolation(6, f"A repair of {state.repairs.flight.repair.gateway} is in flight.")
     if evidence.clock_skew:

@@ -97,9 +97,9 @@ def matters(state: State, evidence: Evidence, stuck: Iterable[Stuck], now: float
             {"routes": [str(key) for key in one.keys[:ROUTES_NAMED]]},
         )
     if evidence.ec2 is not None:
-        found.update(_route_matters(state, evidence.ec2, evidence.wall))
-        found.update(_pause_matters(state, evidence.ec2, evidence.wall))
-        found.update(_repair_matters(state, evidence.ec2, evidence.wall, now))
+        found.update(_route_matters(state, evidence.ec2, evidence.aws_wall))
+        found.update(_pause_matters(state, evidence.ec2, evidence.aws_wall))
+        found.update(_repair_matters(state, evidence.ec2, evidence.aws_wall, now))
     found.update(_ec2_matters(state, evidence, now))
     found.update(_monitor_matters(state, evidence, now))
     return found

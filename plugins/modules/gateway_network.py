@@ -282,7 +282,6 @@ changes:
   sample: ["route table lab-app-eu-central-1a: 192.168.10.0/24 -> gw-a (eni-0a1b2c3d)"]
 """
 
-import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import (
@@ -353,7 +352,7 @@ def run(module: AnsibleAWSModule) -> network_build.Outcome:
     if problems := network.problems(want, found):
         lines = "".join(f"\n- {problem}" for problem in problems)
         raise VpnhaError(problems[0] if len(problems) == 1 else f"{len(problems)} things stand in the way:{lines}")
-    return network_build.build(client, want, found, module.check_mode, time.time())
+    return network_build.build(client, want, found, module.check_mode, ec2.CLOCK.now())
 
 
 def main() -> None:

@@ -413,7 +413,6 @@ summary:
   sample: ["eu-central-1a uses gw-a (at home).", "eu-central-1b uses gw-a (home is gw-b)."]
 """
 
-import time
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, prefix_lists
@@ -434,7 +433,7 @@ def main() -> None:
         view = read_view(client, deployment)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **overview(view, deployment, time.time()))
+    module.exit_json(changed=False, **overview(view, deployment, ec2.CLOCK.now()))
 
 
 if __name__ == "__main__":

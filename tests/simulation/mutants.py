@@ -25,6 +25,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     judge,
     judge_gateway,
     judge_paths,
+    model,
     moves,
     places,
     repair,
@@ -245,6 +246,10 @@ MUTANTS = (
     Mutant(
         "pauses do not count", (14,), moves, "movable", _without_pauses,
         ("pause of table", "pause of deployment", "power off", "power off", "tunnel cut"),
+    ),
+    Mutant(
+        "a pause ends by this host's clock", (14,), model.Evidence, "aws_wall", property(lambda self: self.wall),
+        ("wall clock set", "wall clock set", "pause of table", "pause of table", "power off"), rare=2,
     ),
     Mutant(
         "pins do not count", (15,), moves, "movable", _without_pins,

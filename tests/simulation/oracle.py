@@ -243,7 +243,7 @@ class Oracle:
             raise Violation(12, f"{swap.key} moved {len(recent)} times this hour already")
 
     def _check_people(self, swap: Swap, view: Ec2View, source: str | None, began: float) -> None:
-        wall, table = self.world.wall, swap.key.table_id
+        wall, table = self.world.aws_wall, swap.key.table_id
         pin = view.table_pins.get(table)
         if pin is not None and pin.expires_wall > wall:
             raise Violation(15, f"{swap.key} is pinned")

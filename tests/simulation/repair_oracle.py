@@ -36,7 +36,7 @@ class RepairOracle:
         if view is None:
             raise Violation(10, f"{name} repaired before EC2 was read")
         self._check_sight(name, trusted)
-        if max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(name, 0.0)) > world.wall:
+        if max(view.paused_deployment_until_wall or 0.0, view.paused_gateways.get(name, 0.0)) > world.aws_wall:
             raise Violation(14, f"{name} is paused")
         for site in world.sites:
             since = world.truth.since(("site dark", site))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import marks, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.marks import Applied, Mark
 
@@ -37,6 +37,15 @@ def test_a_pause_is_set_and_cleared(world: World, scope: tuple[str, ...]) -> Non
     view = world.view()
     assert (view.paused_gateways, view.paused_deployment_until_wall) == ({}, None)
     assert not apply(world, Mark("pause", False, scope)).changed
+
+
+def test_a_mark_ends_by_the_clock_of_aws(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = ec2.Clock(tolerance=0.0)
+    ahead.skew = -120.0
+    monkeypatch.setattr(ahead, "learn", lambda *_seen: None)  # the test's EC2 has this host's clock
+    monkeypatch.setattr(ec2, "CLOCK", ahead)
+    apply(world, Mark("pause", True))
+    assert world.view().paused_deployment_until_wall == WALL + 3600 - 120
 
 
 def test_a_pin_goes_on_the_named_tables_or_on_all(world: World) -> None:

@@ -9,7 +9,6 @@ A host route in the monitor's own subnet leads each probe through the managed ga
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -164,9 +163,7 @@ class Witnesses:
     def _read(self) -> dict[str, Witness]:
         """In the reader's thread; raises Ec2Error."""
         gateways = self._monitor.config.deployment.managed_gateways
-        return read_witnesses(
-            self._monitor.client.get(), self._cloudwatch.get(), gateways, time.time() + ec2.CLOCK.skew
-        )
+        return read_witnesses(self._monitor.client.get(), self._cloudwatch.get(), gateways, ec2.CLOCK.now())
 
     def took(self, reading: Reading[dict[str, Witness]]) -> None:
         """Take what was read."""

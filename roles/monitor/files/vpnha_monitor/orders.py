@@ -51,8 +51,8 @@ def plan(loaded: MonitorConfig, latency: float) -> dict[str, Any]:
 def pause(loaded: MonitorConfig, scope: str, minutes: int) -> Done:
     """Pause a scope (see marks.pause_place). Raises VpnhaError."""
     client = _client(loaded)
-    until = time.time() + minutes * 60
     view = read_view(client, loaded.deployment)
+    until = ec2.CLOCK.now() + minutes * 60
     resource = marks.pause(client, view, loaded.deployment.name, scope, tags.Pause(until, _me()))
     text = f"{_named(scope)} is paused until {tags.format_time(until)}; `vpnha resume{_option(scope)}` ends it."
     return Done(text, True, details={"resource": resource, "until": until})
@@ -70,10 +70,9 @@ def resume(loaded: MonitorConfig, scope: str) -> Done:
 
 def freeze(loaded: MonitorConfig, minutes: int, reason: str) -> Done:
     """Let no drill begin for a while. Raises VpnhaError."""
-    now = time.time()
     mark = marks.Mark("freeze", True, seconds=minutes * 60, by=_me(), reason=reason)
-    done = marks.apply(_client(loaded), loaded.deployment, mark, check=False, wall=now)
-    until = now + minutes * 60
+    done = marks.apply(_client(loaded), loaded.deployment, mark, check=False, wall=time.time())
+    until = ec2.CLOCK.now() + minutes * 60
     text = f"No drill begins until {tags.format_time(until)}; `vpnha unfreeze` ends that."
     return Done(text, done.changed, details={"resource": done.resources[0], "until": until})
 
@@ -154,7 +153,7 @@ def _me() -> str:
 
 def _paused(deployment: float | None, gateways: Mapping[str, float], tables: Mapping[str, float], scope: str) -> bool:
     until = {**gateways, **tables}.get(scope) if scope else deployment
-    return until is not None and until > time.time()
+    return until is not None and until > ec2.CLOCK.now()
 
 
 def _named(scope: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Instance, Verdict
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Instance, Swap, SwapResult, Verdict
 
 from .scenario import Play, deployment, play
 
@@ -612,6 +612,31 @@ def went_to(world: Play) -> dict[str, set[str]]:
 def test_where_the_zones_of_a_lost_gateway_go(given: dict[str, Any], expected: tuple[str, str, str]) -> None:
     world = zones_of_a_lost_gateway(**given)
     assert went_to(world) == {f"zone-{letter}": {target} for letter, target in zip("ade", expected, strict=True)}
+
+
+def test_a_zone_stays_together_where_a_swap_is_tried_again() -> None:
+    world = Play(deployment("abc"))
+    obey, refused = world.answer, list[Swap]()
+
+    def answer(swap: Swap) -> SwapResult | None:
+        if world.plan.site_of(swap.key.destination).name == "hq" or refused:
+            return obey(swap)
+        refused.append(swap)
+        return SwapResult(swap, accepted=False, error="InternalError")
+
+    world.answer = answer
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    assert refused
+    assert went_to(world) == {"zone-a": {"gw-b"}}
+
+
+def test_a_zone_stays_together_where_it_leaves_in_good_time() -> None:
+    world = Play(deployment("abc"))
+    world.run(60)
+    world.change_instance("gw-a", retirement_wall=world.evidence().aws_wall + 3600)
+    world.run(5)
+    assert went_to(world) == {"zone-a": {"gw-b"}}
 
 
 def test_each_route_moves_once_and_once_again_to_go_home() -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils.judge_gateway import RETIREMENT_LEAD
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey, Swap, SwapResult
 
 from .scenario import TICK, WALL, Play, deployment, play
@@ -355,6 +356,27 @@ def test_a_pause_stops_actions_but_not_observation(scope: str) -> None:
     assert world.told("paused")
     world.rest(300)
     assert set(world.carrying().values()) == {"gw-b"}, "the pause has expired"
+
+
+@pytest.mark.parametrize("ahead", [7200.0, -7200.0])
+def test_pins_pauses_and_retirements_go_by_the_clock_of_aws(ahead: float) -> None:
+    world = play()
+    world.wall_skew, world.clock_skew = ahead, -ahead
+    world.run(5)
+    now = WALL + world.now
+    world.change_view(table_pins={"rtb-a": Pin("gw-a", now + 600)}, paused_tables={"rtb-b": now - 600})
+    for name in ("gw-a", "gw-b"):
+        world.change_instance(name, retirement_wall=now + RETIREMENT_LEAD + 600)
+    world.run(90)
+    assert not world.told("gateway-retiring")
+    world.gateways["gw-a"].power_off()
+    world.run(10)
+    assert world.swaps == [] and len(world.told("pinned-to-broken")) == 2
+    world.gateways["gw-a"].power_on()
+    world.run(5).rest(60)
+    world.gateways["gw-b"].power_off()
+    world.run(3)
+    assert world.moved() == {("zone-b", "hq", "gw-a"), ("zone-b", "plant", "gw-a")}, "its pause is over"
 
 
 def test_row_60_a_deploy_while_failed_over_has_nothing_to_undo_and_a_refused_table_is_left_alone() -> None:

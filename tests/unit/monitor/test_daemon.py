@@ -10,9 +10,13 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import yaml
-from monitor_world import World
+from monitor_world import World, deployment
+
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Monitor
+from vpnha_monitor.config import MonitorConfig, refuse_reload
 
 PAST_THE_WINDOW = 1.0  # s after the monitor hears everybody, in which it only observes
 
@@ -239,6 +243,17 @@ def test_reload(world: World) -> None:
     assert [event.resolved for event in world.events("config-refused")] == [False, False, True]
     world.agents["gw-a"].die()
     world.until(lambda: world.target(world.zone_a) == "gw-b")
+
+
+def test_the_endpoint_of_several_monitors_changes_with_a_restart_only() -> None:
+    """The lease of one and the same deployment must not be held in two stores; a single monitor has none."""
+    monitors = tuple(Monitor(f"mon-{letter}", f"zone-{letter}", f"10.77.1.1{letter}") for letter in "12")
+    plan = replace(deployment(), monitors=monitors[:1])
+    old = MonitorConfig("mon-1", plan, (), Path("journal.db"), "127.0.0.1", 9411)
+    assert refuse_reload(old, replace(old, endpoint_url="http://127.0.0.1:1")) == []
+    old = replace(old, deployment=replace(plan, monitors=monitors))
+    (told,) = refuse_reload(old, replace(old, endpoint_url="http://127.0.0.1:1"))
+    assert told == "endpoint_url changes from AWS: with several monitors, restart them for that."
 
 
 def test_pages(world: World) -> None:

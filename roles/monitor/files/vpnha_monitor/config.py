@@ -167,6 +167,11 @@ def refuse_reload(old: MonitorConfig, new: MonitorConfig) -> list[str]:
         sentences.append(f"listen changes from {old.host}:{old.port}: restart the monitor for that.")
     if new.monitor != old.monitor:
         sentences.append(f"monitor changes from {old.monitor}: restart the monitor for that.")
+    several = len(new.deployment.monitors) > 1
+    if several and new.endpoint_url != old.endpoint_url:  # the lease must not be held in two stores
+        sentences.append(
+            f"endpoint_url changes from {old.endpoint_url or 'AWS'}: with several monitors, restart them for that."
+        )
     if new.journal != old.journal:
         sentences.append(f"journal changes from {old.journal}: restart the monitor for that.")
     return sentences

@@ -15,7 +15,7 @@ QUEUE = 500  # messages that wait; the oldest are given up
 RETRY = 5.0  # s after the first failure, doubled with each further one
 RETRY_MOST = 900.0  # s
 FAILING = 3  # failures in a row after which people are told by the other targets
-BEHIND = 8  # tries after which a message lets the others go first: it may be this one that the target refuses
+BEHIND = 2  # tries after which a message lets those with fewer go first: it may be this one that the target refuses
 LATE = 600.0  # s after which a message is marked as late
 AGE_MOST = 86_400.0  # s after which it is given up
 
@@ -93,7 +93,7 @@ class Target:
             messages = [one.message for one in self.waiting]
             return Parcel(summary(messages), tuple(messages), late=False)
         self._crowded = False
-        first = min(self.waiting, key=lambda one: one.tries >= BEHIND)
+        first = min(self.waiting, key=lambda one: max(BEHIND - 1, one.tries))
         return Parcel(first.message, (first.message,), late=mono - first.since > LATE)
 
     def succeeded(self, parcel: Parcel, wall: float) -> bool:

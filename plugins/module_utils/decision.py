@@ -8,7 +8,8 @@
 amiss; each call gives the actions of that moment:
 
 - ``Swap``: order it once; the most urgent come first. Its ``SwapResult`` comes back in the ``Evidence`` of a later
-  step; until then, or until it is overdue, the route is left alone.
+  step; until then, or until it is overdue, the route is left alone. One of a route in ``State.routes.overtaken`` that
+  has not been begun is to be taken back, with the error ``WITHDRAWN``: an emergency waits for it.
 - ``Repair``: the same for a gateway's instance; its ``RepairResult`` comes back likewise.
 - ``ReadEc2``: read routes and instances now, out of turn.
 - ``Note``: tell it. A note with ``resolved`` takes an earlier one with the same code and subject back.
@@ -84,7 +85,9 @@ def step(state: State, evidence: Evidence, now: float) -> tuple[State, tuple[Act
     state = _at_rest(_remember(state, verdicts, now, drill=drill), now)
     state = repair.watch(state, evidence, now)
     state = _others(state, evidence, now)
-    moves, stuck = ([], []) if observing(state, now) else wanted(state, evidence, now)
+    moves, stuck, overtaken = ([], [], frozenset()) if observing(state, now) else wanted(state, evidence, now)
+    if overtaken != state.routes.overtaken:
+        state = changed(state, routes=changed(state.routes, overtaken=overtaken))
     swaps, dropped = _hold_to_promises(state, evidence, moves, now)
     kept = {swap.key for swap in swaps}
     news = [move for move in moves if move.swaps[0].key in kept and _first(state, move)]

@@ -49,14 +49,17 @@ class Stuck:
     keys: tuple[RouteKey, ...]
 
 
-def wanted(state: State, evidence: Evidence, now: float) -> tuple[list[Move], list[Stuck]]:
-    """What should be swapped now. Whatever may not move (paused, pinned, in flight, tried too lately) is left out."""
+def wanted(state: State, evidence: Evidence, now: float) -> tuple[list[Move], list[Stuck], frozenset[RouteKey]]:
+    """What should be swapped now. Whatever may not move (paused, pinned, in flight, tried too lately) is left out.
+
+    The routes at the end are those that only a voluntary swap in flight keeps from leaving at once.
+    """
     if evidence.ec2 is None:
-        return [], []
+        return [], [], frozenset()
     planner = _Planner(state, evidence, evidence.ec2, now)
     for group in state.routes.groups:  # in the order of zone, site, gateway
         planner.plan(group)
-    return planner.moves, planner.stuck
+    return planner.moves, planner.stuck, frozenset(planner.overtaken)
 
 
 class _Planner:
@@ -69,6 +72,7 @@ class _Planner:
         self._lately: dict[str, str] | None = None  # the same of the steps before
         self.moves: list[Move] = []
         self.stuck: list[Stuck] = []
+        self.overtaken: list[RouteKey] = []
 
     def plan(self, group: Group) -> None:
         """Plan the group's move, if it is this monitor's, and there is reason for one and a place to go to."""
@@ -103,6 +107,9 @@ class _Planner:
             if limited:
                 self.stuck.append(Stuck(group, leave, "moves-limited", limited))
             keys = tuple(key for key in keys if key not in limited)
+        else:
+            flights = self._state.routes.flights
+            self.overtaken += [key for key in keys if key in flights and flights[key].swap.voluntary]
         target_id = self._state.routes.target_of(target) or ""
         leased = not owns(self._state, group.zone)
         swaps = tuple(

@@ -75,6 +75,8 @@ def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> R
         routes = changed(routes, flights=_without(routes.flights, key))
     if result.accepted:
         return _accepted(routes, key, Belief(swap.gateway, swap.target, now), now if swap.voluntary else None)
+    if result.error == WITHDRAWN and swap.voluntary:
+        return routes  # nothing was sent, so that an emergency need not wait
     retry = _next_retry(routes.retries.get(key), key, result.error or "unknown", now, seed)
     routes = changed(routes, retries={**routes.retries, key: retry})
     if result.accepted is None:
@@ -232,4 +234,8 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
 
 
 def _without(mapping: Mapping[RouteKey, _T], key: RouteKey) -> Mapping[RouteKey, _T]:
-    return {other: value for other, value in mapping.items() if other != key} if key in mapping else mapping
+    if key not in mapping:
+        return mapping
+    rest = dict(mapping)  # hashes no key again: hundreds of results may come at once
+    del rest[key]
+    return rest

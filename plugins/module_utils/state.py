@@ -94,6 +94,7 @@ class Routes:
     gateway_of_target: Mapping[str, str] = field(default_factory=dict)  # also of interfaces that are gone
     interfaces: Mapping[str, Interface] = field(default_factory=dict)  # gateway -> the one it has
     flights: Mapping[RouteKey, Flight] = field(default_factory=dict)
+    overtaken: frozenset[RouteKey] = frozenset()  # in flight voluntarily, while by now they must leave at once
     retries: Mapping[RouteKey, Retry] = field(default_factory=dict)
     doubts: Mapping[RouteKey, Doubt] = field(default_factory=dict)
     beliefs: Mapping[RouteKey, Belief] = field(default_factory=dict)

@@ -154,7 +154,7 @@ _launch: Callable[..., Any] = repair._launch
 _tokens = count()
 
 MUTANTS = (
-    Mutant("no one leaves a dead gateway", (0,), decision, "wanted", lambda *_: ([], []), ("power off",)),
+    Mutant("no one leaves a dead gateway", (0,), decision, "wanted", lambda *_: ([], [], frozenset()), ("power off",)),
     Mutant(
         "any gateway is good enough", (1,), moves._Planner, "_candidates", _everyone,
         ("power off", "tunnel cut"), (2,),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -18,12 +18,13 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     WITHDRAWN,
     Repair,
     RepairResult,
+    RouteKey,
     Swap,
     SwapResult,
 )
 
 from . import repairing
-from .waiting import Progress, Queue, Waiting
+from .waiting import OVERTAKEN, Progress, Queue, Waiting
 
 _ROUNDS = 8  # batches of swaps side by side, each with a thread that waits for its calls
 _GATHER_SECONDS = 1.0  # where swaps wait, those of so long go together: each batch is read back twice
@@ -105,6 +106,11 @@ class Actuator:
             self._queue.put(swaps, self._clock(), deadline)
             self._news.set()
             self._keep(self._pacer.submit(self._hand_out))
+
+    def withdraw(self, keys: Collection[RouteKey]) -> None:
+        """Take back the voluntary swaps of these routes that wait; what has been begun is left to its end."""
+        if keys and (taken := self._queue.take_voluntary(keys)):
+            self._drop(taken, WITHDRAWN, OVERTAKEN)
 
     def progress(self) -> Progress:
         """How far the swaps are."""

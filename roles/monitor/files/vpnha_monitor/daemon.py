@@ -217,6 +217,7 @@ class Monitor:
             return
         if actions:
             self._act(actions, before, now)
+        self.actuator.withdraw(self.mind.state.routes.overtaken)
         self.agreement.decided(now)
         self.carrying.saw({name: seen.report for name, seen in self.mind.evidence.gateways.items() if seen.report}, now)
         for note in self.carrying.judge(now):

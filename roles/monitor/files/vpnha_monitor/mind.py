@@ -28,6 +28,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 
+from .waiting import OVERTAKEN
+
 _TRIES = 40  # steps that fail in a row, about a second of them, before the state is given up for a fresh one
 
 
@@ -102,6 +104,8 @@ class Mind:
         flight = flights.get(swap.key)
         if flight is None or flight.swap != swap or now >= flight.deadline:
             return "It is not waited for any longer."
+        if swap.key in state.routes.overtaken:
+            return OVERTAKEN
         others = {key: one for key, one in flights.items() if key != swap.key}
         retries = {key: one for key, one in state.routes.retries.items() if key != swap.key}
         try:

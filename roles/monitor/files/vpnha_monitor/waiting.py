@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Swap
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Swap
+
+OVERTAKEN = "The gateway that its route leads to has failed meanwhile, which is an emergency."
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,19 @@ class Queue:
 
     def take_late(self, now: float) -> list[Waiting]:
         """Those whose deadline is over."""
+        return self._take_out(lambda one: one.deadline is not None and one.deadline < now)
+
+    def take_voluntary(self, keys: Collection[RouteKey]) -> list[Waiting]:
+        """The voluntary swaps of these routes."""
+        return self._take_out(lambda one: one.swap.voluntary and one.swap.key in keys)
+
+    def _take_out(self, which: Callable[[Waiting], bool]) -> list[Waiting]:
         with self._lock:
-            late = [one for _rank, one in self._heap if one.deadline is not None and one.deadline < now]
-            if late:
-                self._heap = [entry for entry in self._heap if entry[1].deadline is None or entry[1].deadline >= now]
+            taken = [one for _rank, one in self._heap if which(one)]
+            if taken:
+                self._heap = [entry for entry in self._heap if not which(entry[1])]
                 heapq.heapify(self._heap)
-            return late
+            return taken
 
     def ended(self, count: int) -> None:
         """So many have an end, whichever."""

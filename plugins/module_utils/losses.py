@@ -96,14 +96,27 @@ class LossWindow:
                 pending += 1
         considered = len(self._probes) - self._forgiven - pending
         since, slow_since = self._since, self._slow_since
+        enough = sent >= _MIN_PROBES or (lost == sent > 0 and self._unbroken(due_before))
         return LossStats(
             sent=sent,
             lost=lost,
-            window_full=since is not None and now - since >= self.window and sent >= _MIN_PROBES,
+            window_full=since is not None and now - since >= self.window and enough,
             last_answer_age=None if self._last_answer is None else max(0.0, now - self._last_answer),
             slow_loss=(self._unanswered - pending) / considered if considered else 0.0,
             slow_full=slow_since is not None and now - slow_since >= self.slow_window,
         )
+
+    def _unbroken(self, due_before: float) -> bool:
+        """Whether the last probes that are due are lost, as many as silence needs: they may be sent too seldom for it.
+
+        So it is with a short window, and where the sender is short of time.
+        """
+        run = 0
+        for probe in reversed(self._probes):
+            if probe.answered or run >= _MIN_PROBES:
+                break
+            run += probe.sent_at <= due_before
+        return run >= _MIN_PROBES
 
     def _expire(self, now: float) -> None:
         oldest = now - self.slow_window

@@ -127,6 +127,24 @@ def test_after_a_break_a_full_window_must_be_observed_again_but_the_last_answer_
     assert losses.stats(now).silent
 
 
+@pytest.mark.parametrize(("width", "every"), [(0.2, 0.1), (0.25, 0.1), (0.3, 0.1), (0.5, 0.16), (0.5, 0.24)])
+def test_probes_that_are_sent_seldom_tell_of_silence_as_well(width: float, every: float) -> None:
+    losses = LossWindow(width, 10.0, due=0.1)
+    now, seq = 0.0, 0
+    for _ in range(100):
+        losses.sent(seq, now)
+        losses.answered(seq, now + 0.005)
+        now, seq = now + every, seq + 1
+    assert not losses.stats(now).silent
+    silent = []
+    for number in range(40):
+        losses.sent(seq, now)
+        now, seq = now + every, seq + 1
+        silent.append(losses.stats(now).silent)
+        assert number >= 2 or not silent[-1], "silence takes three lost probes"
+    assert all(silent[round((width + 0.1) / every) + 3 :])
+
+
 def test_a_monitor_that_stops_sending_concludes_nothing() -> None:
     losses = window()
     now, seq = probed(losses, 0.0, 5.0)

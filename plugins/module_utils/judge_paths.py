@@ -21,6 +21,7 @@ from .verdicts import Judgement, Pair, Remark, fresh, good, grey, one_way_loss, 
 LARGE_LOSS = 0.5  # share of full-size probes lost, while small ones pass, that means an MTU fault
 LOSSY = 0.25  # share of a tunnel's own probes lost over a window, from which on its targets' silence may be chance
 _CARRIES = (Verdict.UP, Verdict.GREY)
+_FOR_A_MOMENT = ("gateway-suspect", "monitor-observing")  # what a gateway is called until more is known of it
 
 
 @dataclass(slots=True)
@@ -246,10 +247,10 @@ class _SiteView:
     def down_everywhere(self, before: str) -> str:
         """What shows that the site is down through every gateway; empty if it is not.
 
-        A gateway that is down itself says nothing of the site, and one witness alone may have lost its own tunnel: it
-        takes two, if two have tunnels there. A managed gateway through which something of the site answers, or may
-        still answer, speaks against it. ``before`` is what has shown it so far: it holds until a tunnel or a managed
-        gateway carries packets again, whatever becomes of the witnesses.
+        A gateway that is down itself, or unknown, says nothing of the site, and one witness alone may have lost its own
+        tunnel: it takes two, if two have tunnels there. A managed gateway through which something of the site answers,
+        or may still answer, speaks against it. ``before`` is what has shown it so far: it holds until a tunnel or a
+        managed gateway carries packets again, whatever becomes of the witnesses.
         """
         own = self._own
         if self._carrying:
@@ -266,13 +267,27 @@ class _SiteView:
     def _witnesses(self) -> list[str]:
         """The gateways that show that every tunnel to the site is down; none if not enough of them do.
 
-        A managed gateway that has fallen silent is one as well, beside one with a tunnel of its own.
+        Each of them works, and its agent says that its own tunnel is down. A managed gateway that has fallen silent is
+        one as well, beside one with a tunnel of its own.
         """
-        witnesses = [name for name in self._own if self._gateways[name].verdict in _CARRIES]
+        witnesses = [
+            name
+            for name, best in self._own.items()
+            if best.judgement.verdict is Verdict.DOWN and self._gateways[name].verdict in _CARRIES
+        ]
         witnesses += [way.gateway for way in self._managed if way.fell_silent] if witnesses else []
         enough = 0 < min(2, len(self._own)) <= len(witnesses)
-        down = all(best.judgement.verdict is Verdict.DOWN for best in self._own.values())
-        return witnesses if enough and down else []
+        return witnesses if enough and not any(map(self._may_carry, self._own)) else []
+
+    def _may_carry(self, name: str) -> bool:
+        """Whether a gateway's tunnel carries packets, or a moment will tell whether it does.
+
+        One whose agent is dead, or that was never heard, may tell nothing for hours: nobody waits for its word.
+        """
+        best = self._own[name]
+        if best.judgement.verdict is Verdict.UNKNOWN:
+            return best.report is not None or self._gateways[name].code in _FOR_A_MOMENT
+        return best.judgement.verdict is not Verdict.DOWN
 
 
 def _recent(seen: GatewayEvidence | None, timing: Timing) -> tuple[AgentReport | None, float]:

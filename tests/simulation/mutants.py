@@ -124,6 +124,11 @@ def _only_if_all_can_tell(self: Any, _before: str) -> str:
     return _down_everywhere(self, "") if all(works) else ""
 
 
+def _only_if_all_know(self: Any) -> list[str]:
+    known = all(best.judgement.verdict is Verdict.DOWN for best in self._own.values())
+    return _witnesses(self) if known else []
+
+
 def _without_tags(state: Any, view: Any, gateway: str, wall: float, now: float) -> Any:
     return _history(state, replace(view, repairs={}), gateway, wall, now)
 
@@ -147,6 +152,7 @@ _next_retry: Callable[..., Any] = places._next_retry
 _movable: Callable[..., bool] = moves.movable
 _grouped: Callable[..., Any] = places._grouped
 _down_everywhere: Callable[..., str] = judge_paths._SiteView.down_everywhere
+_witnesses: Callable[..., list[str]] = judge_paths._SiteView._witnesses
 _step: Callable[..., Any] = decision.step
 _history: Callable[..., Any] = repair.history
 _plan: Callable[..., Any] = repair.plan
@@ -187,6 +193,10 @@ MUTANTS = (
     Mutant(
         "a gateway that breaks ends a site's outage", (4,), judge_paths._SiteView, "down_everywhere",
         _only_if_all_can_tell, ("site down", "site down", "source/dest check"), rare=10,
+    ),
+    Mutant(
+        "an unknown gateway speaks against a site's outage", (4,), judge_paths._SiteView, "_witnesses",
+        _only_if_all_know, ("site down", "site down", "agent dead"), rare=5,
     ),
     Mutant(
         "routes on it do not matter", (5,), repair, "held_back", lambda *_: [],

@@ -340,15 +340,17 @@ class World:
             self.truth.note(("bad", (gateway, site)), now, dead or self.has(("site's servers down",), (site,)))
             self.truth.note(("unfit", (gateway, site)), now, dead)
         self.truth.note("managed gateway cut", now, self.has(("managed gateway cut",)))
+        heard_from = [gateway for gateway in self.gateways if self.agent(gateway) and self.link(gateway)]
+        staying = [gateway for gateway in heard_from if not self.announced(gateway)]
+        # where two have lost a site, one that is not heard is not asked; where one has, it may be its tunnel alone
+        seen = len(heard_from) == len(self.gateways) or len(staying) >= 2
         for site in self.sites:
-            seen = all(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
             down = all(not self.tunnel((gateway, site)) for gateway in self.gateways)
             down = down and not (self.managed and self.managed_way(site))
             self.truth.note(("site down", site), now, seen and down)
             lost = all(self.truth.since(("dead", (gateway, site))) is not None for gateway in self.led_to)
             self.truth.note(("no way", site), now, lost)
-            eyes = sum(self.agent(gateway) and self.link(gateway) for gateway in self.gateways)
-            self.truth.note(("site dark", site), now, eyes >= 2 and down)
+            self.truth.note(("site dark", site), now, len(heard_from) >= 2 and down)
         heard = any(self.link(g) and self.on(g) for g in self.gateways)
         self.truth.note("gateways unheard", now, not heard)
         heard = heard or any(stream.condition[0] < 1.0 for stream in self.managed.values())

@@ -162,6 +162,27 @@ def test_a_gateway_that_is_down_is_replaced_as_a_witness_by_the_managed_one_that
         assert world.swaps == [], f"after {seconds} s"
 
 
+@pytest.mark.parametrize(("letters", "unknown"), [("abc", "gw-c"), ("ab", "gw-b")])
+def test_a_gateway_with_a_dead_agent_says_nothing_of_a_site_that_died_through_the_managed_one_too(
+    letters: str, unknown: str
+) -> None:
+    world = resort(letters)
+    world.gateways[unknown].heartbeat.works = False
+    world.run(5)
+    for letter in letters:
+        world.tunnel(f"hq-gw-{letter}").cut()
+    world.managed["hq"].works = False
+    world.run(20)
+    assert world.told("site-down", "hq")
+    world.managed["hq"].works = True
+    world.run(5)
+    assert world.swaps == [], "the tunnels get their time to come back"
+    for letter in letters:
+        world.tunnel(f"hq-gw-{letter}").mend()
+    world.run(20)
+    assert world.swaps == []
+
+
 def test_a_managed_gateway_that_never_answered_is_no_witness() -> None:
     world = Play(with_managed(deployment(routing="static")), settled=False)
     world.managed["hq"].works = False

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
 
-from .scenario import Play, play
+from .scenario import Play, deployment, play
 
 ONLY_HQ_OF_A = {("zone-a", "hq", "gw-b")}
 
@@ -182,6 +184,128 @@ def test_one_witness_alone_may_have_lost_its_own_tunnel_and_is_left_as_soon_as_t
     world.gateways["gw-a"].power_on()
     assert world.run_until_moved(3) < 1.0
     assert world.moved() == {("zone-a", "hq", "gw-a"), ("zone-b", "hq", "gw-a")}
+
+
+def agent_dies(world: Play) -> None:
+    world.gateways["gw-c"].heartbeat.works = False  # the host still answers ICMP
+
+
+def cut_off_from_the_monitor(world: Play) -> None:
+    world.gateways["gw-c"].heartbeat.works = world.gateways["gw-c"].icmp.works = False
+
+
+def never_heard(world: Play) -> None:
+    gateway = world.gateways["gw-c"]
+    gateway.power_off()
+    for probe in (gateway.heartbeat, gateway.icmp):
+        probe.answered_at = None
+    gateway.heard, gateway.report, gateway.peer_heard_at = False, None, None
+
+
+def not_set_up_yet(world: Play) -> None:
+    world.gateways["gw-c"].tunnels.clear()  # its agent knows of none
+
+
+UNKNOWN = [agent_dies, cut_off_from_the_monitor, never_heard, not_set_up_yet]
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_a_gateway_of_which_nothing_is_known_does_not_speak_against_a_sites_outage(
+    unknown: Callable[[Play], None],
+) -> None:
+    world = play("abc")
+    unknown(world)
+    world.run(10)
+    assert world.state.verdicts.paths["gw-c", "hq"].verdict is Verdict.UNKNOWN
+    world.swaps.clear()
+    world.tunnel("hq-gw-a").cut()
+    world.run(0.1)
+    world.tunnel("hq-gw-b").cut()
+    world.run(20)
+    world.tunnel("hq-gw-b").mend()
+    world.run(6)
+    world.tunnel("hq-gw-a").mend()
+    world.run(20)
+    assert world.swaps == []
+    assert len(world.told("site-down")) == 1
+    assert world.told("site-down", "hq", resolved=True)
+
+
+@pytest.mark.parametrize("unknown", UNKNOWN)
+def test_a_gateway_of_which_nothing_is_known_is_no_witness_either(unknown: Callable[[Play], None]) -> None:
+    world = play("abc", routing="static")
+    world.gateways["gw-a"].power_off()
+    unknown(world)
+    world.run(10)
+    world.tunnel("hq-gw-b").cut()
+    world.run(20)
+    assert world.told("site-down") == []
+    assert world.told("tunnel-nothing-returns", "hq-gw-b")
+    world.swaps.clear()
+    world.gateways["gw-a"].power_on()
+    assert world.run_until_moved(3) < 1.0, "it may have been the tunnel alone"
+
+
+def test_a_gateway_that_is_heard_again_and_reaches_the_site_ends_its_outage() -> None:
+    world = play("abc", routing="static")
+    agent_dies(world)
+    world.run(10)
+    world.tunnel("hq-gw-a").cut()
+    world.tunnel("hq-gw-b").cut()
+    world.run(20)
+    assert world.told("site-down", "hq")
+    world.gateways["gw-c"].heartbeat.works = True
+    assert 9 < world.run_until_moved(15) < 11, "a and b get their time to come back"
+    assert world.moved() == {("zone-a", "hq", "gw-c"), ("zone-b", "hq", "gw-c")}
+    assert world.told("site-down", "hq", resolved=True)
+
+
+def test_a_gateway_that_is_suspect_for_a_moment_may_reach_the_site_and_is_waited_for() -> None:
+    world = play("abc", routing="static")
+    lossy = world.gateways["gw-c"]
+    lossy.heartbeat.loss = lossy.icmp.loss = 0.64
+    world.run(12)
+    lossy.heartbeat.works = lossy.icmp.works = False  # by chance: for longer than a window, and than reports count
+    world.tunnel("hq-gw-a").cut()
+    world.tunnel("hq-gw-b").cut()
+    for _ in range(9):
+        assert world.run(0.1).state.verdicts.sites_down == {}
+    lossy.heartbeat.works = lossy.icmp.works = True
+    assert world.run_until_moved(1) < 0.2
+    assert world.moved() == {("zone-a", "hq", "gw-c"), ("zone-b", "hq", "gw-c")}
+
+
+def test_a_monitor_that_has_just_started_waits_for_the_gateway_that_answers_last() -> None:
+    world = Play(deployment("abc", routing="static"), settled=False)
+    for name in ("hq-gw-a", "hq-gw-b"):
+        one = world.tunnel(name)
+        one.cut()
+        one.probe.watched_since = one.target.watched_since = world.now - 60.0  # their agents know for long
+    world.gateways["gw-c"].heartbeat.works = False
+    assert world.run(0.3).state.verdicts.sites_down == {}
+    world.gateways["gw-c"].heartbeat.works = True
+    assert world.run_until_moved(3) < 1.0
+    assert world.moved() == {("zone-a", "hq", "gw-c"), ("zone-b", "hq", "gw-c")}
+
+
+def test_a_tunnel_that_an_agent_has_just_begun_to_probe_is_waited_for() -> None:
+    world = play("abc", routing="static")
+    agent_dies(world)
+    one = world.tunnel("hq-gw-c")
+    world.tunnel("hq-gw-a").cut()
+    world.run(10)
+    world.swaps.clear()
+    world.gateways["gw-c"].heartbeat.works = True
+    for probe in (one.probe, one.target):
+        probe.works, probe.answered_at, probe.watched_since = False, None, world.now
+    world.run(0.1)
+    world.tunnel("hq-gw-b").cut()
+    for probe in (world.tunnel("hq-gw-b").probe, world.tunnel("hq-gw-b").target):
+        probe.answered_at = world.now - 1.0
+    world.run(0.3)
+    assert world.state.verdicts.sites_down == {}
+    one.mend()
+    assert world.run_until_moved(3) < 0.2
 
 
 def test_after_a_sites_outage_routes_leave_a_tunnel_that_stays_down() -> None:

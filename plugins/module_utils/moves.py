@@ -115,7 +115,8 @@ class _Planner:
         swaps = tuple(
             Swap(key, target, target_id, leave.code, leave.voluntary, leased, self._view.priority(key.table_id))
             for key in keys
-            if free(self._state.routes, key, self._now) and not unseen(self._state, self._evidence, key)
+            if free(self._state.routes, key, self._now, leave.voluntary)
+            and not unseen(self._state, self._evidence, key)
         )
         if swaps:
             self.moves.append(Move(group, leave, target, swaps))

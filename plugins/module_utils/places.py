@@ -57,7 +57,7 @@ def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: flo
     return _grouped(routes, deployment, view)
 
 
-def free(routes: Routes, key: RouteKey, now: float) -> bool:
+def free(routes: Routes, key: RouteKey, now: float, voluntary: bool) -> bool:
     """Whether a swap of the route may be ordered now."""
     if key in routes.flights:
         return False
@@ -65,7 +65,7 @@ def free(routes: Routes, key: RouteKey, now: float) -> bool:
     if doubt is not None and now - doubt.since < DOUBT_SECONDS:
         return False
     retry = routes.retries.get(key)
-    return retry is None or now >= retry.next_at
+    return retry is None or now >= retry.due(voluntary)
 
 
 def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> Routes:
@@ -78,6 +78,8 @@ def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> R
     if result.error == WITHDRAWN and swap.voluntary:
         return routes  # nothing was sent, so that an emergency need not wait
     retry = _next_retry(routes.retries.get(key), key, result.error or "unknown", now, seed)
+    if swap.voluntary:
+        retry = replace(retry, emergency_at=now + RETRY_LEAST)
     routes = changed(routes, retries={**routes.retries, key: retry})
     if result.accepted is None:
         routes = changed(routes, doubts={**routes.doubts, key: Doubt(swap, now)})

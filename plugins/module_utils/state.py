@@ -43,6 +43,11 @@ class Retry:
     round: int
     next_at: float
     error: str
+    emergency_at: float | None = None  # of a voluntary swap's: an emergency does not wait for the whole pause
+
+    def due(self, voluntary: bool) -> float:
+        """When a swap of that kind may be tried."""
+        return self.next_at if voluntary or self.emergency_at is None else self.emergency_at
 
 
 @dataclass(frozen=True)

@@ -254,10 +254,12 @@ def _traffic(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -
 
 
 def _flows(verdicts: Verdicts, gateway: str | None, site: str) -> bool | None:
-    if gateway is None or site in verdicts.sites_down:
+    if gateway is None:
         return False
     verdict = verdicts.paths.get((gateway, site), _UNJUDGED).verdict
-    return None if verdict is Verdict.UNKNOWN else verdict in _FLOWS
+    if verdict is Verdict.UNKNOWN:
+        return None  # also where the others have lost the site
+    return site not in verdicts.sites_down and verdict in _FLOWS
 
 
 def _gateway(

@@ -68,6 +68,23 @@ def test_a_voluntary_swap_is_left_alone_while_nothing_else_makes_its_route_leave
     assert not world.state.routes.overtaken
 
 
+def test_13_an_emergency_does_not_wait_for_the_pause_of_a_voluntary_swap_that_was_refused() -> None:
+    world = failing_back()
+    for denied in (HQ_A, PLANT_A):
+        world.results.append(SwapResult(world.state.routes.flights[denied].swap, False, "UnauthorizedOperation"))
+    world.run(TICK)
+    refused_at = world.now
+    assert world.state.routes.retries[HQ_A].next_at >= refused_at + 29.0
+    world.answer = world._obey
+    world.swaps.clear()
+    world.gateways["gw-b"].power_off()
+    world.run(1.5)
+    mine = [(at, swap) for at, swap in world.swaps if swap.key in (HQ_A, PLANT_A)]
+    assert len(mine) == 2 and not any(swap.voluntary for _at, swap in mine)
+    assert all(at - refused_at >= 0.9 for at, _swap in mine), "promise 11: the shortest pause is kept"
+    assert world.told("failover")
+
+
 def test_11_a_swap_that_was_withdrawn_keeps_the_rounds_of_those_that_were_sent() -> None:
     """Nothing is forgotten by it, and an emergency that was withdrawn has its pause."""
     world = failing_back()

@@ -290,7 +290,10 @@ class HeartbeatAsker:
         return encode_request(self.keys, self.sender, self.gateway, self._session, self._seq)
 
     def on_packet(self, packet: bytes, now: float) -> AgentReport | None:
-        """Take a datagram. The report in it if it is newer than the last one, else None (bad ones are counted)."""
+        """Take a datagram. The report in it if it is newer than the last one, else None.
+
+        What is bad is counted in ``refused``. So is a genuine answer with a report that cannot be read: it is heard.
+        """
         try:
             answer = decode_answer(self.keys, packet)
             if answer.sender != self.gateway:
@@ -299,14 +302,15 @@ class HeartbeatAsker:
                 raise HeartbeatError("stale")
             if answer.seq not in self._open:
                 raise HeartbeatError("replayed")
+            # it is genuine, and no silence, whatever is in it: the report may be of another version
+            self.losses.answered(answer.seq, now)
+            self.heard_since_start = True
+            self._heard_at = now
+            sent_at = self._open.pop(answer.seq)
             report = unpack_report(answer.body) if self._reports and answer.seq > self._newest else None
         except HeartbeatError as exc:
             self.refused[exc.reason] += 1
             return None
-        self.losses.answered(answer.seq, now)
-        self.heard_since_start = True
-        self._heard_at = now
-        sent_at = self._open.pop(answer.seq)
         if report is not None:
             self._newest, self.report, self.rtt = answer.seq, report, now - sent_at
             self._report_at = now - answer.age

@@ -404,7 +404,7 @@ class AgentReport:
 
     boot_id: str  # changes with each start of the host
     agent_id: str  # changes with each start of the agent
-    charon: str  # "alive", "hung", "dead"
+    charon: str  # "alive", "hung", "dead", "unknown" (a word of a newer version)
     tunnels: Mapping[str, TunnelReport]  # by tunnel name
     paths: Mapping[str, str]  # site -> how packets for it leave: "tunnel", "neighbour", "none"
     peers: Mapping[str, float | None]  # other gateway -> age of its last answer to this agent, seconds

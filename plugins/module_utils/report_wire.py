@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An agent's report as JSON, strict in what it takes: a monitor decides by it.
 
-Keys that are not known are ignored and missing ones take their default, so that a monitor and an agent of
-neighbouring versions understand each other.
+Keys that are not known are ignored and missing ones take their default, and a word that is not known says nothing, so
+that a monitor and an agent of neighbouring versions understand each other.
 
 With a hundred gateways the peers' ages would be most of a report, and of the work of reading it, while they are asked
 for only when a gateway is silent. So they are two strings: ``heard``, the names with a space between them, and
@@ -25,7 +25,7 @@ from .model import AgentReport, LossStats, TunnelReport
 IKE = ("established", "unanswered", "connecting", "missing", "unknown")
 CHILD = ("installed", "missing", "unknown")
 BGP = ("established", "down", "unknown", "static")
-CHARON = ("alive", "hung", "dead")
+CHARON = ("alive", "hung", "dead", "unknown")
 PATHS = ("tunnel", "neighbour", "none")
 STOPPING = ("", "agent", "host")
 _NEVER = 0xFFFFFFFF  # the age of a peer that was never heard
@@ -138,11 +138,10 @@ class _Reader:
             raise WireError(f"{key} is not a string")
         return value
 
-    def one_of(self, key: str, words: tuple[str, ...], default: str | None = None) -> str:
+    def one_of(self, key: str, words: tuple[str, ...], default: str | None = None, otherwise: str = "unknown") -> str:
+        """One of the words; ``otherwise`` for one of a newer version."""
         value = self.text(key, default)
-        if value not in words:
-            raise WireError(f"{key} is none of {', '.join(words)}")
-        return value
+        return value if value in words else otherwise
 
     def flag(self, key: str) -> bool:
         value = self._raw.get(key, False)
@@ -232,9 +231,10 @@ def from_wire(raw: object) -> AgentReport:
     tunnels = [_tunnel_from_wire(item) for item in reader.items("tunnels")]
     paths: dict[str, str] = {}
     for site, path in reader.mapping("paths").items():
-        if path not in PATHS:
-            raise WireError(f"the path of {site} is none of {', '.join(PATHS)}")
-        paths[site] = path
+        if not isinstance(path, str):
+            raise WireError(f"the path of {site} is not a string")
+        if path in PATHS:  # a newer version's word says nothing
+            paths[site] = path
     return AgentReport(
         boot_id=reader.text("boot"),
         agent_id=reader.text("agent"),
@@ -242,7 +242,7 @@ def from_wire(raw: object) -> AgentReport:
         tunnels={tunnel.name: tunnel for tunnel in tunnels},
         paths=paths,
         peers=Ages(reader.text("heard", ""), reader.text("heard_ms", "")),
-        stopping=reader.one_of("stopping", STOPPING, ""),
+        stopping=reader.one_of("stopping", STOPPING, "", otherwise=""),
         counters={zone: count(packets, "a counter") for zone, packets in reader.mapping("counters").items()},
         handed_over=reader.flag("handed_over"),
     )

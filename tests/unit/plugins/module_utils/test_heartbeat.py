@@ -266,14 +266,17 @@ def test_random_bytes_change_nothing(noise: bytes, headed: bool) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_a_signed_packet_with_nonsense_inside_is_malformed(body: bytes) -> None:
+def test_a_signed_packet_with_nonsense_inside_is_malformed_and_no_silence(body: bytes) -> None:
     """Even one who has the key (an agent of a broken version) cannot make us fall over."""
     keys, asking = KeyRing([OLD]), asker()
-    request = heartbeat.decode_request(keys, asking.next_request(0.0))
     for packed in (body, zlib.compress(body)):
-        assert asking.on_packet(heartbeat.encode_answer(keys, request, "gw-a", 0.0, packed), 0.1) is None
-    assert asking.refused == {"malformed": 2}
-    assert not asking.heard_since_start
+        request = heartbeat.decode_request(keys, asking.next_request(0.0))
+        answer = heartbeat.encode_answer(keys, request, "gw-a", 0.0, packed)
+        assert asking.on_packet(answer, 0.1) is None
+        assert asking.on_packet(answer, 0.1) is None
+    assert asking.refused == {"malformed": 2, "replayed": 2}
+    assert asking.report is None and asking.heard_since_start
+    assert asking.stats(1.0).lost == 0
 
 
 def test_a_bomb_is_malformed() -> None:
@@ -303,9 +306,9 @@ def test_a_report_with_a_wrong_field_is_refused_or_sound(field: str, value: obje
 @pytest.mark.parametrize(
     "change",
     [
-        {"charon": "fine"},
+        {"charon": None},
         {"boot": None},
-        {"paths": {"hq": "sideways"}},
+        {"paths": {"hq": ["tunnel"]}},
         {"heard_ms": "0000000c"},
         {"heard_ms": "-000000c0000000d"},
         {"heard_ms": "0000000c0000000"},
@@ -318,7 +321,7 @@ def test_a_report_with_a_wrong_field_is_refused_or_sound(field: str, value: obje
         {"tunnels": [{"name": "t", "ike": "established", "child": "installed", "probe": {"sent": 1, "lost": 2}}]},
         {"tunnels": [{"name": "t", "ike": "established", "child": "installed", "large": 1.1}]},
         {"tunnels": {}},
-        {"stopping": "maybe"},
+        {"stopping": True},
         {"handed_over": "yes"},
     ],
 )
@@ -336,6 +339,27 @@ def test_neighbouring_versions_understand_each_other() -> None:
         del raw[key]
     older = report_wire.from_wire(raw)
     assert (older.peers, older.counters, older.stopping, older.handed_over) == ({}, {}, "", False)
+
+
+@pytest.mark.parametrize("field", ["ike", "child", "bgp", "charon", "stopping", "paths"])
+def test_a_newer_versions_word_says_nothing_and_its_answer_is_no_silence(field: str) -> None:
+    raw = report_wire.to_wire(REPORT)
+    if field == "paths":
+        raw["paths"]["hq"] = "sideways"
+    else:
+        (raw["tunnels"][0] if field in raw["tunnels"][0] else raw)[field] = "sideways"
+    asking, agent = asker(), answerer()
+    agent._body = zlib.compress(json.dumps(raw).encode())
+    found = asking.on_packet(ask(asking, agent), 0.1)
+    nothing = {
+        "paths": replace(REPORT, paths={"plant": "neighbour"}),
+        "charon": replace(REPORT, charon="unknown"),
+        "stopping": replace(REPORT, stopping=""),
+    }
+    of_the_tunnel = {field: "unknown"} if field not in nothing else {}
+    assert found == nothing.get(field, replace(REPORT, tunnels={"hq-gw-a": replace(tunnel(), **of_the_tunnel)}))
+    assert not asking.refused and asking.stats(1.0).lost == 0
+    assert report_wire.from_wire(report_wire.to_wire(found)) == found
 
 
 def test_two_hundred_tunnels_fit_into_one_packet() -> None:

@@ -52,6 +52,7 @@ def test_a_gateway_without_tunnels_waits_for_nobody(found: dict[str, Any]) -> No
     "found",
     [
         {"files": ("/etc/frr/frr.conf", "/etc/vpnha/firewall.nft")},
+        {"files": ("/etc/systemd/system/strongswan.service.d/vpnha.conf",)},  # systemd reads it anew, nothing more
         {"tunnels": ("new-gw-a",)},
         {"tunnels": ("hq-gw-a",)},  # another key
         {"code": True},

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,9 +65,14 @@ def requested(path: Path = REQUEST, clock: Callable[[], float] = now) -> str:
     """The request that is in force, as its text; empty: none. One that nobody can read is none."""
     try:
         text = path.read_text(encoding="ascii").strip()
-        return text if float(text) > clock() else ""
+        return text if clock() < float(text) < math.inf else ""
     except (OSError, ValueError):
         return ""
+
+
+def left(request: str, clock: Callable[[], float] = now) -> float:
+    """How many seconds a request's text leaves it; none where there is no request."""
+    return max(float(request) - clock(), 0.0) if request else 0.0
 
 
 def ways(table: str, sites: Mapping[str, Sequence[str]]) -> list[Way]:

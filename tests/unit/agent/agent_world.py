@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import description
@@ -67,6 +71,19 @@ def settings(**changes: object) -> dict[str, object]:
 @pytest.fixture
 def config() -> AgentConfig:
     return parse(settings(), "agent.json")
+
+
+@pytest.fixture
+def nft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Puts an nft first on the PATH that notes what it is told and ends with a code; gives back where the notes are."""
+
+    def put(code: int) -> Path:
+        (tmp_path / "nft").write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\nexit {code}\n")
+        (tmp_path / "nft").chmod(0o755)
+        return tmp_path / "calls"
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return put
 
 
 def stats(age: float | None = 0.05, silent: bool = False, loss: float = 0.0) -> LossStats:

@@ -10,6 +10,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this one
 
-from agent_world import config
+from agent_world import config, nft
 
-__all__ = ["config"]
+__all__ = ["config", "nft"]

@@ -18,7 +18,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from vpnha_agent import frr
 from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
-from vpnha_agent.pings import PeersPings
 from vpnha_agent.service import BoundedLog
 from vpnha_agent.steering import CONFIRM_SECONDS, GREY_HEAL_SECONDS, GREY_SECONDS, RETRY_SECONDS, Steering
 
@@ -231,31 +230,6 @@ def test_what_is_lossy_stays_the_last_choice_after_a_request(config: AgentConfig
     assert not any(f"neighbor {PEER} route-map TO-SITES out" in line for line in vtysh.told())
 
 
-@pytest.fixture
-def nft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
-    """Puts an nft first on the PATH that notes what it is told and ends with a code; gives back where the notes are."""
-
-    def put(code: int) -> Path:
-        (tmp_path / "nft").write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\nexit {code}\n")
-        (tmp_path / "nft").chmod(0o755)
-        return tmp_path / "calls"
-
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    return put
-
-
-def test_static_peers_pings_go_unanswered_while_handed_over(config: AgentConfig, nft: Callable[[int], Path]) -> None:
-    calls = nft(0)
-    pings = PeersPings(config, BoundedLog())
-    for refused in (False, True, True, False):
-        asyncio.run(pings.refuse(refused))
-    first, second, third = calls.read_text().splitlines()
-    assert "delete table inet vpnha_handover" in first and "drop" not in first  # what an earlier agent left behind
-    assert "ip saddr 169.254.20.2 ip daddr 169.254.20.1 icmp type echo-request drop" in second
-    assert "169.254.10.2" not in second  # it speaks BGP
-    assert third == first
-
-
 def test_a_request_is_told_in_the_reports_while_it_is_in_force(
     config: AgentConfig, vtysh: Vtysh, nft: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,16 +250,6 @@ def test_a_request_is_told_in_the_reports_while_it_is_in_force(
 
     assert asyncio.run(reported()) == [False, False, True, False]
     assert any(frr.AWAY_OUT in line for line in vtysh.told())
-
-
-def test_an_nft_that_refuses_hinders_nothing_and_is_told_again(config: AgentConfig, nft: Callable[[int], Path]) -> None:
-    calls = nft(1)
-    pings = PeersPings(config, BoundedLog())
-    asyncio.run(pings.refuse(True))
-    nft(0)
-    asyncio.run(pings.refuse(True))
-    asyncio.run(pings.refuse(True))
-    assert len(calls.read_text().splitlines()) == 2
 
 
 def test_a_neighbour_without_route_maps_gets_them_and_loses_them_again() -> None:

@@ -226,7 +226,7 @@ class Agent:
             request = handover.requested()
             self._handed_over = bool(request)  # told before it is seen
             self._steering.hand_over(request)
-            await self._pings.refuse(bool(request))
+            await self._pings.refuse(request)
             await self._steering.update(self._report.tunnels.values(), asyncio.get_running_loop().time())
 
     async def _read_counters(self) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.vpnha.aws.plugins.module_utils import handover
+
 from .config import AgentConfig
 from .service import BoundedLog, run
 
@@ -18,25 +20,31 @@ class PeersPings:
         self._log = log
         deployment = config.deployment
         static = [tunnel for tunnel in config.tunnels if deployment.site(tunnel.site).routing == "static"]
-        self._ways = [(tunnel.peer_inside_address, tunnel.inside_address) for tunnel in static]
-        self._refused: bool | None = None  # None: what an earlier agent left behind is not known
+        self._ways = [f"{tunnel.peer_inside_address} . {tunnel.inside_address}" for tunnel in static]
+        self._told: str | None = None  # None: what an earlier agent left behind is not known
 
-    async def refuse(self, refused: bool) -> None:
-        """Leave them unanswered, or answer them again. What nft refuses is logged, and tried again by the next call."""
-        if refused == self._refused or not self._ways:
+    async def refuse(self, request: str) -> None:
+        """Leave them unanswered while there is a request, else answer them.
+
+        What nft refuses is logged, and tried again by the next call.
+        """
+        if request == self._told or not self._ways:
             return
         commands = [f"add table {TABLE}", f"delete table {TABLE}"]
-        if refused:
-            chain = f"{TABLE} input"
-            commands += [f"add table {TABLE}"]
-            commands += [f"add chain {chain} {{ type filter hook input priority -1; policy accept; }}"]
+        seconds = int(handover.left(request))
+        if seconds > 0:
+            # the kernel keeps to the time: an agent that ends meanwhile may not come back
+            lasting = ", ".join(f"{way} timeout {seconds}s" for way in self._ways)
             commands += [
-                f"add rule {chain} ip saddr {peer} ip daddr {own} icmp type echo-request drop"
-                for peer, own in self._ways
+                f"add table {TABLE}",
+                f"add set {TABLE} peers {{ type ipv4_addr . ipv4_addr; flags timeout; }}",
+                f"add element {TABLE} peers {{ {lasting} }}",
+                f"add chain {TABLE} input {{ type filter hook input priority -1; policy accept; }}",
+                f"add rule {TABLE} input ip saddr . ip daddr @peers icmp type echo-request drop",
             ]
         ended = await run("nft", "; ".join(commands))
         if ended.code != 0:
             said = ended.error.partition("\n")[0] or "nft failed"
             self._log.say("peers-pings", f"which pings of peers are answered cannot be changed: {said}")
             return
-        self._refused = refused
+        self._told = request

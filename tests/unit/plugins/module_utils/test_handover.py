@@ -45,6 +45,8 @@ def test_a_request_is_in_force_until_its_time_is_over(tmp_path: Path) -> None:
     said = handover.requested(path)
     assert said and float(said) == pytest.approx(handover.now() + 60, abs=5)
     assert handover.requested(path, clock=lambda: float(said) + 0.01) == ""
+    assert handover.left(said, clock=lambda: float(said) - 7) == pytest.approx(7)
+    assert handover.left(said, clock=lambda: float(said) + 7) == handover.left("") == 0
     assert handover.withdraw(path) and not handover.withdraw(path)
     assert handover.requested(path) == ""
 
@@ -59,7 +61,7 @@ def test_another_request_is_told_apart(tmp_path: Path) -> None:
 
 def test_a_request_that_nobody_can_read_is_none(tmp_path: Path) -> None:
     path = tmp_path / "handover"
-    for text in ("", "for ever\n", "\xff"):
+    for text in ("", "for ever\n", "inf\n", "nan\n", "\xff"):
         path.write_text(text, encoding="utf-8")
         assert handover.requested(path) == ""
 

@@ -189,7 +189,7 @@ _ALL = (
         "Large packets vanish in the tunnel",
         "move",
         "Small probes pass, full-size ones do not.",
-        "The MTU on the way has dropped; lower the MSS clamp or mend the path.",
+        "The MTU on the way has dropped; mend the path, or lower `vpnha_gateway_mss`: the probes shrink with it.",
     ),
     Diagnosis("tunnel-suspect", "Tunnel misses answers", "none", "Not yet a full window of silence.", ""),
     Diagnosis(

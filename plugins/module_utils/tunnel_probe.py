@@ -22,7 +22,7 @@ from .icmp import EchoReply, IcmpSocket, echo_request
 from .losses import LossWindow
 from .model import LossStats
 
-LARGE_BYTES = 1300  # of the whole packet; what MSS clamping and the tunnel's overhead leave room for
+LARGE_BYTES = 1300  # of the whole packet, where nobody says how large the packets of clamped segments are
 LARGE_EVERY = 10
 OUTSTANDING_SECONDS = 5.0
 _RTT_WEIGHT = 0.125  # of a new sample in the smoothed round trip
@@ -31,8 +31,8 @@ _RTT_WEIGHT = 0.125  # of a new sample in the smoothed round trip
 class EchoStream:
     """Numbered probes to one target, and what came back.
 
-    ``losses`` makes a fresh LossWindow. Every ``large_every``-th probe is large (0: none): they are counted apart, so
-    that a path which carries small packets only is seen.
+    ``losses`` makes a fresh LossWindow. Every ``large_every``-th probe is large (0: none), ``large_bytes`` with its
+    headers: they are counted apart, so that a path which carries small packets only is seen.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class EchoStream:
         losses: Callable[[], LossWindow],
         large_every: int = LARGE_EVERY,
         token: Callable[[], bytes] = lambda: os.urandom(8),
+        *,
+        large_bytes: int = LARGE_BYTES,
     ) -> None:
         self.target = target
         self.rtt: float | None = None  # smoothed, of small probes, seconds
         self.errors: Counter[str] = Counter()  # probes that could not be sent, by the error's name
         self._new_losses, self._new_token = losses, token
-        self._large_every = large_every
+        self._large_every, self._large_bytes = large_every, large_bytes
         self._seq = 0
         self.restart()
 
@@ -64,7 +66,7 @@ class EchoStream:
         self._open[self._seq] = now
         large = self._is_large(self._seq)
         (self.large if large else self.small).sent(self._seq, now)
-        return echo_request(self.token, self._seq, LARGE_BYTES if large else 0)
+        return echo_request(self.token, self._seq, self._large_bytes if large else 0)
 
     def on_reply(self, reply: EchoReply, now: float) -> bool:
         """Take a reply; False when it answers no open probe of this stream."""

@@ -34,6 +34,7 @@ def test_a_configuration_is_read(config: AgentConfig) -> None:
     assert [other.name for other in config.others] == ["gw-b"]
     assert config.device(config.tunnels[0]) == "vpnha10"
     assert parse(settings(data_plane="libipsec"), "x").device(config.tunnels[0]) == "ipsec0"
+    assert config.large_bytes == 1300, "as before the role said anything of it"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,8 @@ def test_a_configuration_is_read(config: AgentConfig) -> None:
         ({"keys": []}, "agent.json.keys: the list is missing or empty"),
         ({"keys": ["hunter2"]}, "agent.json.keys[0]: this heartbeat key is no string of at least 32 characters."),
         ({"port": 0}, "agent.json.port: '0' is no UDP port"),
+        ({"large_bytes": 400}, "agent.json.large_bytes: '400' is no size of a large probe; write a number from 576"),
+        ({"large_bytes": "1400"}, "agent.json.large_bytes: '1400' is no size"),
         ({"prot": 7784}, "agent.json.prot: this key is unknown; did you mean port?"),
         ({"deployment": []}, "agent.json.deployment: a list stands where the deployment's dictionary is needed."),
     ],

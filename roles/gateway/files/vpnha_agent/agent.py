@@ -70,7 +70,11 @@ class Agent:
         self._ask: AskProtocol | None = None
         self._probes = {
             tunnel.name: TunnelProbe(
-                tunnel, config.deployment.site(tunnel.site).probe_targets, config.device(tunnel), timing
+                tunnel,
+                config.deployment.site(tunnel.site).probe_targets,
+                config.device(tunnel),
+                timing,
+                large_bytes=config.large_bytes,
             )
             for tunnel in config.tunnels
         }

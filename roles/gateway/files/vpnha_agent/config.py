@@ -17,9 +17,11 @@ from ansible_collections.vpnha.aws.plugins.module_utils.description_fields impor
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import MIN_KEY_CHARS, PORT
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Gateway, Tunnel
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import LARGE_BYTES
 
 DEFAULT_PATH = Path("/etc/vpnha/agent.json")
-_KEYS = ("gateway", "deployment", "keys", "listen", "port", "vici_socket", "data_plane")
+_KEYS = ("gateway", "deployment", "keys", "listen", "port", "vici_socket", "data_plane", "large_bytes")
+_LARGE = (576, 9000)  # what every host has to take, and jumbo frames
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class AgentConfig:
     listen: str = "0.0.0.0"
     port: int = PORT
     vici_socket: str = charon.SOCKET
+    large_bytes: int = LARGE_BYTES  # of a large probe, with its headers: of the largest packet that goes into a tunnel
 
     @property
     def tunnels(self) -> tuple[Tunnel, ...]:
@@ -77,6 +80,9 @@ def parse(value: Mapping[str, Any], where: str) -> AgentConfig:
     port = value.get("port", PORT)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         section.problem("port", f"'{port}' is no UDP port; write a number from 1 to 65535.")
+    large, (least, most) = value.get("large_bytes", LARGE_BYTES), _LARGE
+    if isinstance(large, bool) or not isinstance(large, int) or not least <= large <= most:
+        section.problem("large_bytes", f"'{large}' is no size of a large probe; write a number from {least} to {most}.")
     keys = []
     for at, key in section.items("keys", needed=True):
         if isinstance(key, str) and len(key) >= MIN_KEY_CHARS:
@@ -89,7 +95,7 @@ def parse(value: Mapping[str, Any], where: str) -> AgentConfig:
     listen, vici_socket = section.text("listen", "0.0.0.0"), section.text("vici_socket", charon.SOCKET)
     if problems.sentences or deployment is None:
         raise DescriptionError(problems.sentences)
-    return AgentConfig(gateway, deployment, tuple(keys), data_plane, listen, port, vici_socket)
+    return AgentConfig(gateway, deployment, tuple(keys), data_plane, listen, port, vici_socket, large)
 
 
 def _deployment(section: Section) -> Deployment | None:

@@ -21,12 +21,14 @@ TARGET_EVERY = 2  # a probe to the targets for so many to the peer
 class TunnelProbe:
     """The probes of one tunnel."""
 
-    def __init__(self, tunnel: Tunnel, targets: Iterable[str], device: str, timing: Timing) -> None:
+    def __init__(
+        self, tunnel: Tunnel, targets: Iterable[str], device: str, timing: Timing, *, large_bytes: int
+    ) -> None:
         def losses() -> LossWindow:
             return LossWindow(timing.tunnel_window, timing.grey_window)
 
         self.tunnel = tunnel
-        self.peer = EchoStream(tunnel.peer_inside_address, losses)
+        self.peer = EchoStream(tunnel.peer_inside_address, losses, large_bytes=large_bytes)
         self.targets = [EchoStream(target, losses, large_every=0) for target in targets]
         self.prober = Prober(
             [self.peer, *self.targets],

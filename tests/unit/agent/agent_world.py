@@ -22,9 +22,26 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     TunnelReport,
     Zone,
 )
+from vpnha_agent import frr
 from vpnha_agent.config import AgentConfig, parse
 
 KEY = "k" * 32
+PEER = "169.254.10.2"
+RUNNING = """\
+router bgp 64512
+ bgp router-id 10.20.0.10
+ neighbor 169.254.10.2 remote-as 65010
+ neighbor 169.254.10.2 bfd profile vpnha-site
+ !
+ address-family ipv4 unicast
+  neighbor 169.254.10.2 activate
+  neighbor 169.254.10.2 route-map FROM-hq in
+  neighbor 169.254.10.2 route-map TO-SITES out
+  neighbor 169.254.255.2 route-map MESH in
+ exit-address-family
+exit
+"""
+AWAY = RUNNING.replace("map FROM", f"map {frr.AWAY_IN}FROM").replace("map TO", f"map {frr.AWAY_OUT}TO")
 
 
 def tunnel(site: str, number: int, asn: int | None) -> Tunnel:

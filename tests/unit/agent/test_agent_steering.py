@@ -6,37 +6,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_world import report, stats
+from agent_world import AWAY, PEER, RUNNING, report, stats
 
 from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from vpnha_agent import frr
 from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
 from vpnha_agent.service import BoundedLog
-from vpnha_agent.steering import CONFIRM_SECONDS, GREY_HEAL_SECONDS, GREY_SECONDS, RETRY_SECONDS, Steering
+from vpnha_agent.steering import (
+    CONFIRM_SECONDS,
+    GREY_HEAL_SECONDS,
+    GREY_SECONDS,
+    RETRY_SECONDS,
+    Steering,
+)
 
-PEER = "169.254.10.2"
-RUNNING = """\
-router bgp 64512
- bgp router-id 10.20.0.10
- neighbor 169.254.10.2 remote-as 65010
- neighbor 169.254.10.2 bfd profile vpnha-site
- !
- address-family ipv4 unicast
-  neighbor 169.254.10.2 activate
-  neighbor 169.254.10.2 route-map FROM-hq in
-  neighbor 169.254.10.2 route-map TO-SITES out
-  neighbor 169.254.255.2 route-map MESH in
- exit-address-family
-exit
-"""
-AWAY = RUNNING.replace("map FROM", f"map {frr.AWAY_IN}FROM").replace("map TO", f"map {frr.AWAY_OUT}TO")
 LEFT_BEHIND = AWAY.replace(" bgp router-id", " bgp graceful-shutdown\n bgp router-id")
 VTYSH = """\
 #!/bin/sh
@@ -95,6 +84,19 @@ def test_what_an_earlier_agent_left_behind_is_undone_at_the_start(config: AgentC
     )
     assert any("no bgp graceful-shutdown" in line for line in told)
     assert any("ip route 192.168.20.0/24 169.254.20.2 vpnha20 tag 7784" in line for line in told)
+
+
+@pytest.mark.parametrize("done", [AWAY.replace(frr.AWAY_IN, ""), AWAY.replace(frr.AWAY_OUT, "")])
+def test_what_was_made_the_last_choice_one_way_only_is_completed(config: AgentConfig, vtysh: Vtysh, done: str) -> None:
+    """vtysh takes its commands one by one, and may be killed between them."""
+    steering = Steering(config, BoundedLog())
+    lossy_since(steering, 20.0 - GREY_SECONDS)
+    vtysh.told()
+    vtysh.running(done)
+    update(steering, 20.0 + CONFIRM_SECONDS, loss=0.5)
+    told = "\n".join(vtysh.told())
+    assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
+    assert f"neighbor {PEER} route-map {frr.AWAY_IN}FROM-hq in" in told
 
 
 def test_at_rest_nothing_is_told(config: AgentConfig, vtysh: Vtysh) -> None:
@@ -252,80 +254,8 @@ def test_a_request_is_told_in_the_reports_while_it_is_in_force(
     assert any(frr.AWAY_OUT in line for line in vtysh.told())
 
 
-def test_a_neighbour_without_route_maps_gets_them_and_loses_them_again() -> None:
-    running = frr.read_running(RUNNING)
-    away = frr.away_commands(64512, running, ["169.254.30.2"])
-    assert f"route-map {frr.AWAY_OUT} permit 10" in away and not any(line.startswith("call") for line in away)
-    now = frr.Running({("169.254.30.2", "out"): frr.AWAY_OUT, ("169.254.30.2", "in"): frr.AWAY_IN}, False)
-    assert frr.back_commands(64512, now, ["169.254.30.2"])[-2:] == [
-        f"no neighbor 169.254.30.2 route-map {frr.AWAY_OUT} out",
-        f"no neighbor 169.254.30.2 route-map {frr.AWAY_IN} in",
-    ]
-
-
-def test_back_is_nothing_where_nothing_is_away() -> None:
-    assert frr.back_commands(64512, frr.read_running(RUNNING), [PEER]) == []
-
-
-def test_away_twice_keeps_the_roles_route_maps() -> None:
-    commands = frr.away_commands(64512, frr.read_running(AWAY), [PEER])
-    assert "call TO-SITES" in commands and "call FROM-hq" in commands
-
-
-def test_bgp_states_are_read() -> None:
-    peers = {PEER: {"state": "Established", "remoteAs": 65010}, "169.254.20.2": {"state": "Idle (Admin)"}}
-    summary = json.dumps({"ipv4Unicast": {"routerId": "10.20.0.10", "peers": peers}})
-    assert frr.bgp_states(summary, [PEER, "169.254.20.2", "169.254.30.2"]) == {
-        PEER: "established",
-        "169.254.20.2": "down",
-        "169.254.30.2": "down",
-    }
-    assert frr.bgp_states("{}", [PEER]) == {PEER: "down"}
-    for nonsense in ("", "[]", '{"ipv4Unicast": {"peers": {"a": {}}}}', '{"ipv4Unicast": {"peers": []}}'):
-        with pytest.raises(frr.FrrError):
-            frr.bgp_states(nonsense, [PEER])
-
-
 def test_that_frr_does_not_run_is_told_apart(vtysh: Vtysh) -> None:
     vtysh.gone(True)
     with pytest.raises(frr.FrrError) as caught:
         asyncio.run(frr.vtysh("show version"))
     assert caught.value.gone
-
-
-RUNNING_DUAL = RUNNING.replace(
-    "exit\n",
-    """\
- !
- address-family ipv6 unicast
-  neighbor 169.254.10.2 activate
-  neighbor 169.254.10.2 route-map FROM6-hq-gw-a in
-  neighbor 169.254.10.2 route-map TO6-hq-gw-a out
- exit-address-family
-exit
-""",
-)
-
-
-def test_a_peer_with_ipv6_is_the_last_choice_in_both_families() -> None:
-    commands = frr.away_commands(64512, frr.read_running(RUNNING_DUAL), [PEER, "169.254.20.2"])
-    at = commands.index("address-family ipv6 unicast")
-    assert commands[at - 1 :] == [
-        "exit-address-family",
-        "address-family ipv6 unicast",
-        f"neighbor {PEER} route-map {frr.AWAY_OUT}TO6-hq-gw-a out",
-        f"neighbor {PEER} route-map {frr.AWAY_IN}FROM6-hq-gw-a in",
-    ]
-    assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in commands[:at]
-    assert {"call TO-SITES", "call FROM-hq", "call TO6-hq-gw-a", "call FROM6-hq-gw-a"} <= set(commands)
-
-
-def test_and_the_first_again_in_each_that_is_away() -> None:
-    away = RUNNING_DUAL.replace("map TO6", f"map {frr.AWAY_OUT}TO6").replace("map FROM6", f"map {frr.AWAY_IN}FROM6")
-    assert frr.back_commands(64512, frr.read_running(away), [PEER]) == [
-        "configure terminal",
-        "router bgp 64512",
-        "address-family ipv6 unicast",
-        f"neighbor {PEER} route-map TO6-hq-gw-a out",
-        f"neighbor {PEER} route-map FROM6-hq-gw-a in",
-    ]

@@ -43,6 +43,23 @@ class Running:
         """FRR's name of each family, and its route maps."""
         return ("ipv4", self.maps), ("ipv6", self.maps6)
 
+    def away(self, peer: str) -> bool:
+        """Whether it is the last choice in every family and both ways."""
+        return all(self._away(peer))
+
+    def _away(self, peer: str) -> list[bool]:
+        return [
+            of.get((peer, way), "").startswith(prefix)
+            for family, of in self.families
+            if speaks(family, of, peer)
+            for way, prefix in (("out", AWAY_OUT), ("in", AWAY_IN))
+        ]
+
+
+def speaks(family: str, of: Mapping[tuple[str, str], str], peer: str) -> bool:
+    """Whether a peer has that family: IPv6 only with a route map of the role's."""
+    return family == "ipv4" or (peer, "out") in of
+
 
 async def vtysh(*commands: str, daemon: str = "") -> str:
     """The output of commands to FRR, or to one of its daemons alone, which is quicker. Raises FrrError."""
@@ -93,13 +110,12 @@ def original(route_map: str) -> str:
 def away_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]:
     """Make the tunnels of these peers the last choice both ways, without giving them up.
 
-    Nothing is withdrawn: where there is no better way, a lossy one is better than none.
+    Nothing is withdrawn: where there is no better way, a lossy one is better than none. What is away already stays so.
     """
     maps: list[str] = []
     neighbours: list[str] = []
     for family, of in running.families:
-        # without a route map of the role's, a peer has no IPv6
-        here = [peer for peer in peers if family == "ipv4" or (peer, "out") in of]
+        here = [peer for peer in peers if speaks(family, of, peer)]
         for peer in here:
             out, into = (original(of.get((peer, way), "")) for way in ("out", "in"))
             maps += [f"route-map {AWAY_OUT}{out} permit 10", *([f"call {out}"] if out else [])]

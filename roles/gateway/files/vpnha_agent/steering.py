@@ -147,7 +147,7 @@ class Steering:
         running = frr.read_running(await frr.vtysh("show running-config", daemon="bgpd"))
         steps: list[Sequence[str]] = []
         away = [tunnel.peer_inside_address for name, tunnel in self._bgp.items() if name in wanted]
-        new = [peer for peer in away if not running.maps.get((peer, "out"), "").startswith(frr.AWAY_OUT)]
+        new = [peer for peer in away if not running.away(peer)]
         if new:
             steps.append(frr.away_commands(asn, running, new))
         peers = {tunnel.peer_inside_address for tunnel in self._bgp.values()}

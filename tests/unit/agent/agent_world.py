@@ -109,6 +109,9 @@ def stats(age: float | None = 0.05, silent: bool = False, loss: float = 0.0) -> 
     )
 
 
+NEVER = stats(age=None, silent=True)  # answered since the start
+
+
 def report(name: str = "hq-gw-a", probe: LossStats | None = None, **changes: object) -> TunnelReport:
     values = {"ike": "established", "child": "installed", "probe": probe or stats(), "target": stats(), **changes}
     return TunnelReport(name, **values)  # type: ignore[arg-type]

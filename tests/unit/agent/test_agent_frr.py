@@ -90,4 +90,5 @@ def test_a_peer_is_away_only_in_every_family_and_both_ways() -> None:
     for former in ("TO-SITES", "FROM-hq", "TO6-hq-gw-a", "FROM6-hq-gw-a"):
         prefix = frr.AWAY_OUT if former.startswith("TO") else frr.AWAY_IN
         running = frr.read_running(away.replace(prefix + former, former))
-        assert not running.away(PEER), former
+        assert running.begun(PEER) and not running.away(PEER), former
+    assert not frr.read_running(RUNNING_DUAL).begun(PEER)

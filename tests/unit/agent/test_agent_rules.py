@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agent_world import DEPLOYMENT, KEY, report, settings, stats
+from agent_world import DEPLOYMENT, KEY, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,6 @@ from vpnha_agent.config import AgentConfig, load, parse
 from vpnha_agent.netlink import Hop
 from vpnha_agent.paths import addresses, site_paths
 from vpnha_agent.revive import HUNG_SECONDS, STEADY_SECONDS, Initiation, Restart
-from vpnha_agent.steering import DEAD_HEAL_SECONDS, GREY_HEAL_SECONDS, GREY_SECONDS, AwayRule
 
 # --- configuration ------------------------------------------------------------------------------------------
 
@@ -182,95 +181,6 @@ def test_counters_are_read_by_zone() -> None:
 def test_what_is_no_list_of_counters_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         counters.parse(text)
-
-
-# --- what is left, and what is not ---------------------------------------------------------------------------
-
-
-def rule(static: bool = False) -> AwayRule:
-    return AwayRule(DEPLOYMENT.timing, static)
-
-
-def feed(rule: AwayRule, start: float, end: float, **values: object) -> None:
-    for step in range(int((end - start) * 4)):
-        rule.update(report(**values), start + step / 4)  # type: ignore[arg-type]
-
-
-def test_a_lossy_tunnel_is_left_and_is_itself_again_after_healing() -> None:
-    away = rule()
-    feed(away, 0, 20)
-    feed(away, 20, 20 + GREY_SECONDS, probe=stats(loss=0.5))
-    assert not away.away
-    feed(away, 20 + GREY_SECONDS, 21 + GREY_SECONDS, probe=stats(loss=0.5))
-    assert away.away
-    healed = 21 + GREY_SECONDS
-    feed(away, healed, healed + GREY_HEAL_SECONDS)
-    assert away.away
-    feed(away, healed + GREY_HEAL_SECONDS, healed + GREY_HEAL_SECONDS + 1)
-    assert not away.away
-
-
-def test_bad_luck_in_one_window_is_no_reason() -> None:
-    away = rule()
-    for start in range(0, 100, 10):
-        feed(away, start, start + 8, probe=stats(loss=0.3))
-        feed(away, start + 8, start + 10, probe=stats(loss=0.2))
-    assert not away.away
-
-
-def test_each_relapse_begins_the_healing_anew() -> None:
-    away = rule()
-    feed(away, 0, 11, probe=stats(loss=0.5))
-    for start in (11, 31, 51):
-        feed(away, start, start + 19)
-        feed(away, start + 19, start + 20, probe=stats(loss=0.5))
-        assert away.away
-
-
-def test_ten_percent_each_way_is_no_reason() -> None:
-    away = rule()
-    feed(away, 0, 60, probe=stats(loss=0.19))
-    assert not away.away
-
-
-def test_large_packets_that_vanish_are_a_reason() -> None:
-    away = rule()
-    feed(away, 0, 1 + GREY_SECONDS, large_loss=0.9)
-    assert away.away
-
-
-def test_an_outage_is_left_to_bfd_and_does_not_count_after_it() -> None:
-    """The long window still holds the outage's losses when the tunnel has healed."""
-    away = rule()
-    feed(away, 0, 10)
-    for age in (2.0, 3.0, 4.0):
-        away.update(report(probe=stats(age=age, silent=True, loss=age / 10)), 10 + age)
-    assert not away.away
-    feed(away, 15, 23, probe=stats(loss=0.5))
-    feed(away, 23, 40)
-    assert not away.away
-    feed(away, 40, 41 + GREY_SECONDS, probe=stats(loss=0.5))  # this is another matter
-    assert away.away
-
-
-def test_a_dead_static_tunnel_is_left_at_once_and_for_a_short_time() -> None:
-    away = rule(static=True)
-    assert away.update(report(probe=stats(age=0.5, silent=True)), 1.0)
-    assert away.away
-    feed(away, 1.25, 1.25 + DEAD_HEAL_SECONDS)
-    assert away.away
-    feed(away, 1.25 + DEAD_HEAL_SECONDS, 2.0 + DEAD_HEAL_SECONDS)
-    assert not away.away
-
-
-def test_a_static_peer_that_never_answers_pings_is_judged_by_the_sites_answers() -> None:
-    never = stats(age=None, silent=True)
-    away = rule(static=True)
-    away.update(report(probe=never, target=stats()), 1.0)
-    away.update(report(probe=never, target=never), 2.0)  # nobody ever answered: the SA's word counts
-    assert not away.away
-    away.update(report(probe=never, target=never, child="missing"), 3.0)
-    assert away.away
 
 
 # --- helping charon -----------------------------------------------------------------------------------------

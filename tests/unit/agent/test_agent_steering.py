@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agent_world import AWAY, PEER, RUNNING, report, stats
+from agent_world import AWAY, NEVER, PEER, RUNNING, report, stats
 
 from ansible_collections.vpnha.aws.plugins.module_utils import handover
+from ansible_collections.vpnha.aws.plugins.module_utils.model import LossStats
 from vpnha_agent import frr
 from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
 from vpnha_agent.service import BoundedLog
 from vpnha_agent.steering import (
     CONFIRM_SECONDS,
+    DEAD_HEAL_SECONDS,
     GREY_HEAL_SECONDS,
     GREY_SECONDS,
     RETRY_SECONDS,
@@ -84,6 +87,67 @@ def test_what_an_earlier_agent_left_behind_is_undone_at_the_start(config: AgentC
     )
     assert any("no bgp graceful-shutdown" in line for line in told)
     assert any("ip route 192.168.20.0/24 169.254.20.2 vpnha20 tag 7784" in line for line in told)
+
+
+PLANT = "ip route 192.168.20.0/24 169.254.20.2 vpnha20"
+
+
+def observe(steering: Steering, now: float, *, hq: LossStats | None = None, plant: LossStats | None = None) -> None:
+    """With targets that say nothing."""
+    reports = [report("hq-gw-a", hq, target=NEVER), report("plant-gw-a", plant, target=NEVER, bgp="static")]
+    asyncio.run(steering.update(reports, now))
+
+
+def test_what_an_earlier_agent_saw_dead_stays_the_last_choice_until_there_are_answers(
+    config: AgentConfig, vtysh: Vtysh
+) -> None:
+    vtysh.running(f"{PLANT} 220\n{RUNNING}")
+    steering = Steering(config, BoundedLog())
+    for now in range(60):
+        observe(steering, float(now), plant=NEVER)
+    assert not any(f"{PLANT} tag" in line for line in vtysh.told())
+    for now in (60.0, 60.0 + DEAD_HEAL_SECONDS):
+        observe(steering, now)
+    assert any(f"{PLANT} tag 7784" in line for line in vtysh.told())
+
+
+def test_what_an_earlier_agent_saw_lossy_waits_for_a_window_free_of_loss(config: AgentConfig, vtysh: Vtysh) -> None:
+    vtysh.running(AWAY)
+    steering = Steering(config, BoundedLog())
+    observe(steering, 0.0, hq=replace(stats(), slow_full=False))
+    assert steering.away == {"hq-gw-a"}
+    assert not any("TO-SITES" in line for line in vtysh.told())
+    observe(steering, 10.0)
+    assert any(f"neighbor {PEER} route-map TO-SITES out" in line for line in vtysh.told())
+
+
+def test_what_was_handed_over_comes_back_at_the_start_without_answers(config: AgentConfig, vtysh: Vtysh) -> None:
+    """Nobody may ever answer there, and there was no sign that it was dead."""
+    vtysh.running(f"{PLANT} 219\n{LEFT_BEHIND}")
+    observe(Steering(config, BoundedLog()), 0.0, hq=NEVER, plant=NEVER)
+    told = vtysh.told()
+    assert any(f"{PLANT} tag 7784" in line for line in told)
+    assert any(f"neighbor {PEER} route-map TO-SITES out" in line for line in told)
+
+
+def test_under_a_request_what_was_seen_dead_comes_after_what_is_handed_over(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    steering.hand_over("100.0")
+    update(steering, 0.0)
+    assert any(f"{PLANT} 219" in line for line in vtysh.told())
+    update(steering, 0.1, plant_silent=True)
+    assert any(f"{PLANT} 220" in line for line in vtysh.told())
+
+
+def test_what_was_left_behind_is_asked_for_again_when_frr_did_not_answer(config: AgentConfig, vtysh: Vtysh) -> None:
+    vtysh.running(f"{PLANT} 220\n{RUNNING}")
+    steering = Steering(config, BoundedLog())
+    vtysh.gone(True)
+    observe(steering, 0.0, plant=NEVER)
+    vtysh.gone(False)
+    observe(steering, RETRY_SECONDS, plant=NEVER)
+    told = vtysh.told()
+    assert any(f"{PLANT} 220" in line for line in told) and not any(f"{PLANT} tag" in line for line in told)
 
 
 @pytest.mark.parametrize("done", [AWAY.replace(frr.AWAY_IN, ""), AWAY.replace(frr.AWAY_OUT, "")])
@@ -175,7 +239,7 @@ def test_draining_sends_everything_another_way_and_steers_no_more(config: AgentC
     told = "\n".join(vtysh.told())
     assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
     assert "-c router bgp 64512 -c bgp graceful-shutdown" in told
-    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 219" in told
     update(steering, 100.0)
     assert vtysh.told() == []
 
@@ -188,7 +252,7 @@ def test_on_request_all_tunnels_are_the_last_choice_and_come_back(config: AgentC
     update(steering, 0.1)
     told = "\n".join(vtysh.told())
     assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
-    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 219" in told
     vtysh.running(AWAY)
     update(steering, 0.2)
     assert vtysh.told() == []

@@ -17,7 +17,9 @@ from .service import run
 
 AWAY_OUT, AWAY_IN = "VPNHA-AWAY-OUT-", "VPNHA-AWAY-IN-"
 _PREPENDS = 4  # more than the two of another zone's gateway
-_LAST_CHOICE = 220  # a distance
+# Distances: after iBGP (200), before the blackhole (250). Only where there were answers once can an agent that starts
+# wait for some: so a tunnel whose answers were missed is told apart from one that was handed over, and comes after it.
+HANDED_OVER, LAST_CHOICE = 219, 220
 _FAMILY = re.compile(r"^ address-family (ipv4|ipv6) unicast$")
 _NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
 
@@ -42,6 +44,10 @@ class Running:
     def families(self) -> tuple[tuple[str, Mapping[tuple[str, str], str]], ...]:
         """FRR's name of each family, and its route maps."""
         return ("ipv4", self.maps), ("ipv6", self.maps6)
+
+    def begun(self, peer: str) -> bool:
+        """Whether it is the last choice in any way: who was killed meanwhile has made only a part of it."""
+        return any(self._away(peer))
 
     def away(self, peer: str) -> bool:
         """Whether it is the last choice in every family and both ways."""
@@ -161,13 +167,15 @@ def drain_commands(asn: int, on: bool) -> list[str]:
     return ["configure terminal", f"router bgp {asn}", f"{'' if on else 'no '}bgp graceful-shutdown"]
 
 
-def static_commands(routes: Sequence[str], away: bool) -> list[str]:
-    """Let a neighbour's route win over these static ones, or have them win again.
+def static_words(routes: Sequence[str], distance: int | None) -> list[str]:
+    """These static routes with that distance, None: as the role writes them.
 
-    ``routes`` are the role's commands; FRR changes distance and tag of a route in place. Away they
-    come after iBGP (200) and before the blackhole (250), and without the tag are not passed on.
+    ``routes`` are the role's commands; FRR changes distance and tag of a route in place, and shows it in the same
+    words. Without the tag they are not passed on, so that a neighbour's route wins over them.
     """
-    if not routes:
-        return []
-    words = [f"{route.partition(' tag ')[0]} {_LAST_CHOICE}" if away else route for route in routes]
-    return ["configure terminal", *words]
+    return [route if distance is None else f"{route.partition(' tag ')[0]} {distance}" for route in routes]
+
+
+def static_commands(routes: Sequence[str], distance: int | None) -> list[str]:
+    """Have FRR take these static routes with that distance."""
+    return ["configure terminal", *static_words(routes, distance)]

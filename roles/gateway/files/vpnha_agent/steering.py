@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.judge_paths import LARGE_LOSS
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing, Tunnel, TunnelReport
+from ansible_collections.vpnha.aws.plugins.module_utils.model import LossStats, Timing, Tunnel, TunnelReport
 from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import grey
 
 from . import frr
@@ -26,28 +26,50 @@ RETRY_SECONDS = 3.0
 
 
 class AwayRule:
-    """Whether one tunnel should be the last choice. Pure: fed with reports and times."""
+    """Whether one tunnel should be the last choice. Pure: fed with reports and times.
+
+    Only evidence heals. Once anything has been answered through a tunnel, answers alone make it the first choice again,
+    whatever has been forgotten meanwhile: for DEAD_HEAL_SECONDS where it was dead, and free of loss for
+    GREY_HEAL_SECONDS where it lost packets. Who takes over from an earlier agent, which had such evidence, waits for
+    one grey window free of loss. Where nothing has ever been answered, neither by the peer nor by the site, there is no
+    evidence to wait for: the CHILD SA's word counts, and of a tunnel with BGP the session's, which has BFD.
+    """
 
     def __init__(self, timing: Timing, static: bool) -> None:
         self.away = False
         self.why = ""
         self._timing, self._static = timing, static
+        self._answered = False  # ever, if only to an earlier agent: probes forget it when they begin afresh
         self._dead_at: float | None = None  # when it was last without answers for DEAD_SECONDS
         self._lossy_since: float | None = None
         self._good_since: float | None = None
         self._heal = 0.0
 
+    @property
+    def shown(self) -> bool:
+        """Whether it is the last choice by answers that were missed, which an agent to come can wait for."""
+        return self.away and self._answered
+
+    def take_over(self) -> None:
+        """An earlier agent has made it the last choice."""
+        if not self.away:
+            self.away, self.why = True, "an earlier agent left it"
+        self._answered = self._answered or self._static  # a static tunnel is taken over only if it was
+
     def update(self, report: TunnelReport, now: float) -> bool:
         """Take a tunnel's report; True when ``away`` has changed."""
-        before = self.away
-        if not self._lossy(report, now):
+        before, seen = self.away, _seen(report)
+        self._answered = self._answered or seen.last_answer_age is not None
+        if not self._lossy(seen, report.large_loss, now):
             self._lossy_since = None
         elif self._lossy_since is None:
             self._lossy_since = now
-        if self._static and self._dead(report):
+        if self._static and seen.silent and (self._answered or report.child == "missing"):  # BFD does not watch it
             self._leave("it carries nothing", DEAD_HEAL_SECONDS)
         elif self._lossy_since is not None and (self.away or now - self._lossy_since >= GREY_SECONDS):
             self._leave("it loses packets", GREY_HEAL_SECONDS)
+        elif not self._good(seen, report):
+            self._good_since = None
         elif self.away:
             self._good_since = now if self._good_since is None else self._good_since
             if now - self._good_since >= self._heal:
@@ -58,20 +80,27 @@ class AwayRule:
         self.away, self.why, self._good_since = True, why, None
         self._heal = max(self._heal, heal)
 
-    def _dead(self, report: TunnelReport) -> bool:
-        """BFD does not watch a static tunnel. A peer that never answers its inside address may just not do so."""
-        seen = report.target if report.probe.last_answer_age is None else report.probe
-        return seen.silent and (seen.last_answer_age is not None or report.child == "missing")
+    def _good(self, seen: LossStats, report: TunnelReport) -> bool:
+        """Whether there is evidence that it carries; of one that may have lost packets, that it loses none."""
+        if not self._answered:
+            word = report.child == "installed" if self._static else report.bgp == "established"
+            return seen.silent and word
+        full = seen.slow_full or self._heal == DEAD_HEAL_SECONDS
+        return full and seen.last_answer_age is not None and seen.last_answer_age < DEAD_SECONDS
 
-    def _lossy(self, report: TunnelReport, now: float) -> bool:
-        age = report.probe.last_answer_age
+    def _lossy(self, seen: LossStats, large_loss: float, now: float) -> bool:
+        age = seen.last_answer_age
         if age is None or age >= DEAD_SECONDS:
             self._dead_at = now
             return False
         if self._dead_at is not None and now - self._dead_at < self._timing.grey_window:
             return False  # the window still counts the outage
-        large = report.probe.slow_full and report.large_loss >= LARGE_LOSS
-        return large or grey(report.probe, self._timing.grey_loss)
+        return (seen.slow_full and large_loss >= LARGE_LOSS) or grey(seen, self._timing.grey_loss)
+
+
+def _seen(report: TunnelReport) -> LossStats:
+    """What shows whether it carries: a peer that never answers its inside address may just not do so."""
+    return report.target if report.probe.last_answer_age is None else report.probe
 
 
 class Steering:
@@ -83,7 +112,8 @@ class Steering:
         self._bgp = {t.name: t for t in config.tunnels if deployment.site(t.site).routing == "bgp"}
         self._static = {t.name: t for t in config.tunnels if t.name not in self._bgp}
         self._rules = {t.name: AwayRule(deployment.timing, t.name in self._static) for t in config.tunnels}
-        self._applied: set[str] | None = None  # None: what an earlier agent left behind is not known yet
+        self._taken_over = False  # what an earlier agent left behind
+        self._applied: set[str] | None = None  # None: FRR is to be told in any case
         self._next = 0.0
         self._draining = False
         self._request = ""
@@ -105,6 +135,8 @@ class Steering:
 
     async def update(self, reports: Iterable[TunnelReport], now: float) -> None:
         """Take the tunnels' reports and have FRR follow. FRR's errors are logged, and it is tried again."""
+        if not self._taken_over and now >= self._next and not self._draining:
+            await self._take_over(now)
         for report in reports:
             rule = self._rules[report.name]
             if rule.update(report, now):
@@ -112,7 +144,7 @@ class Steering:
                 verb, why = ("is now the last choice", rule.why) if rule.away else ("is itself again", "it has healed")
                 self._log.say(f"away-{report.name}", f"tunnel {report.name} {verb}: {why}", logging.INFO)
         settled = self._applied == self.away and not self.away
-        if now >= self._next and not settled and not self._draining:
+        if self._taken_over and now >= self._next and not settled and not self._draining:
             await self._apply(now)
 
     async def drain(self) -> None:
@@ -124,15 +156,41 @@ class Steering:
         running = frr.read_running(await frr.vtysh("show running-config", daemon="bgpd"))
         commands = frr.away_commands(asn, running, [tunnel.peer_inside_address for tunnel in self._bgp.values()])
         await frr.vtysh(*commands, daemon="bgpd")
-        await self._set_static(self._static.values(), True)
+        for commands in self._static_steps(set(self._static)):
+            await frr.vtysh(*commands)
+
+    async def _take_over(self, now: float) -> None:
+        """Leave the last choice what an earlier agent has made so by answers that were missed.
+
+        Static routes tell that apart from what was handed over on request. BGP's route maps do not: while everything is
+        handed over, or the host was to stop, they say nothing of a tunnel.
+        """
+        try:
+            text = await frr.vtysh("show running-config")
+        except frr.FrrError as exc:
+            self._log.say("steering", f"FRR cannot be asked which tunnels it prefers: {exc}")
+            self._next = now + RETRY_SECONDS
+            return
+        self._taken_over = True
+        running, lines = frr.read_running(text), {line.strip() for line in text.splitlines()}
+        left = {
+            name
+            for name, tunnel in self._static.items()
+            if not lines.isdisjoint(frr.static_words(self._routes(tunnel), frr.LAST_CHOICE))
+        }
+        if not self._request and not running.graceful_shutdown:
+            left |= {name for name, tunnel in self._bgp.items() if running.begun(tunnel.peer_inside_address)}
+        for name in sorted(left):
+            self._rules[name].take_over()
+            text = f"tunnel {name} was the last choice and stays so until it is seen to carry"
+            self._log.say(f"left-{name}", text, logging.INFO)
 
     async def _apply(self, now: float) -> None:
         self._next = now + RETRY_SECONDS
         wanted = self.away
         try:
-            for away in (True, False):  # first, since nobody else sees to a static tunnel that is dead
-                tunnels = [tunnel for name, tunnel in self._static.items() if (name in wanted) is away]
-                await self._set_static(tunnels, away)
+            for commands in self._static_steps(wanted):  # first, since nobody else sees to a static tunnel that is dead
+                await frr.vtysh(*commands)
             await self._set_bgp(wanted)
         except frr.FrrError as exc:
             self._log.say("steering", f"FRR cannot be told which tunnels to prefer: {exc}")
@@ -158,13 +216,13 @@ class Steering:
             if commands:
                 await frr.vtysh(*commands, daemon="bgpd")
 
-    async def _set_static(self, tunnels: Iterable[Tunnel], away: bool) -> None:
-        config = self._config
-        routes = [
-            route
-            for tunnel in tunnels
-            for route in tunnel_config.static_routes(config.deployment, tunnel, config.data_plane)
-        ]
-        commands = frr.static_commands(routes, away)
-        if commands:
-            await frr.vtysh(*commands)
+    def _static_steps(self, wanted: set[str]) -> list[list[str]]:
+        """Commands for all static routes, the last choice of all first."""
+        routes: dict[int | None, list[str]] = {frr.LAST_CHOICE: [], frr.HANDED_OVER: [], None: []}
+        for name, tunnel in self._static.items():
+            distance = frr.HANDED_OVER if name in wanted else None
+            routes[frr.LAST_CHOICE if self._rules[name].shown else distance] += self._routes(tunnel)
+        return [frr.static_commands(of, distance) for distance, of in routes.items() if of]
+
+    def _routes(self, tunnel: Tunnel) -> tuple[str, ...]:
+        return tunnel_config.static_routes(self._config.deployment, tunnel, self._config.data_plane)

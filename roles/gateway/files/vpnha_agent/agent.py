@@ -32,7 +32,7 @@ from .paths import site_paths
 from .pings import PeersPings
 from .probing import PEER_SECONDS, TunnelProbe
 from .service import LOG, BoundedLog, notify, run
-from .steering import Steering
+from .steering import DEAD_SECONDS, Steering
 
 ASK_SECONDS = 0.1
 FRR_SECONDS = 1.0
@@ -204,10 +204,12 @@ class Agent:
         )
 
     def _carrying(self) -> bool:
-        """Whether any tunnel has carried something lately."""
+        """Whether any tunnel has carried lately, by its peer's answers or the site's. One observed afresh may have."""
         now = asyncio.get_running_loop().time()
-        ages = [probe.peer.stats(now).last_answer_age for probe in self._probes.values()]
-        return any(age is not None and age < 2.0 for age in ages)
+        peers = [probe.peer.stats(now) for probe in self._probes.values()]
+        seen = [*peers, *(probe.target_stats(now) for probe in self._probes.values())]
+        answered = any(one.last_answer_age is not None and one.last_answer_age < DEAD_SECONDS for one in seen)
+        return answered or any(not one.window_full for one in peers)
 
     async def _ask_others(self) -> None:
         if self._ask is not None:

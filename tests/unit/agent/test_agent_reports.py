@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the agent makes of what it has observed and looked up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from ansible_collections.vpnha.aws.plugins.module_utils.icmp import EchoReply
+from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import EchoStream
+from vpnha_agent.agent import Agent
+from vpnha_agent.config import AgentConfig
+
+T = TypeVar("T")
+
+
+def at(act: Callable[[float], T]) -> T:
+    """What comes of it on a loop, which is told its time."""
+
+    async def run() -> T:
+        return act(asyncio.get_running_loop().time())
+
+    return asyncio.run(run())
+
+
+def probed(stream: EchoStream, now: float, answered: bool) -> None:
+    """Two seconds of probes up to now."""
+    for step in range(40, 0, -1):
+        stream.next_packet(now - step / 20)
+        if answered:
+            stream.on_reply(EchoReply(stream.target, stream.token, stream._seq), now - step / 20 + 0.01)
+
+
+def test_a_tunnel_carries_by_the_sites_answers_as_well(config: AgentConfig) -> None:
+    def carrying(peers: bool, targets: bool) -> bool:
+        def act(now: float) -> bool:
+            agent = Agent(config)
+            for probe in agent._probes.values():
+                probed(probe.peer, now, peers)
+                for stream in probe.targets:
+                    probed(stream, now, targets)
+            return agent._carrying()
+
+        return at(act)
+
+    assert carrying(peers=True, targets=False)
+    assert carrying(peers=False, targets=True)
+    assert not carrying(peers=False, targets=False)
+
+
+def test_a_tunnel_that_is_observed_afresh_may_carry(config: AgentConfig) -> None:
+    def act(now: float) -> bool:
+        agent = Agent(config)
+        for probe in agent._probes.values():
+            probed(probe.peer, now, True)
+            probe.restart()
+            probe.peer.next_packet(now)
+        return agent._carrying()
+
+    assert at(act)

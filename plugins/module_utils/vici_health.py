@@ -160,6 +160,11 @@ class SaTracker:
     names: Sequence[str]
     _tracks: dict[str, _Track] = field(default_factory=dict)
     prunable: tuple[str, ...] = ()  # unique ids of lasting duplicates, as of the last poll
+    _unknown: Mapping[str, TunnelSas] = field(init=False, repr=False)  # made once, since it is asked for often
+
+    def __post_init__(self) -> None:
+        """Know nothing of any tunnel."""
+        self._unknown = {name: TunnelSas(name, "unknown", "unknown") for name in self.names}
 
     def observe(self, sas: Sequence[IkeSa], now: float) -> dict[str, TunnelSas]:
         """Take a poll; the tunnels by name."""
@@ -172,7 +177,7 @@ class SaTracker:
             elif track.absent_since is None:
                 track.absent_since = now
             if track.absent_since is not None and now - track.absent_since < _ABSENT_SECONDS and not track.confirmed:
-                seen = TunnelSas(name, "unknown", "unknown")
+                seen = self._unknown[name]
             if not seen.waiting:
                 track.waiting_since = None
             elif track.waiting_since is None:
@@ -201,10 +206,7 @@ class SaTracker:
 
     def tunnels(self) -> dict[str, TunnelSas]:
         """The tunnels as last seen, by name."""
-        return {
-            name: self._tracks[name].seen if name in self._tracks else TunnelSas(name, "unknown", "unknown")
-            for name in self.names
-        }
+        return {name: self._tracks[name].seen if name in self._tracks else self._unknown[name] for name in self.names}
 
 
 def diagnose(charon: str, tunnel: TunnelSas, loss: float | None, grey_loss: float) -> tuple[Verdict, tuple[str, ...]]:

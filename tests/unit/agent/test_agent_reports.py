@@ -9,8 +9,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
 from ansible_collections.vpnha.aws.plugins.module_utils.icmp import EchoReply
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import EchoStream
+from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import SaTracker, TunnelSas
 from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
 
@@ -61,3 +64,16 @@ def test_a_tunnel_that_is_observed_afresh_may_carry(config: AgentConfig) -> None
         return agent._carrying()
 
     assert at(act)
+
+
+def test_the_tunnels_sas_are_put_together_once_a_tick(config: AgentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    tunnels = SaTracker.tunnels
+
+    def counted(tracker: SaTracker) -> dict[str, TunnelSas]:
+        asked.append(tracker)
+        return tunnels(tracker)
+
+    monkeypatch.setattr(SaTracker, "tunnels", counted)
+    at(Agent(config)._publish)
+    assert len(asked) == 1

@@ -22,6 +22,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import handover
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, HeartbeatAsker, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, TunnelReport
+from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import TunnelSas
 
 from . import counters, frr
 from .charon_watch import PULSE_SECONDS, CharonWatch
@@ -176,11 +177,12 @@ class Agent:
         self._publish(now)
 
     def _publish(self, now: float) -> None:
+        sas = self._charon.tunnels  # once: it is put together anew each time
         self._report = AgentReport(
             boot_id=self._boot_id,
             agent_id=self._agent_id,
             charon=self._charon.state,
-            tunnels={name: self._tunnel_report(probe, now) for name, probe in self._probes.items()},
+            tunnels={name: self._tunnel_report(probe, sas[name], now) for name, probe in self._probes.items()},
             paths=self._paths,
             peers={asker.gateway: asker.answer_age(now) for asker in self._askers.values()},
             stopping=self._stopping,
@@ -189,8 +191,8 @@ class Agent:
         )
         self._answerer.publish(self._report, now)
 
-    def _tunnel_report(self, probe: TunnelProbe, now: float) -> TunnelReport:
-        tunnel, sas = probe.tunnel, self._charon.tunnels[probe.tunnel.name]
+    def _tunnel_report(self, probe: TunnelProbe, sas: TunnelSas, now: float) -> TunnelReport:
+        tunnel = probe.tunnel
         static = self._config.deployment.site(tunnel.site).routing == "static"
         return TunnelReport(
             name=tunnel.name,

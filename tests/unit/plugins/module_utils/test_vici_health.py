@@ -169,6 +169,7 @@ def test_when_charon_is_gone_nothing_is_known() -> None:
     tracker.observe(captured("established"), 0.0)
     tracker.forget()
     assert tracker.tunnels()[NAME].ike == "unknown"
+    assert tracker.tunnels()[NAME] is tracker.tunnels()[NAME], "it is asked for twenty times a second"
     assert tracker.observe([], 1.0)[NAME].ike == "unknown"
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 LOG = logging.getLogger("vpnha.agent")
 COMMAND_SECONDS = 5.0
+KILLED_SECONDS = 1.0  # for a command that was killed to be gone
 
 
 def notify(message: str) -> None:
@@ -58,7 +59,7 @@ class Ended:
 
 
 async def run(*command: str, seconds: float = COMMAND_SECONDS) -> Ended:
-    """Run a command without a shell, for so long at most; never raises OSError."""
+    """Run a command without a shell, for so long at most, and KILLED_SECONDS; never raises OSError."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -71,10 +72,20 @@ async def run(*command: str, seconds: float = COMMAND_SECONDS) -> Ended:
     try:
         output, error = await asyncio.wait_for(process.communicate(), seconds)
     except (TimeoutError, asyncio.CancelledError) as exc:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await _kill(process)
         if isinstance(exc, asyncio.CancelledError):
             raise
         return Ended(None, "", f"{command[0]} did not end within {seconds:g} s")
     return Ended(process.returncode, output.decode("utf-8", "replace"), error.decode("utf-8", "replace").strip())
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill it, and do not wait for ever: it may hang in the kernel, or a child of its own may hold its output open."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    try:
+        await asyncio.wait_for(process.wait(), KILLED_SECONDS)
+    except TimeoutError:
+        pass
+    finally:
+        process._transport.close()  # type: ignore[attr-defined]  # nothing public closes the pipes

@@ -12,10 +12,13 @@ from typing import TypeVar
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils.icmp import EchoReply
+from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport
+from ansible_collections.vpnha.aws.plugins.module_utils.report_wire import from_wire, to_wire
 from ansible_collections.vpnha.aws.plugins.module_utils.tunnel_probe import EchoStream
 from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import SaTracker, TunnelSas
-from vpnha_agent.agent import Agent
+from vpnha_agent.agent import COUNTER_SECONDS, FRR_SECONDS, Agent
 from vpnha_agent.config import AgentConfig
+from vpnha_agent.looked_up import TURNS
 
 T = TypeVar("T")
 
@@ -77,3 +80,30 @@ def test_the_tunnels_sas_are_put_together_once_a_tick(config: AgentConfig, monke
     monkeypatch.setattr(SaTracker, "tunnels", counted)
     at(Agent(config)._publish)
     assert len(asked) == 1
+
+
+def test_what_was_looked_up_too_long_ago_is_not_told(config: AgentConfig) -> None:
+    """A turn may hang while the heartbeats go on."""
+
+    def act(now: float) -> list[AgentReport]:
+        agent = Agent(config)
+        agent._bgp.take({"169.254.10.2": "established"})
+        agent._paths.take({"hq": "tunnel"})
+        agent._counters.take({"eu-central-1a": 7})
+        found = []
+        for age in (0.1, TURNS * COUNTER_SECONDS + 0.2, TURNS * FRR_SECONDS + 0.2):
+            agent._publish(now + age)
+            assert agent._report is not None
+            found.append(agent._report)
+        return found
+
+    fresh, older, stale = at(act)
+    assert (fresh.tunnels["hq-gw-a"].bgp, fresh.paths, fresh.counters) == (
+        "established",
+        {"hq": "tunnel"},
+        {"eu-central-1a": 7},
+    )
+    assert (older.tunnels["hq-gw-a"].bgp, older.paths, older.counters) == ("established", {"hq": "tunnel"}, {})
+    assert (stale.tunnels["hq-gw-a"].bgp, stale.paths, stale.counters) == ("unknown", {}, {})
+    assert stale.tunnels["plant-gw-a"].bgp == "static"
+    assert from_wire(to_wire(stale)).paths == {}

@@ -28,6 +28,7 @@ from . import counters, frr
 from .charon_watch import PULSE_SECONDS, CharonWatch
 from .config import AgentConfig
 from .heartbeats import AnswerProtocol, AskProtocol
+from .looked_up import LookedUp
 from .netlink import RouteChanges, RouteTable
 from .paths import site_paths
 from .pings import PeersPings
@@ -84,9 +85,9 @@ class Agent:
         self._pings = PeersPings(config, self._log)
         self._routes = RouteTable()
         self._changed = asyncio.Event()  # routes may have
-        self._bgp: dict[str, str] = {}  # peer's inside address -> state
-        self._paths: dict[str, str] = {}
-        self._counters: dict[str, int] = {}
+        self._bgp = LookedUp[str](FRR_SECONDS)  # of each peer's inside address
+        self._paths = LookedUp[str](PATH_SECONDS)
+        self._counters = LookedUp[int](COUNTER_SECONDS)
         self._report: AgentReport | None = None
         self._ticks = 0
         self._ticked_at = 0.0
@@ -183,10 +184,10 @@ class Agent:
             agent_id=self._agent_id,
             charon=self._charon.state,
             tunnels={name: self._tunnel_report(probe, sas[name], now) for name, probe in self._probes.items()},
-            paths=self._paths,
+            paths=self._paths.known(now),
             peers={asker.gateway: asker.answer_age(now) for asker in self._askers.values()},
             stopping=self._stopping,
-            counters=self._counters,
+            counters=self._counters.known(now),
             handed_over=self._handed_over,
         )
         self._answerer.publish(self._report, now)
@@ -194,6 +195,7 @@ class Agent:
     def _tunnel_report(self, probe: TunnelProbe, sas: TunnelSas, now: float) -> TunnelReport:
         tunnel = probe.tunnel
         static = self._config.deployment.site(tunnel.site).routing == "static"
+        bgp = self._bgp.known(now).get(tunnel.peer_inside_address, "unknown")
         return TunnelReport(
             name=tunnel.name,
             ike="unanswered" if sas.unanswered else sas.ike,
@@ -201,7 +203,7 @@ class Agent:
             probe=probe.peer.stats(now),
             target=probe.target_stats(now),
             large_loss=probe.peer.large_loss(now),
-            bgp="static" if static else self._bgp.get(tunnel.peer_inside_address, "unknown"),
+            bgp="static" if static else bgp,
             rtt_ms=None if probe.peer.rtt is None else probe.peer.rtt * 1000,
         )
 
@@ -224,9 +226,9 @@ class Agent:
         if not peers:
             return
         try:
-            self._bgp = frr.bgp_states(await frr.vtysh("show bgp summary json", daemon="bgpd"), peers)
+            self._bgp.take(frr.bgp_states(await frr.vtysh("show bgp summary json", daemon="bgpd"), peers))
         except frr.FrrError as exc:
-            self._bgp = dict.fromkeys(peers, "down" if exc.gone else "unknown")
+            self._bgp.take(dict.fromkeys(peers, "down" if exc.gone else "unknown"))
             self._log.say("frr", f"BGP's state cannot be read: {exc}")
 
     async def _steer(self) -> None:
@@ -239,7 +241,7 @@ class Agent:
 
     async def _read_counters(self) -> None:
         try:
-            self._counters = await counters.read()
+            self._counters.take(await counters.read())
         except ValueError as exc:
             self._log.say("counters", f"the zones' packet counters cannot be read: {exc}")
 
@@ -248,7 +250,7 @@ class Agent:
         self._changed.set()
 
     async def _look_up_paths(self) -> None:
-        self._paths = site_paths(self._config, self._routes.lookup)
+        self._paths.take(site_paths(self._config, self._routes.lookup))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), PATH_SECONDS)
             await asyncio.sleep(SETTLE_SECONDS)

@@ -22,7 +22,7 @@ class Scenario:
     does: str  # to ``{gateway}``, for people
     undone: str  # how it is taken back
     limit_ms: float  # the longest outage allowed unless the user says otherwise
-    moves_routes: bool = False  # whether a monitor must move routes away from the gateway for it
+    moves_routes: bool = False  # whether a monitor must move all routes away from the gateway for it
 
 
 SCENARIOS = {
@@ -34,6 +34,7 @@ SCENARIOS = {
     ),
     "planned": Scenario("move the routes of {gateway} to {other}", "bring the routes home", 0.0),
 }
+TUNNELS_LOST = ("ipsec_kill", "tunnel_block")  # the gateway lives
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,13 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     ]
     if not targets:
         raise VpnhaError("No site has a probe target, so there is nothing to send packets to; set vpnha_drill_targets.")
-    moving = sum(wish.repeat for name in wish.scenarios if SCENARIOS[name].moves_routes)
+    blocked = [one for one in deployment.tunnels if one.gateway == gateway.name and wish.site in ("", one.site)]
+    if "tunnel_block" in wish.scenarios and not blocked:
+        raise VpnhaError(
+            f"{gateway.name} has no tunnel{wish.site and f' to {wish.site}'}, so tunnel_block would break nothing; "
+            "choose another gateway or vpnha_drill_site."
+        )
+    moving = sum(wish.repeat for name in wish.scenarios if _moves_routes(deployment, gateway, name, wish.site))
     most = deployment.timing.voluntary_moves_per_hour
     if moving > most:
         raise VpnhaError(
@@ -108,13 +115,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         "zones": zones,
         "hosts": list(wish.app_hosts),
         "targets": targets,
-        "peers": sorted(
-            {
-                tunnel.peer_address
-                for tunnel in deployment.tunnels
-                if tunnel.gateway == gateway.name and wish.site in ("", tunnel.site)
-            }
-        ),
+        "peers": sorted({tunnel.peer_address for tunnel in blocked}),
         "in_clear": [
             {
                 "family": family,
@@ -126,6 +127,15 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         ],
         "runs": [_run(name, number, gateway.name, other.name, limits) for number, name in enumerate(runs, 1)],
     }
+
+
+def _moves_routes(deployment: Deployment, gateway: Gateway, name: str, site: str) -> bool:
+    """Whether the monitors move routes for a scenario, and home again: for lost tunnels only where no BGP does it."""
+    if name not in TUNNELS_LOST:
+        return SCENARIOS[name].moves_routes
+    static = {one.name for one in deployment.sites if one.routing == "static"}
+    static &= {site} if site and name == "tunnel_block" else static
+    return any(tunnel.gateway == gateway.name and tunnel.site in static for tunnel in deployment.tunnels)
 
 
 def _window(wish: Wish, problems: list[str]) -> drill_window.Window | None:

@@ -109,6 +109,47 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(wish: dict[str, Any], sent
     assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize("scenario", ["tunnel_block", "ipsec_kill"])
+@pytest.mark.parametrize("repeat", [12, 13])
+def test_lost_tunnels_move_routes_where_no_bgp_does(scenario: str, repeat: int) -> None:
+    static = replace(DEPLOYMENT, sites=(DEPLOYMENT.sites[0], replace(DEPLOYMENT.sites[1], routing="static")))
+    wish = drill_plan.Wish(scenarios=[scenario], repeat=repeat, app_hosts=["app-a"], host_zones=ZONES)
+    assert len(drill_plan.make(DEPLOYMENT, wish)["runs"]) == repeat  # with BGP no route moves
+    if repeat == 12:
+        assert len(drill_plan.make(static, wish)["runs"]) == repeat
+    else:
+        with pytest.raises(VpnhaError, match="13 times, but they do so 12 times an hour at most"):
+            drill_plan.make(static, wish)
+
+
+def test_only_the_sites_meant_count_as_moving() -> None:
+    static = replace(DEPLOYMENT, sites=(DEPLOYMENT.sites[0], replace(DEPLOYMENT.sites[1], routing="static")))
+
+    def runs(scenario: str, **wish: Any) -> int:
+        given = {"app_hosts": ["app-a", "app-b"], "host_zones": ZONES, "repeat": 13, **wish}
+        return len(drill_plan.make(static, drill_plan.Wish(scenarios=[scenario], **given))["runs"])
+
+    assert runs("tunnel_block", site="hq") == 13
+    assert runs("tunnel_block", gateway="gw-b") == 13  # it has no tunnel to the static site
+    with pytest.raises(VpnhaError, match="13 times"):
+        runs("tunnel_block", site="plant")
+    with pytest.raises(VpnhaError, match="13 times"):
+        runs("ipsec_kill", site="hq")  # it takes all tunnels, whatever site is named
+
+
+def test_a_block_of_no_tunnel_is_refused() -> None:
+    with pytest.raises(VpnhaError) as refused:
+        make(scenarios=["tunnel_block"], gateway="gw-b", site="plant")
+    assert str(refused.value) == (
+        "gw-b has no tunnel to plant, so tunnel_block would break nothing; choose another gateway or vpnha_drill_site."
+    )
+    bare = replace(DEPLOYMENT, tunnels=())
+    wish = drill_plan.Wish(scenarios=["tunnel_block"], app_hosts=["app-a"], host_zones=ZONES)
+    with pytest.raises(VpnhaError, match="gw-a has no tunnel, so tunnel_block would break nothing"):
+        drill_plan.make(bare, wish)
+    assert make(gateway="gw-b", site="plant")["peers"] == []  # no matter for other scenarios
+
+
 def test_hosts_whose_zone_is_not_known_are_trusted() -> None:
     assert make(app_hosts=["elsewhere"], gateway="gw-b")["hosts"] == ["elsewhere"]
 

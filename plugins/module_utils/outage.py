@@ -18,6 +18,10 @@ from statistics import median
 
 from .traffic_record import Packets, Record
 
+# So long every packet must be answered for a line to work again. Losses with less between them are one trouble; what a
+# working line loses by chance, one packet in a hundred, has longer breaks often enough not to add up.
+WORKS_AGAIN_SECONDS = 1.0
+
 OUT, RETURN, BOTH, UNKNOWN = "out", "return", "both", "unknown"
 
 
@@ -46,6 +50,7 @@ class StreamStats:
     unsendable: int  # of these: refused by the measuring host's own kernel
     longest_packets: int
     longest_ms: float
+    lost_ms: float  # most time lost by runs that follow one another before the line works again
     lost_out: int | None  # None: this stream cannot tell
     lost_return: int | None
     rtt_median_ms: float | None
@@ -96,6 +101,9 @@ class StreamLosses:
             unsendable=sum(tick in self._packets.unsendable for tick in ticks),
             longest_packets=longest.packets if longest else 0,
             longest_ms=longest.milliseconds if longest else 0.0,
+            lost_ms=round(
+                max((sum(run.milliseconds for run in trouble) for trouble in troubles(runs)), default=0.0), 3
+            ),
             lost_out=sum(run.lost_out or 0 for run in runs) if told else None,
             lost_return=sum(run.lost_return or 0 for run in runs) if told else None,
             rtt_median_ms=round(median(rtts), 3) if rtts else None,
@@ -183,6 +191,17 @@ def runs_between(runs: Sequence[LossRun], start_wall: float | None, end_wall: fl
         for run in runs
         if (end_wall is None or run.start_wall < end_wall) and (start_wall is None or run.end_wall > start_wall)
     ]
+
+
+def troubles(runs: Sequence[LossRun]) -> list[list[LossRun]]:
+    """Runs, in order of time, that follow one another before the line has worked again."""
+    found: list[list[LossRun]] = []
+    for run in runs:
+        if found and run.start_wall - found[-1][-1].end_wall < WORKS_AGAIN_SECONDS:
+            found[-1].append(run)
+        else:
+            found.append([run])
+    return found
 
 
 def pace(record: Record) -> Pace:

@@ -187,6 +187,10 @@ streams:
     unsendable: {description: How many of the lost ones this host's own kernel refused to send., type: int, sample: 0}
     longest_packets: {description: Packets lost in the longest run., type: int, sample: 61}
     longest_ms: {description: Length of the longest run of lost packets., type: float, sample: 610.0}
+    lost_ms:
+      description: Length of runs of lost packets together, of those with less than a second between one and the next.
+      type: float
+      sample: 610.0
     lost_out: {description: Packets lost on the way to the target (UDP only)., type: int, sample: 3}
     lost_return: {description: Packets whose answer was lost on the way back (UDP only)., type: int, sample: 58}
     rtt_median_ms: {description: Median round trip., type: float, sample: 0.8}

@@ -35,6 +35,7 @@ def stream(protocol: str, losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             "sent": 1000,
             "lost": sum(one["packets"] for one in inside),
             "longest_ms": max((one["milliseconds"] for one in inside), default=0.0),
+            "lost_ms": sum(one["milliseconds"] for one in inside),
         }
 
     return {
@@ -126,6 +127,14 @@ def test_the_outage_is_the_worst_of_all_hosts_and_streams() -> None:
     ("made", "problem"),
     [
         (run([loss(0.1, 121, 121)]), "outage of 1210 ms is above the limit of 1200 ms"),
+        (
+            run([loss(0.1 * n, 9, 9) for n in range(90)]),
+            "Packets were lost again and again, for 8100 ms together and 90 ms at a time; the limit is 1200 ms.",
+        ),
+        (
+            run([loss(12.0 + n / 10, 2, 2) for n in range(9)], failback_limit_ms=20.0),
+            "for up to 180 ms together; 20 ms",
+        ),
         (run([loss(12.0, 2, 2)]), "2 packets were lost on the way back to normal"),
         (run(plaintext_packets=3), "3 packets of a site left a gateway unencrypted"),
         (run(failed="gw-a cannot be reached any more."), "gw-a cannot be reached any more"),
@@ -137,6 +146,13 @@ def test_what_is_wrong_is_a_sentence_and_fails_the_drill(made: drill_report.Run,
     report = build(made)
     assert not report["passed"] and not report["scenarios"][0]["passed"]
     assert problem in drill_report.verdict(report)
+
+
+def test_an_outage_and_single_losses_within_the_limit_are_allowed() -> None:
+    made = run([loss(0.1, 100, 100), *(loss(2.0 + n / 4, 1, 1) for n in range(20))])
+    (scenario,) = build(made)["scenarios"]
+    assert scenario["passed"] and scenario["outage_ms"] == 1000.0  # what is called the outage is the longest run
+    assert scenario["runs"][0]["lost_ms"] == 1200.0
 
 
 def test_losses_within_the_failback_limit_are_allowed() -> None:

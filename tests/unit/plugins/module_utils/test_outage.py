@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -42,7 +43,7 @@ def record(
 ) -> Record:
     """A record of packets every 10 ms; ``out`` and ``back`` say which are lost on which way."""
     header = Header("d", 1, 10 * MS, 0, int(WALL * 1e9), 900, (stream,))
-    body, counter, last = b"", 0, 0
+    body, counter, last = bytearray(), 0, 0
     for tick in ticks:
         at = tick * 10 * MS + late(tick)
         body += ENTRY.pack(SENT, 0, tick, at, 0)
@@ -158,6 +159,24 @@ def test_a_window_counts_its_own_packets_and_whole_runs() -> None:
     assert (fault.sent, fault.lost, fault.longest_ms) == (100, 30, 300.0)
     assert (astride.lost, astride.longest_ms) == (10, 300.0)
     assert (healing.lost, healing.longest_ms) == (2, 20.0)
+
+
+def test_what_many_short_losses_amount_to_is_told() -> None:
+    # 12 s in which every tenth packet is answered
+    stats = losses(record(range(2000), out=lambda tick: 300 <= tick < 1500 and tick % 10 > 0)).stats(WALL + 1.0)
+    assert (stats.longest_ms, stats.lost_ms, stats.lost) == (90.0, 10800.0, 1080)
+
+
+@pytest.mark.parametrize(("answered", "lost_ms"), [(50, 2000.0), (99, 2000.0), (100, 1000.0)])
+def test_a_line_works_again_after_a_second_of_answers(answered: int, lost_ms: float) -> None:
+    stats = losses(record(range(600), out=lambda tick: 100 <= tick < 200 or 200 <= tick - answered < 300)).stats()
+    assert (stats.longest_ms, stats.lost_ms) == (1000.0, lost_ms)
+
+
+def test_chance_losses_do_not_add_up() -> None:
+    chance = random.Random(7)  # ten minutes with 1 % of loss: 6 s in all
+    stats = losses(record(range(60_000), out=lambda tick: chance.random() < 0.01)).stats()
+    assert stats.lost > 550 and stats.lost_ms <= 300.0
 
 
 def test_steady_means_answered_without_a_break_up_to_the_first_that_is_open() -> None:

@@ -113,7 +113,7 @@ def moments(run: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def outage_picture(run: Mapping[str, Any]) -> Picture:
     """The outage from close by, with its phases."""
-    losses = [loss for stream in run["streams"] for loss in stream["runs"] if _in_fault(run, loss)]
+    losses = [loss for stream in run["streams"] for loss in stream["runs"] if _in_fault(stream, loss)]
     if not losses:
         return _picture("After the injection: no packet was lost", run, run["injected"] - 0.5, run["injected"] + 3.0)
     begin = min(loss["start_wall"] for loss in losses)
@@ -129,8 +129,8 @@ def whole_picture(run: Mapping[str, Any]) -> Picture:
     return _picture("The whole scenario", run, run["started"], run["ended"])
 
 
-def _in_fault(run: Mapping[str, Any], loss: Mapping[str, Any]) -> bool:
-    return bool(loss["end_wall"] > run["injected"] and loss["start_wall"] < run["restored"])
+def _in_fault(stream: Mapping[str, Any], loss: Mapping[str, Any]) -> bool:
+    return bool(loss["end_wall"] > stream["since"] and loss["start_wall"] < stream["until"])
 
 
 def _picture(

@@ -19,6 +19,8 @@ from xml.etree import ElementTree
 from .diagnoses import DIAGNOSES
 
 FAULT, HEALING = "fault", "healing"  # names of the two windows that the streams were measured in
+# A loss may seem to begin so long before the failure, as its first packet was under way by then. More is a wrong clock.
+CLOCKS_AGREE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Stream:
 
     host: str
     values: Mapping[str, Any]
+    since: float  # when the failure was about to be caused, and to be taken back, by the clock of that host
+    until: float
 
     @property
     def title(self) -> str:
@@ -55,12 +59,11 @@ class Stream:
         """A figure of one of the two windows."""
         return self.values["windows"][name][figure]
 
-    def fault_runs(self, run: Run) -> list[Mapping[str, Any]]:
+    @property
+    def fault_runs(self) -> list[Mapping[str, Any]]:
         """The runs of lost packets that reach into the fault's window."""
         return [
-            loss
-            for loss in self.values["runs"]
-            if loss["end_wall"] > run.injected and loss["start_wall"] < run.restored
+            loss for loss in self.values["runs"] if loss["end_wall"] > self.since and loss["start_wall"] < self.until
         ]
 
 
@@ -102,7 +105,11 @@ class Phases:
 
 def run_from(values: Mapping[str, Any]) -> Run:
     """A run out of the dictionaries that the drill's tasks collect."""
-    streams = [Stream(host["host"], stream) for host in values.get("hosts") or () for stream in host["streams"]]
+    streams = [
+        Stream(host["host"], stream, host.get("since", values["injected"]), host.get("until", values["restored"]))
+        for host in values.get("hosts") or ()
+        for stream in host["streams"]
+    ]
     events = [
         Event(e["wall"], e["code"], e["subject"], e["text"], bool(e.get("resolved")), e.get("monitor") or "")
         for e in values.get("events") or ()
@@ -126,7 +133,7 @@ def run_from(values: Mapping[str, Any]) -> Run:
 
 def longest_loss(run: Run) -> tuple[Stream, Mapping[str, Any]] | None:
     """The longest run of lost packets in the fault's window, preferably one whose directions are known."""
-    found = [(stream, loss) for stream in run.streams for loss in stream.fault_runs(run)]
+    found = [(stream, loss) for stream in run.streams for loss in stream.fault_runs]
     if not found:
         return None
     worst = max(loss["milliseconds"] for _stream, loss in found)
@@ -138,16 +145,18 @@ def phases(run: Run) -> Phases:
     """The longest outage of a run, split by what the monitors said meanwhile."""
     worst = longest_loss(run)
     begin = worst[1]["start_wall"] if worst else run.injected
+    told = begin > run.injected - CLOCKS_AGREE_SECONDS  # else nothing of the monitors' can be set beside the packets
     during = [event for event in run.events if run.injected <= event.wall < run.restored]
     found = next((event.wall for event in during if event.alarming), None)
     issued = min((event.wall for event in during if event.code == "swap-issued"), default=None)
     accepted = max((event.wall for event in during if event.code == "swap-accepted"), default=None)
-    detect = None if found is None else _ms(max(0.0, found - begin))
+    detect = None if found is None or not told else _ms(max(0.0, found - begin))
     swap = None if accepted is None or issued is None else _ms(max(0.0, accepted - issued))
     if worst is None:
         return Phases(detect, swap)
     loss = worst[1]
     end = loss["end_wall"]
+    accepted = accepted if told else None
     if loss["lost_out"] is None:
         return Phases(detect, swap, None if accepted is None else _ms(max(0.0, end - accepted)))
     way_out = begin + (end - begin) * loss["lost_out"] / loss["packets"]
@@ -170,6 +179,7 @@ def run_figures(run: Run) -> dict[str, Any]:
         "plaintext_packets": run.plaintext_packets,
         "outage_ms": None,
         "lost_ms": None,
+        "earlier_ms": None,
         "packets_sent": 0,
         "packets_lost": 0,
         "failback_lost": None,
@@ -185,6 +195,8 @@ def run_figures(run: Run) -> dict[str, Any]:
         figures["outage_ms"] = max(stream.window(FAULT, "longest_ms") for stream in run.streams)
         figures["lost_ms"] = max(stream.window(FAULT, "lost_ms") for stream in run.streams)
         figures["packets_sent"], figures["packets_lost"] = lossy.values["sent"], lossy.values["lost"]
+        losses = [loss for stream in run.streams for loss in stream.values["runs"] if loss["end_wall"] <= stream.since]
+        figures["earlier_ms"] = max((loss["milliseconds"] for loss in losses), default=0.0)
         figures["failback_lost"] = max(stream.window(HEALING, "lost") for stream in run.streams)
         figures["failback_ms"] = max(stream.window(HEALING, "longest_ms") for stream in run.streams)
         figures["failback_lost_ms"] = max(stream.window(HEALING, "lost_ms") for stream in run.streams)
@@ -210,6 +222,11 @@ def problems(run: Run, figures: Mapping[str, Any]) -> list[str]:
         found.append(
             f"{figures['failback_lost']} packets were lost on the way back to normal, for up to "
             f"{figures['failback_lost_ms']:g} ms together; {run.failback_limit_ms:g} ms are allowed."
+        )
+    if not figures["lost_ms"] and not figures["failback_lost_ms"] and figures["earlier_ms"] > run.limit_ms:
+        found.append(
+            f"Packets were lost for {figures['earlier_ms']:g} ms at a time, all of them before the failure by their "
+            "hosts' clocks; look at these and at the line, and drill again."
         )
     if run.plaintext_packets:
         found.append(f"{run.plaintext_packets} packets of a site left a gateway unencrypted.")
@@ -315,7 +332,8 @@ def junit(report: Mapping[str, Any]) -> str:
 
 def _stream_figures(stream: Stream) -> dict[str, Any]:
     keys = ("target", "protocol", "sent", "lost", "lost_out", "lost_return", "rtt_median_ms", "windows", "runs")
-    return {"host": stream.host, "title": stream.title, **{key: stream.values[key] for key in keys}}
+    own = {"host": stream.host, "title": stream.title, "since": stream.since, "until": stream.until}
+    return {**own, **{key: stream.values[key] for key in keys}}
 
 
 def _event_figures(event: Event, injected: float) -> dict[str, Any]:

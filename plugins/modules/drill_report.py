@@ -56,6 +56,8 @@ options:
         description:
           - For each application host its name as C(host), and C(streams) as M(vpnha.aws.traffic_probe) returns
             them, with the windows C(fault) (injection to restoration) and C(healing) (restoration to the end).
+          - C(since) and C(until) say when the window C(fault) begins and ends by the host's own clock; without them,
+            O(runs[].injected) and O(runs[].restored) do.
         type: list
         elements: dict
         default: []

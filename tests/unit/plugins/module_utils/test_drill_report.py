@@ -28,7 +28,7 @@ def loss(begin: float, packets: int, lost_out: int | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def stream(protocol: str, losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def stream(protocol: str, losses: Sequence[Mapping[str, Any]], behind: float = 0.0) -> dict[str, Any]:
     def window(begin: float, end: float) -> dict[str, Any]:
         inside = [one for one in losses if T + begin <= one["start_wall"] < T + end]
         return {
@@ -41,7 +41,7 @@ def stream(protocol: str, losses: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     return {
         "target": "192.168.10.10", "protocol": protocol, "sent": 2000, "lost": sum(one["packets"] for one in losses),
         "lost_out": None, "lost_return": None, "rtt_median_ms": 1.0, "runs": list(losses),
-        "windows": {"fault": window(-99, 10), "healing": window(10, 99)},
+        "windows": {"fault": window(-0.5 - behind, 10 - behind), "healing": window(10 - behind, 99)},
     }  # fmt: skip
 
 
@@ -153,6 +153,32 @@ def test_an_outage_and_single_losses_within_the_limit_are_allowed() -> None:
     (scenario,) = build(made)["scenarios"]
     assert scenario["passed"] and scenario["outage_ms"] == 1000.0  # what is called the outage is the longest run
     assert scenario["runs"][0]["lost_ms"] == 1200.0
+
+
+@pytest.mark.parametrize("behind", [1.5, -1.5])
+def test_a_host_whose_clock_is_wrong_measures_the_same(behind: float) -> None:
+    losses = [loss(0.1 - behind, 130, 125)]
+    own = {"host": "app-a", "since": T - 0.5 - behind, "until": T + 10 - behind}
+    wrong = run(hosts=[{**own, "streams": [stream("udp", losses, behind)]}], events=FAILOVER)
+    report = build(wrong)
+    (scenario,) = report["scenarios"]
+    assert scenario["problems"] == ["The outage of 1300 ms is above the limit of 1200 ms."]
+    assert scenario["failback_lost"] == 0 and not report["passed"]
+    if behind > 0:  # what the monitors said cannot be set beside losses that were there before the failure
+        phases = {key: scenario[key] for key in ("detect_ms", "propagation_ms", "return_path_ms")}
+        assert phases == {"detect_ms": None, "propagation_ms": None, "return_path_ms": 50.0}
+    assert scenario["swap_ms"] == 160.0
+    assert "The outage" in page(report) and "no packet was lost" not in page(report)
+
+
+def test_losses_that_all_lie_before_the_failure_are_no_success() -> None:
+    early = run([loss(-2.0, 130, 130)])
+    (scenario,) = build(early)["scenarios"]
+    assert scenario["problems"] == [
+        "Packets were lost for 1300 ms at a time, all of them before the failure by their hosts' clocks; look at these "
+        "and at the line, and drill again."
+    ]
+    assert build(run([loss(-2.0, 1, 1)]))["passed"]  # a packet that the line lost before anything was broken
 
 
 def test_losses_within_the_failback_limit_are_allowed() -> None:

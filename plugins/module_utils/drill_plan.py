@@ -224,10 +224,17 @@ def objections(status: Mapping[str, Any], drill: str = "") -> list[str]:
         f"Actions are paused ({pause['scope']} {pause['name']}).".replace(" )", ")") for pause in status["pauses"]
     ]
     if status["drill"] and status["drill"] != tags.plain(drill):
-        found.append(f"The drill {status['drill']} is running.")
+        found.append(_running(status["drill"]))
     if status["swaps_in_flight"]:
         found.append("The monitor is moving routes.")
     return found
+
+
+def _running(drill: str) -> str:
+    return (
+        f"The drill {drill} is running; should it be over, take back what it left behind "
+        f"(-e vpnha_drill_undo=true -e vpnha_drill_id={drill})."
+    )
 
 
 def left_behind(standing: Mapping[str, Any], drill: str) -> dict[str, Any]:
@@ -265,5 +272,5 @@ def standing_objections(standing: Mapping[str, Any], drill: str = "") -> list[st
     if standing["freeze"]:
         found.append(f"{standing['freeze']}.")
     if standing["drill"] and standing["drill"] != tags.plain(drill):
-        found.append(f"The drill {standing['drill']} is running.")
+        found.append(_running(standing["drill"]))
     return found

@@ -208,7 +208,10 @@ def test_nothing_speaks_against_breaking_what_is_well() -> None:
         ({"missing_routes": ["rtb-1 192.168.10.0/24"]}, "Routes are missing: rtb-1 192.168.10.0/24"),
         ({"pins": [{"table": "rtb-1", "gateway": "gw-b"}]}, "Table rtb-1 is pinned to gw-b."),
         ({"pauses": [{"scope": "deployment", "name": ""}]}, "Actions are paused (deployment)."),
-        ({"drill": "other"}, "The drill other is running."),
+        (
+            {"drill": "other"},
+            "other is running; should it be over, take back what it left behind (-e vpnha_drill_undo=true",
+        ),
         ({"swaps_in_flight": 1}, "The monitor is moving routes."),
     ],
 )
@@ -243,7 +246,10 @@ def standing(**more: Any) -> dict[str, Any]:
         ),
         ({"pause": "2026-01-01T00:00:00Z"}, "The deployment is paused until 2026-01-01T00:00:00Z."),
         ({"paused_gateways": {"gw-a": "2026-01-01T00:00:00Z"}}, "gw-a is paused until"),
-        ({"drill": "other"}, "The drill other is running."),
+        (
+            {"drill": "other"},
+            "other is running; should it be over, take back what it left behind (-e vpnha_drill_undo=true",
+        ),
         ({"freeze": "Changes are frozen (year-end)"}, "Changes are frozen (year-end)."),
     ],
 )

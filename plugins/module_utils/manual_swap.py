@@ -4,11 +4,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A person's swap, from the wish to the report: refuse first, then pin, swap, verify, unpin.
 
-The pin comes before the swap and goes after it, so that no monitor undoes in between what the person does.
+The pin comes before the swap and goes after it, so that no monitor undoes in between what the person does. Where
+nothing moved it goes as well: it would only keep the monitors from moving routes away from a gateway that fails.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from typing import Any
 from . import ec2, marks, pace
 from .errors import Ec2Error, VpnhaError
 from .model import Deployment, Ec2View, Pin, RouteKey
+from .new_pins import NewPins, Undone
 from .routes import (
     FOREIGN,
     MISSING,
@@ -67,6 +70,7 @@ class Report:
     failure: str = ""  # one sentence; empty if all is as wished
     swapping: dict[str, Any] = field(default_factory=dict)  # calls, and the seconds that they take
     warnings: tuple[str, ...] = ()  # one sentence each
+    pins_taken_back: tuple[str, ...] = ()  # tables of which no route moved: pinned, or not, as before
 
 
 def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
@@ -117,32 +121,51 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
     choice = replace(wish.choice, over_pins=wish.choice.over_pins or wish.unpin or wish.pin_minutes > 0)
     tables = chosen_tables(view, choice)
     lines = survey(view, deployment, choice, wall)
-    pin_tables = _to_pin(view, wish, tables, wall)
+    pin = Pin(choice.gateway or "", wall + wish.pin_minutes * 60, wish.by)
+    pins = NewPins(client, _to_pin(view, wish, tables, wall), pin)
     missing = [line for line in lines if line.verdict == MISSING and line.gateway] if wish.create_missing else []
     swaps = plan(view, deployment, choice, wall)
+    if problem := _too_many(len(swaps), wish.seconds):
+        raise VpnhaError(problem)
     pinned = [table for table in tables if table in view.table_pins] if wish.unpin else []
-    changed = bool(swaps or missing or pin_tables or pinned)
+    changed = bool(swaps or missing or pins.tables or pinned)
     done: dict[RouteKey, _Done] = {}
+    undone = Undone()
     failure, began, bucket = "", time.monotonic(), pace.TokenBucket()
     if not check:
-        if pin_tables:
-            marks.pin(client, pin_tables, Pin(choice.gateway or "", wall + wish.pin_minutes * 60, wish.by))
+        pins.set(view)
         done = {line.key: _create(client, view, line) for line in missing}
         deadline = time.monotonic() + wish.seconds
         for result in swap_all(client, swaps, bucket=bucket, deadline=deadline):
             error = "" if result.accepted else result.detail or result.error
             done[result.swap.key] = _Done(result.accepted, error, round(result.milliseconds, 1))
         failure = _failure(done)
-        if not failure and pinned:
+        if failure:
+            failed = [line for line in lines if line.key in done and done[line.key].accepted is False]
+            undone = pins.take_back(failed, _there(lines, done))
+            failure = " ".join([f"{failure.rstrip('.')}.", *undone.told])
+            changed = len(failed) < len(done) or set(undone.tables) != set(pins.tables)
+        elif pinned:
             marks.unpin(client, pinned)
     acts = {swap.key for swap in swaps} | {line.key for line in missing}
     rows = [_row(deployment, line, line.key in acts, done.get(line.key)) for line in lines]
     spent = None if check else round(time.monotonic() - began, 2)
-    swapping, warnings = _swapping(len(swaps), wish.seconds, spent, bucket.refusals)
-    return Report(changed, rows, tables, failure, swapping, warnings)
+    swapping, warnings = _swapping(len(swaps), spent, bucket.refusals)
+    return Report(changed, rows, tables, failure, swapping, warnings, undone.tables)
 
 
-def _swapping(calls: int, allowed: float, spent: float | None, refused: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _too_many(calls: int, allowed: float) -> str:
+    """Why so many swaps are not begun: some would be left over for certain. Empty if they have the time."""
+    least = pace.seconds_for(calls)
+    if least <= allowed:
+        return ""
+    return (
+        f"{calls} swaps take at least {math.ceil(least)} s under EC2's limit, and no call is begun after "
+        f"{allowed:g} s: allow more time, or move fewer routes at once. Nothing was changed."
+    )
+
+
+def _swapping(calls: int, spent: float | None, refused: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """How long so many swaps take under EC2's limit, and what a person should know of that."""
     least = pace.seconds_for(calls)
     found = {
@@ -152,12 +175,7 @@ def _swapping(calls: int, allowed: float, spent: float | None, refused: int) -> 
         "refused": refused,
     }
     warnings = []
-    if least > allowed:
-        warnings.append(
-            f"{calls} swaps take at least {least:.0f} s under EC2's limit, and no call is begun after {allowed:g} s: "
-            "allow more time, or run it again for the rest."
-        )
-    elif least >= _LONG:
+    if least >= _LONG:
         warnings.append(
             f"{calls} swaps take at least {least:.0f} s under EC2's limit; prefix lists or shared route tables would "
             "make them fewer."
@@ -201,6 +219,12 @@ def _create(client: Any, view: Ec2View, line: Line) -> _Done:
         return _Done(True)
     except Ec2Error as error:
         return _Done(None if error.applied is None else False, str(error))
+
+
+def _there(lines: Sequence[Line], done: Mapping[RouteKey, _Done]) -> set[RouteKey]:
+    """The routes that lead where they should, or perhaps do."""
+    moved = {key for key, each in done.items() if each.accepted is not False}
+    return moved | {line.key for line in lines if line.verdict == THERE}
 
 
 def _row(deployment: Deployment, line: Line, acts: bool, done: _Done | None) -> dict[str, Any]:

@@ -50,6 +50,8 @@ options:
     description:
       - Pin the route tables for so many minutes before swapping, so that no monitor moves their routes meanwhile.
       - A pin holds all routes of a table, also those of sites that are not in O(sites).
+      - Where none of a table's routes could be swapped, its pin is taken back and an earlier one is put back; see
+        RV(pins_taken_back). Where some were, it stays, and the message names the routes that it holds elsewhere.
     type: int
   unpin:
     description:
@@ -83,7 +85,8 @@ options:
       - No call is begun after so many seconds. EC2 allows about 50 swaps at once and then 5 a second.
       - Swaps begin in the order of the tag C(vpnha:priority) of their route tables, V(1) first and V(9) last. A table
         without it counts as V(5).
-      - A warning says so when they take longer, or more than 10 seconds. RV(swapping) says how long, in check mode too.
+      - When the swaps take longer at that rate, they are refused before anything is changed, in check mode too. A
+        warning says so when they take more than 10 seconds. RV(swapping) says how long, in check mode too.
     type: int
     default: 120
 notes:
@@ -215,6 +218,13 @@ swapping:
       description: Calls that EC2 refused because something else uses up its limit as well. They were tried again.
       type: int
       returned: always
+pins_taken_back:
+  description:
+    - Ids of the route tables of which no route could be swapped, so that the pin of O(pin_minutes) is not left on them.
+    - They have the pin that they had before, or none.
+  returned: when nothing was refused
+  type: list
+  elements: str
 route_tables:
   description: Ids of the route tables that were meant.
   returned: when nothing was refused
@@ -314,6 +324,7 @@ def main() -> None:
         "followed": [one.text for one in seen],
         "swapping": report.swapping,
         "route_tables": report.tables,
+        "pins_taken_back": list(report.pins_taken_back),
         "diff": diff(report.routes),
     }
     if report.failure:

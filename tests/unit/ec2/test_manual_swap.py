@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap, pace, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Report, Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark
@@ -33,17 +33,16 @@ def carried(world: World) -> dict[tuple[str, str], str | None]:
 
 
 @pytest.mark.parametrize(
-    ("calls", "allowed", "refused", "words"),
+    ("calls", "refused", "words"),
     [
-        (45, 60.0, 0, []),
-        (92, 60.0, 0, []),  # not ten seconds
-        (141, 60.0, 0, ["141 swaps take at least 20 s under EC2's limit; prefix lists"]),
-        (500, 60.0, 0, ["500 swaps take at least 95 s under EC2's limit, and no call is begun after 60 s: allow more"]),
-        (2, 60.0, 3, ["EC2 refused 3 calls for its limit"]),
+        (45, 0, []),
+        (92, 0, []),  # not ten seconds
+        (141, 0, ["141 swaps take at least 20 s under EC2's limit; prefix lists"]),
+        (2, 3, ["EC2 refused 3 calls for its limit"]),
     ],
 )
-def test_a_person_is_warned_of_what_takes_long(calls: int, allowed: float, refused: int, words: list[str]) -> None:
-    found, warnings = manual_swap._swapping(calls, allowed, None, refused)
+def test_a_person_is_warned_of_what_takes_long(calls: int, refused: int, words: list[str]) -> None:
+    found, warnings = manual_swap._swapping(calls, None, refused)
     assert (found["calls"], found["seconds"], found["refused"]) == (calls, None, refused)
     assert len(warnings) == len(words)
     assert all(warning.startswith(word) for warning, word in zip(warnings, words, strict=True))
@@ -144,18 +143,87 @@ def test_a_missing_route_is_only_made_when_told_so(world: World) -> None:
 
 
 class Refusing:
-    """An EC2 client that refuses to swap one destination."""
+    """An EC2 client that refuses to swap one destination, one table's or any, or leaves open what it did."""
 
-    def __init__(self, real: Any, destination: str) -> None:
-        self._real, self._destination = real, destination
+    def __init__(self, real: Any, destination: str = "", table: str = "", code: str = "UnauthorizedOperation") -> None:
+        self._real, self._destination, self._table, self._code = real, destination, table, code
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     def replace_route(self, **arguments: Any) -> Any:
-        if arguments["DestinationCidrBlock"] == self._destination:
-            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "ReplaceRoute")
+        here = self._destination in ("", arguments["DestinationCidrBlock"])
+        if here and self._table in ("", arguments["RouteTableId"]):
+            raise ClientError({"Error": {"Code": self._code, "Message": "no"}}, "ReplaceRoute")
         return self._real.replace_route(**arguments)
+
+
+def test_where_nothing_moves_no_pin_stays(world: World) -> None:
+    table = world.table(A)
+    report = run(world, Wish(TO_B, pin_minutes=60), client=Refusing(world.client))
+    assert report.failure.startswith("2 of 2 routes were not changed: ")
+    assert report.failure.endswith(f" No route of {table} moved, so the new pin was removed.")
+    assert (report.changed, report.pins_taken_back) == (False, (table,))
+    assert carried(world) == HOME
+    assert not world.view().table_pins
+
+
+@pytest.mark.parametrize("value", ["gateway=gw-a expires=2099-01-01T00:00:00Z by=jane", "hands off, says jane"])
+def test_where_nothing_moves_the_earlier_pin_is_there_again_word_for_word(world: World, value: str) -> None:
+    table = world.table(A)
+    world.client.create_tags(Resources=[table], Tags=[{"Key": tags.PIN, "Value": value}])
+    report = run(world, Wish(TO_B, pin_minutes=60), client=Refusing(world.client))
+    assert report.failure.endswith(f" No route of {table} moved, so the earlier pin was put back.")
+    assert (report.changed, report.pins_taken_back) == (False, (table,))
+    [tag] = world.client.describe_tags(Filters=[{"Name": "key", "Values": [tags.PIN]}, of(table)])["Tags"]
+    assert tag["Value"] == value
+
+
+def of(resource: str) -> dict[str, Any]:
+    return {"Name": "resource-id", "Values": [resource]}
+
+
+def test_a_table_that_moved_in_part_keeps_its_pin_and_what_it_holds_elsewhere_is_named(world: World) -> None:
+    table = world.table(A)
+    report = run(world, Wish(TO_B, pin_minutes=60), client=Refusing(world.client, HQ))
+    assert report.failure.endswith(
+        f" The new pin keeps {table} {HQ} (at gw-a) there until {tags.format_time(NOW + 3600)}, out of the monitors' "
+        "hands: run this again, or end the pin."
+    )
+    assert (report.changed, report.pins_taken_back) == (True, ())
+    assert list(world.view().table_pins) == [table]
+
+
+def test_each_table_has_its_own_word(world: World) -> None:
+    """The one has moved, the other has not."""
+    world.client.replace_route(
+        RouteTableId=world.table(B), DestinationCidrBlock=HQ, NetworkInterfaceId=world.eni("gw-a")
+    )
+    refusing = Refusing(world.client, table=world.table(A))
+    report = run(world, Wish(Choice(gateway="gw-b"), pin_minutes=60), client=refusing)
+    assert (report.changed, report.pins_taken_back) == (True, (world.table(A),))
+    assert list(world.view().table_pins) == [world.table(B)]
+
+
+def test_the_pin_stays_where_it_is_not_known_whether_a_route_moved(world: World) -> None:
+    report = run(world, Wish(TO_B, pin_minutes=60), client=Refusing(world.client, code="InternalError"))
+    assert {row["accepted"] for row in report.routes} == {None}
+    assert (report.changed, report.pins_taken_back) == (True, ())
+    assert list(world.view().table_pins) == [world.table(A)]
+
+
+class Keeping(Refusing):
+    """One that takes no tag away either."""
+
+    def delete_tags(self, **_arguments: Any) -> Any:
+        raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "not that"}}, "DeleteTags")
+
+
+def test_a_pin_that_cannot_be_taken_back_is_told_with_the_routes(world: World) -> None:
+    report = run(world, Wish(TO_B, pin_minutes=60), client=Keeping(world.client))
+    assert report.failure.startswith("2 of 2 routes were not changed: ")
+    assert f"No route of {world.table(A)} moved, but its new pin stays, so end it yourself: " in report.failure
+    assert (report.changed, report.pins_taken_back) == (True, ())
 
 
 def test_partial_failure_is_told_by_route_and_keeps_the_pin(world: World) -> None:
@@ -187,6 +255,21 @@ def test_what_does_not_exist_is_refused(world: World, choice: Choice, sentence: 
     with pytest.raises(VpnhaError) as told:
         run(world, Wish(choice, pin_minutes=60))
     assert str(told.value) == sentence
+    assert not world.view().table_pins
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_more_swaps_than_there_is_time_for_are_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    monkeypatch.setattr(pace, "seconds_for", lambda calls: 47.2 * calls)
+    with pytest.raises(VpnhaError) as told:
+        run(world, Wish(TO_B, pin_minutes=60, seconds=60.0), check=check)
+    assert str(told.value) == (
+        "2 swaps take at least 95 s under EC2's limit, and no call is begun after 60 s: allow more time, or move fewer "
+        "routes at once. Nothing was changed."
+    )
+    assert carried(world) == HOME
     assert not world.view().table_pins
 
 

@@ -50,6 +50,7 @@ Zones = Annotated[list[str] | None, typer.Option("--zone", help="Only this zone'
 Tables = Annotated[list[str] | None, typer.Option("--table", help="Only this table's routes; may be repeated.")]
 Sites = Annotated[list[str] | None, typer.Option("--site", help="Only this site's routes; may be repeated.")]
 Force = Annotated[bool, typer.Option("--force", help="Also to a gateway that the monitor does not call healthy.")]
+Seconds = Annotated[int, typer.Option(help="No call to EC2 is begun after so many seconds.", min=1)]
 
 
 @app.command()
@@ -175,6 +176,7 @@ def failover(
     table: Tables = None,
     site: Sites = None,
     minutes: Annotated[int, typer.Option(help="How long the routes stay pinned there.", min=1, max=_YEAR)] = 240,
+    seconds: Seconds = 120,
     force: Force = False,
     as_json: Json = False,
     path: ConfigPath = config.DEFAULT_PATH,
@@ -183,7 +185,7 @@ def failover(
     loaded = config.load(path)
     which = orders.Which(zone, table, site)
     before = _verdicts(loaded)
-    done = orders.failover(loaded, before, which, to=to, minutes=minutes, force=force)
+    done = orders.failover(loaded, before, which, to=to, minutes=minutes, seconds=seconds, force=force)
     _done(_followed(loaded, before, done), as_json)
 
 
@@ -194,6 +196,7 @@ def failback(
     table: Tables = None,
     site: Sites = None,
     take_over: Annotated[bool, typer.Option(help="Also routes that a person pointed elsewhere.")] = False,
+    seconds: Seconds = 120,
     force: Force = False,
     as_json: Json = False,
     path: ConfigPath = config.DEFAULT_PATH,
@@ -202,7 +205,7 @@ def failback(
     loaded = config.load(path)
     which = orders.Which(zone, table, site)
     before = _verdicts(loaded)
-    done = orders.failback(loaded, before, which, take_over=take_over, force=force)
+    done = orders.failback(loaded, before, which, take_over=take_over, seconds=seconds, force=force)
     _done(_followed(loaded, before, done), as_json)
 
 

@@ -86,18 +86,31 @@ def unfreeze(loaded: MonitorConfig) -> Done:
 
 
 def failover(
-    loaded: MonitorConfig, status: Mapping[str, Any] | None, which: Which, *, to: str, minutes: int, force: bool
+    loaded: MonitorConfig,
+    status: Mapping[str, Any] | None,
+    which: Which,
+    *,
+    to: str,
+    minutes: int,
+    seconds: float,
+    force: bool,
 ) -> Done:
     """Move routes to a gateway and pin them. ``status`` is the running monitor's, if one runs. Raises VpnhaError."""
     if not force:
         _refuse_ailing(loaded.deployment, status, which, [to])
-    wish = Wish(_choice(which, to), pin_minutes=minutes, by=_me())
+    wish = Wish(_choice(which, to), pin_minutes=minutes, by=_me(), seconds=seconds)
     report = manual_swap.run(_client(loaded), loaded.deployment, wish, check=False, wall=time.time())
     return _said(report, f"at {to}, pinned for {minutes} minutes; `vpnha failback` ends that")
 
 
 def failback(
-    loaded: MonitorConfig, status: Mapping[str, Any] | None, which: Which, *, take_over: bool, force: bool
+    loaded: MonitorConfig,
+    status: Mapping[str, Any] | None,
+    which: Which,
+    *,
+    take_over: bool,
+    seconds: float,
+    force: bool,
 ) -> Done:
     """Move routes home and clear their pins. ``status`` is the running monitor's, if one runs. Raises VpnhaError."""
     deployment = loaded.deployment
@@ -107,7 +120,7 @@ def failback(
         zones = {zone for table, zone in tables.items() if not which.tables or table in which.tables}
         homes = {deployment.home(zone) for zone in zones if not which.zones or zone in which.zones}
         _refuse_ailing(deployment, status, which, sorted(home.name for home in homes if home))
-    wish = Wish(_choice(which, None, take_over), unpin=True, by=_me())
+    wish = Wish(_choice(which, None, take_over), unpin=True, by=_me(), seconds=seconds)
     report = manual_swap.run(client, deployment, wish, check=False, wall=time.time())
     return _said(report, "at their home gateways, without a pin")
 

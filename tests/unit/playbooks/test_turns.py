@@ -38,10 +38,17 @@ MODULES = {
     "vpn_health_info": ["wait", "wait_for", "wait_timeout"],
     "vpn_ha_info": ["deployment", "region"],
     "gateway_idle": ["name", "address", "vpc_cidrs", "sites", "peers"],
+    "deployment_lock": ["deployment", "region", "what", "owner", "by", "minutes", "state"],
+    "tunnel_rotate": ["tunnels", "directory"],
 }
 BRING = """\
 - name: Bring what is due
   ansible.builtin.shell: echo '["{{ inventory_hostname }} bring", {}]' >> {{ stubs }}/calls
+"""
+PLATFORM = """\
+- ansible.builtin.set_fact:
+    __vpnha_gateway_host: {configured: true}
+    __vpnha_gateway_platform: {swanctl_dir: /nowhere}
 """
 PREPARE = BRING.replace("bring", "prepare")
 PLAY = """\
@@ -64,9 +71,18 @@ PLAY = """\
   tasks:
     - ansible.builtin.debug: {msg: and then everything else}
 """
+ROTATION = """\
+- hosts: gateways
+  gather_facts: false
+  serial: 1
+  environment: {STUBS: "{{ stubs }}", STUB_HOST: "{{ inventory_hostname }}"}
+  tasks:
+    - ansible.builtin.include_role: {name: vpnha.aws.gateway, tasks_from: rotate}
+"""
 DUE = {"due": ["tunnels"], "alone": True, "hand_over": True, "frr_restarts": False, "outage": False, "up": ["hq"]}
 CHECKED = {
     "region": "eu-central-1",
+    "repair": "none",
     "vpc_cidrs": ["10.20.0.0/16"],
     "gateways": [{"name": "gw-a", "address": "10.20.0.10"}, {"name": "gw-b", "address": "10.20.1.10"}],
     "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24"]}],
@@ -93,12 +109,18 @@ class Rollout:
             (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
         (here / "roles" / "gateway" / "tasks" / "bring.yml").write_text(BRING)
         (here / "roles" / "gateway" / "tasks" / "prepare.yml").write_text(PREPARE)
-        (directory / "play.yml").write_text(PLAY)
+        (here / "roles" / "gateway" / "tasks" / "platform.yml").write_text(PLATFORM)
 
     def run(
-        self, answers: Mapping[str, Any] | None = None, *, first: Mapping[str, Any] | None = None, **variables: Any
+        self,
+        answers: Mapping[str, Any] | None = None,
+        *options: str,
+        first: Mapping[str, Any] | None = None,
+        book: str = PLAY,
+        **variables: Any,
     ) -> Told:
         """``answers``: of the modules by "HOST MODULE STATE". ``first``: what is due on gw-a, if not the same."""
+        (self._directory / "play.yml").write_text(book)
         handed = {f"{name} gateway_handover handed_over": HANDED for name in ("gw-a", "gw-b")}
         (self._directory / "answers.json").write_text(json.dumps({**handed, **(answers or {})}))
         hosts = {
@@ -117,7 +139,8 @@ class Rollout:
         }  # fmt: skip
         play = str(self._directory / "play.yml")
         python = f"__vpnha_gateway_python={sys.executable}"  # a variable of the role, which wins over the inventory
-        return self._person.play(play, given, "-i", str(inventory), "-e", python, collections=str(self._collections))
+        more = ("-i", str(inventory), "-e", python, *options)
+        return self._person.play(play, given, *more, collections=str(self._collections))
 
     def calls(self) -> list[str]:
         """What was asked, in its order."""
@@ -148,6 +171,36 @@ def test_each_is_handed_over_changed_seen_well_and_given_back_before_the_next(ro
     assert rollout.calls() == [*whole("gw-a"), *whole("gw-b")]
     assert rollout.asked("gw-a vpn_health_info")["wait_for"] == ["hq"]
     assert rollout.asked("gw-a gateway_handover given_back")["prefixes"] == ["192.168.10.0/24"]
+
+
+LOCKED = {"__vpnha_network_lock": {"resource": "sg-1"}, "vpnha_lock_minutes": "90"}  # as lock.yml leaves it
+LOST = {"gw-b deployment_lock kept": {"msg": "This deploy has lost the deployment's lock."}}
+
+
+def test_no_turn_begins_once_the_lock_is_lost(rollout: Rollout) -> None:
+    told = rollout.run(LOST, **LOCKED)
+    assert told.code != 0 and "and then everything else" not in told.output
+    assert rollout.calls() == ["gw-a deployment_lock kept", *whole("gw-a"), "gw-b deployment_lock kept"]
+    asked = rollout.asked("gw-a deployment_lock kept")
+    assert (asked["what"], asked["minutes"], asked["region"]) == ("deploy", "90", "eu-central-1")
+    words = "This deploy has lost the deployment's lock. gw-b was not touched: run this again when nothing else works"
+    assert words in " ".join(told.readable.split())
+
+
+def test_a_check_prolongs_no_lock(rollout: Rollout) -> None:
+    assert rollout.run(None, "--check", **LOCKED).code == 0
+    assert not [call for call in rollout.calls() if "deployment_lock" in call]
+
+
+def test_no_key_is_changed_once_the_lock_is_lost(rollout: Rollout) -> None:
+    due = {f"{name} tunnel_rotate": {"rotated": ["hq"], "waiting": [], "changed": False} for name in ("gw-a", "gw-b")}
+    told = rollout.run(LOST | due, "-e", '{"__vpnha_gateway_tunnels": []}', book=ROTATION, **LOCKED)
+    assert told.code != 0
+    changed = ["tunnel_rotate", "deployment_lock kept", "gateway_handover handed_over", "tunnel_rotate"]
+    assert rollout.calls() == [
+        *(f"gw-a {step}" for step in [*changed, "gateway_handover given_back"]),
+        *(f"gw-b {step}" for step in changed[:2]),
+    ]
 
 
 def test_one_on_which_nothing_is_due_is_left_out(rollout: Rollout) -> None:

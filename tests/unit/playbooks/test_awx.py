@@ -238,7 +238,8 @@ def test_the_specs_say_what_the_playbooks_do() -> None:
             }
             default = str(option["default"])
             assert written <= {default, default.lower(), ""}, (playbook, name, written)
-            assert written or name in ("vpnha_force", "vpnha_lock_force"), (playbook, name)  # roles read them
+            read_by_roles = ("vpnha_force", "vpnha_lock_force", "vpnha_without_monitor")
+            assert written or name in read_by_roles, (playbook, name)
 
 
 def test_the_whole_configuration_without_a_controller(person: Person, wish: Description, tmp_path: Path) -> None:

@@ -77,7 +77,10 @@ def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> R
         return _accepted(routes, key, Belief(swap.gateway, swap.target, now), now if swap.voluntary else None)
     if result.error == WITHDRAWN and swap.voluntary:
         return routes  # nothing was sent, so that an emergency need not wait
-    retry = _next_retry(routes.retries.get(key), key, result.error or "unknown", now, seed)
+    last = routes.retries.get(key)
+    if last is not None and last.emergency_at is not None and not swap.voluntary:
+        last = None  # an emergency has its own rounds
+    retry = _next_retry(last, key, result.error or "unknown", now, seed)
     if swap.voluntary:
         retry = replace(retry, emergency_at=now + RETRY_LEAST)
     routes = changed(routes, retries={**routes.retries, key: retry})

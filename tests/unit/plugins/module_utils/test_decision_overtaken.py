@@ -85,6 +85,17 @@ def test_13_an_emergency_does_not_wait_for_the_pause_of_a_voluntary_swap_that_wa
     assert world.told("failover")
 
 
+def test_11_an_emergency_has_rounds_of_its_own() -> None:
+    world = failing_back()
+    for voluntary, most in ((True, 2.0), (True, 4.0), (True, 8.0), (True, 16.0), (False, 2.0), (False, 4.0)):
+        swap = replace(world.swaps[0][1], voluntary=voluntary)
+        world.results = [SwapResult(swap, False, "RequestLimitExceeded")]
+        world.run(TICK)
+        retry = world.state.routes.retries[swap.key]
+        assert most / 2 <= retry.next_at - world.now <= most
+        assert (retry.emergency_at is not None) == voluntary
+
+
 def test_11_a_swap_that_was_withdrawn_keeps_the_rounds_of_those_that_were_sent() -> None:
     """Nothing is forgotten by it, and an emergency that was withdrawn has its pause."""
     world = failing_back()

@@ -21,6 +21,7 @@ from .diagnoses import DIAGNOSES
 FAULT, HEALING = "fault", "healing"  # names of the two windows that the streams were measured in
 # A loss may seem to begin so long before the failure, as its first packet was under way by then. More is a wrong clock.
 CLOCKS_AGREE_SECONDS = 0.25
+SETTLING_MS = 100.0  # a line may lose so much at a time while its probes begin; the drill awaits that it is steady
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,11 @@ def problems(run: Run, figures: Mapping[str, Any]) -> list[str]:
             f"{figures['failback_lost']} packets were lost on the way back to normal, for up to "
             f"{figures['failback_lost_ms']:g} ms together; {run.failback_limit_ms:g} ms are allowed."
         )
-    if not figures["lost_ms"] and not figures["failback_lost_ms"] and figures["earlier_ms"] > run.limit_ms:
+    if (
+        not figures["lost_ms"]
+        and not figures["failback_lost_ms"]
+        and figures["earlier_ms"] > max(run.limit_ms, SETTLING_MS)
+    ):
         found.append(
             f"Packets were lost for {figures['earlier_ms']:g} ms at a time, all of them before the failure by their "
             "hosts' clocks; look at these and at the line, and drill again."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ class Drill:
     def ec2(self, stands: dict[str, Any]) -> None:
         (self._directory / "ec2.json").write_text(json.dumps(stands))
 
-    def run(self, entry: str = "main", *, outage: float = 0.5, behind: float = 0.0) -> Told:
+    def run(self, entry: str = "main", *, outage: float = 0.5, behind: float = 0.0, repair: str = "none") -> Told:
         """``outage``: so many seconds packets are lost; ``behind``: so far is the hosts' clock behind."""
         self._person.environment |= {"OUTAGE": str(outage), "BEHIND": str(behind)}
         hosts = {"vpnha_gateways": ["gw-a"], "vpnha_monitors": ["mon-a"], "vpnha_app_hosts": ["app-a"]}
@@ -167,7 +168,8 @@ class Drill:
         inventory.write_text(yaml.safe_dump({group: {"hosts": dict.fromkeys(names)} for group, names in hosts.items()}))
         given = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_user": "root",
-            "vpnha_checked": to_dict(DEPLOYMENT), "vpnha_drill_id": "d-7", "vpnha_drill_gateway": "gw-a",
+            "vpnha_checked": to_dict(replace(DEPLOYMENT, repair=repair)),
+            "vpnha_drill_id": "d-7", "vpnha_drill_gateway": "gw-a",
             "vpnha_drill_output": str(self._directory), "vpnha_drill_count_plaintext": False,
             "vpnha_drill_steady_seconds": 0.2, "vpnha_drill_hold_seconds": 0.6,
         }  # fmt: skip
@@ -206,7 +208,11 @@ def test_a_gateway_that_stays_off_is_known_to_the_undoing(drill: Drill) -> None:
         "the drill is running stands; mend that, and take the drill back with the playbook failover_drill "
         "(-e vpnha_drill_undo=true -e vpnha_drill_id=d-7)."
     ]
-    drill.ec2 = {**drill.ec2, "refusals": 2}
+    drill.ec2 = {**FRESH, "refusals": 99}
+    assert drill.run(repair="restart").code != 0
+    assert drill.ec2["drill"] is None, "the monitors are not kept from starting it"
+    assert "the monitors go on with that" in drill.report()["problems"][0]
+    drill.ec2 = {**drill.ec2, "refusals": 2, "drill": "d-7"}
     undone = drill.run("undo")
     assert undone.code == 0 and "was taken back: gw-a started" in " ".join(undone.output.split())
     assert (drill.ec2["state"], drill.ec2["drill"]) == ("running", None)

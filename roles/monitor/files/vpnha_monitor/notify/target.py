@@ -15,7 +15,7 @@ QUEUE = 500  # messages that wait; the oldest are given up
 RETRY = 5.0  # s after the first failure, doubled with each further one
 RETRY_MOST = 900.0  # s
 FAILING = 3  # failures in a row after which people are told by the other targets
-BEHIND = 2  # tries after which a message lets those with fewer go first: it may be this one that the target refuses
+ANOTHER = (2, 12, 50)  # failures in a row after which another message than the oldest is tried, once
 LATE = 600.0  # s after which a message is marked as late
 AGE_MOST = 86_400.0  # s after which it is given up
 
@@ -93,8 +93,16 @@ class Target:
             messages = [one.message for one in self.waiting]
             return Parcel(summary(messages), tuple(messages), late=False)
         self._crowded = False
-        first = min(self.waiting, key=lambda one: max(BEHIND - 1, one.tries))
+        first = self._next()
         return Parcel(first.message, (first.message,), late=mono - first.since > LATE)
+
+    def _next(self) -> Waiting:
+        """The oldest, so that they come in their order; once another, since it may be the oldest that is refused.
+
+        Seldom, for mostly it is the target that is away, and the end of a trouble must not be told before its begin.
+        """
+        others = ANOTHER.index(self.failures) + 1 if self.failures in ANOTHER else 0
+        return self.waiting[others % len(self.waiting)]
 
     def succeeded(self, parcel: Parcel, wall: float) -> bool:
         """It was sent. Whether that ends a failure that people were told of."""

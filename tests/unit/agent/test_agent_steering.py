@@ -101,7 +101,7 @@ def observe(steering: Steering, now: float, *, hq: LossStats | None = None, plan
 def test_what_an_earlier_agent_saw_dead_stays_the_last_choice_until_there_are_answers(
     config: AgentConfig, vtysh: Vtysh
 ) -> None:
-    vtysh.running(f"{PLANT} 220\n{RUNNING}")
+    vtysh.running(f"{PLANT} 221\n{RUNNING}")
     steering = Steering(config, BoundedLog())
     for now in range(60):
         observe(steering, float(now), plant=NEVER)
@@ -122,8 +122,8 @@ def test_what_an_earlier_agent_saw_lossy_waits_for_a_window_free_of_loss(config:
 
 
 def test_what_was_handed_over_comes_back_at_the_start_without_answers(config: AgentConfig, vtysh: Vtysh) -> None:
-    """Nobody may ever answer there, and there was no sign that it was dead."""
-    vtysh.running(f"{PLANT} 219\n{LEFT_BEHIND}")
+    """Nobody may ever answer there, and there was no sign that it was dead: an upgrade's turn hands over first."""
+    vtysh.running(f"{PLANT} 220\n{LEFT_BEHIND}")
     observe(Steering(config, BoundedLog()), 0.0, hq=NEVER, plant=NEVER)
     told = vtysh.told()
     assert any(f"{PLANT} tag 7784" in line for line in told)
@@ -134,20 +134,20 @@ def test_under_a_request_what_was_seen_dead_comes_after_what_is_handed_over(conf
     steering = Steering(config, BoundedLog())
     steering.hand_over("100.0")
     update(steering, 0.0)
-    assert any(f"{PLANT} 219" in line for line in vtysh.told())
-    update(steering, 0.1, plant_silent=True)
     assert any(f"{PLANT} 220" in line for line in vtysh.told())
+    update(steering, 0.1, plant_silent=True)
+    assert any(f"{PLANT} 221" in line for line in vtysh.told())
 
 
 def test_what_was_left_behind_is_asked_for_again_when_frr_did_not_answer(config: AgentConfig, vtysh: Vtysh) -> None:
-    vtysh.running(f"{PLANT} 220\n{RUNNING}")
+    vtysh.running(f"{PLANT} 221\n{RUNNING}")
     steering = Steering(config, BoundedLog())
     vtysh.gone(True)
     observe(steering, 0.0, plant=NEVER)
     vtysh.gone(False)
     observe(steering, RETRY_SECONDS, plant=NEVER)
     told = vtysh.told()
-    assert any(f"{PLANT} 220" in line for line in told) and not any(f"{PLANT} tag" in line for line in told)
+    assert any(f"{PLANT} 221" in line for line in told) and not any(f"{PLANT} tag" in line for line in told)
 
 
 @pytest.mark.parametrize("done", [AWAY.replace(frr.AWAY_IN, ""), AWAY.replace(frr.AWAY_OUT, "")])
@@ -188,7 +188,7 @@ def test_a_lossy_tunnel_becomes_the_last_choice_and_comes_back(config: AgentConf
         and f"neighbor {PEER} route-map {frr.AWAY_IN}FROM-hq in" in line
         for line in told
     )
-    assert not any("ip route" in line and "220" in line for line in told)  # the other tunnel is well
+    assert not any(f"{PLANT} 22" in line for line in told)  # the other tunnel is well
     vtysh.running(AWAY)
     update(steering, 20.5)
     assert vtysh.told() == []
@@ -220,7 +220,7 @@ def test_a_dead_static_tunnels_route_steps_behind_the_neighbours(config: AgentCo
     update(steering, 0.0)
     vtysh.told()
     update(steering, 1.0, plant_silent=True)
-    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in vtysh.told()[0]  # at once: nobody else sees to it
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 221" in vtysh.told()[0]  # at once: nobody else sees to it
 
 
 def test_a_static_route_does_not_wait_for_a_lossy_tunnel_of_bgp(config: AgentConfig, vtysh: Vtysh) -> None:
@@ -229,7 +229,7 @@ def test_a_static_route_does_not_wait_for_a_lossy_tunnel_of_bgp(config: AgentCon
     vtysh.told()
     update(steering, 20.5, loss=0.5, plant_silent=True)
     told = vtysh.told()
-    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told[0]
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 221" in told[0]
     assert any(f"{frr.AWAY_OUT}TO-SITES out" in line for line in told[1:])
 
 
@@ -239,7 +239,7 @@ def test_draining_sends_everything_another_way_and_steers_no_more(config: AgentC
     told = "\n".join(vtysh.told())
     assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
     assert "-c router bgp 64512 -c bgp graceful-shutdown" in told
-    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 219" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
     update(steering, 100.0)
     assert vtysh.told() == []
 
@@ -252,7 +252,7 @@ def test_on_request_all_tunnels_are_the_last_choice_and_come_back(config: AgentC
     update(steering, 0.1)
     told = "\n".join(vtysh.told())
     assert f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in told
-    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 219" in told
+    assert "ip route 192.168.20.0/24 169.254.20.2 vpnha20 220" in told
     vtysh.running(AWAY)
     update(steering, 0.2)
     assert vtysh.told() == []

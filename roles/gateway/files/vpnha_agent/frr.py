@@ -19,7 +19,9 @@ AWAY_OUT, AWAY_IN = "VPNHA-AWAY-OUT-", "VPNHA-AWAY-IN-"
 _PREPENDS = 4  # more than the two of another zone's gateway
 # Distances: after iBGP (200), before the blackhole (250). Only where there were answers once can an agent that starts
 # wait for some: so a tunnel whose answers were missed is told apart from one that was handed over, and comes after it.
-HANDED_OVER, LAST_CHOICE = 219, 220
+# Earlier releases' agents wrote 220 for either, and an upgrade's turn hands over before it restarts the agent: so 220
+# stays what says nothing of a tunnel.
+HANDED_OVER, LAST_CHOICE = 220, 221
 _FAMILY = re.compile(r"^ address-family (ipv4|ipv6) unicast$")
 _NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
 

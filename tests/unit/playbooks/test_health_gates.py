@@ -41,6 +41,11 @@ GATE = """\
     - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: "{{ entry }}"}
     - ansible.builtin.debug: {msg: it went on}
 """
+DROPS_OUT = {
+    "ansible_connection": "{{ 'ssh' if hostvars['localhost'].vpnha_monitor_statuses is defined else 'local' }}",
+    "ansible_host": "127.0.0.1",
+    "ansible_port": 1,
+}
 CHECKED = {"sites": [{"name": "hq"}, {"name": "plant"}]}
 STANDING = {
     "gateways": [{"name": "gw-a", "carries": ["rtb-1 192.168.10.0/24"]}, {"name": "gw-b", "carries": []}],
@@ -67,6 +72,7 @@ class Gates:
 
     def __init__(self, person: Person, directory: Path) -> None:
         self._person, self.here = person, directory
+        self.drop_out: set[str] = set()  # the monitors that cannot be reached any more once all were asked
         self._collections = directory / "collections"
         ours = self._collections / "ansible_collections" / "vpnha" / "aws"
         for name in ("plugins", "roles", "meta", "playbooks"):
@@ -93,8 +99,8 @@ class Gates:
             (self.here / "status.json").write_text(json.dumps(status))
         (self.here / "answers.json").write_text(json.dumps({"localhost vpn_ha_info": STANDING, **(answers or {})}))
         inventory = self.here / "monitors.yml"
-        local = {"ansible_connection": "local"}
-        inventory.write_text(yaml.safe_dump({"vpnha_monitors": {"hosts": dict.fromkeys(monitors, local)}}))
+        hosts = {name: DROPS_OUT if name in self.drop_out else {"ansible_connection": "local"} for name in monitors}
+        inventory.write_text(yaml.safe_dump({"vpnha_monitors": {"hosts": hosts}}))
         self._person.environment |= {"STUBS": str(self.here), "STUB_HOST": "localhost"}
         python = f"ansible_python_interpreter={sys.executable}"
         book = str(self.here / "gate.yml") if name == "gate" else name
@@ -196,3 +202,22 @@ def test_a_repair_goes_by_the_gateway_s_own_word_where_no_monitor_answers(
         assert told.code != 0 and set(gates.calls()) == {*AWAY, "vpn_health_info"}
         words = "by the word of its own tunnels, as no monitor answers. Its routes stay where they are"
         assert words in " ".join(told.readable.split())
+
+
+def recovered(gates: Gates, status: Any, *drop_out: str, **answers: Any) -> Told:
+    gates.drop_out = set(drop_out)
+    given = {"vpnha_checked": CHECKED, "vpnha_recovering": "gw-b", "vpnha_recovery_seconds": 4}
+    return gates.run("gate", ["mon-a", "mon-b"], status, answers, entry="recovered", **given)
+
+
+def test_a_monitor_that_drops_out_leaves_the_word_to_the_others(gates: Gates) -> None:
+    told = recovered(gates, WELL, "mon-a")
+    assert told.code == 0 and "it went on" in told.output
+    told = recovered(gates, says(gw_b__hq="up"), "mon-a")
+    assert told.code != 0 and "gw-b is not healthy after 4 s, by the word of mon-b." in " ".join(told.readable.split())
+
+
+def test_where_all_monitors_drop_out_the_gateway_s_own_word_counts(gates: Gates) -> None:
+    told = recovered(gates, WELL, "mon-a", "mon-b", **{"localhost vpn_health_info": {"healthy": True}})
+    assert told.code == 0 and "it went on" in told.output
+    assert gates.calls() == ["vpn_health_info"]

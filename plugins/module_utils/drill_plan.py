@@ -99,7 +99,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
             f"{gateway.name} has no tunnel{wish.site and f' to {wish.site}'}, so tunnel_block would break nothing; "
             "choose another gateway or vpnha_drill_site."
         )
-    moving = sum(wish.repeat for name in wish.scenarios if _moves_routes(deployment, gateway, name, wish.site))
+    moving = sum(wish.repeat for name in wish.scenarios if _costs_moves(deployment, gateway, name, wish.site))
     most = deployment.timing.voluntary_moves_per_hour
     if moving > most:
         raise VpnhaError(
@@ -129,7 +129,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     }
 
 
-def _moves_routes(deployment: Deployment, gateway: Gateway, name: str, site: str) -> bool:
+def _costs_moves(deployment: Deployment, gateway: Gateway, name: str, site: str) -> bool:
     """Whether the monitors move routes for a scenario, and home again: for lost tunnels only where no BGP does it."""
     if name not in TUNNELS_LOST:
         return SCENARIOS[name].moves_routes

@@ -51,3 +51,8 @@ def test_a_large_probe_is_the_largest_packet_that_the_role_lets_pass(data_plane:
     for probe in agent._probes.values():
         sizes = {len(probe.peer.next_packet(number * 0.05)) + 20 for number in range(20)}
         assert max(sizes) == largest and len(sizes) == 2
+
+
+@pytest.mark.parametrize(("mss", "mtu", "size"), [(500, 1400, 576), (1360, 500, 576), (9460, 9500, 9000)])
+def test_its_size_is_one_that_the_agent_takes(mss: int, mtu: int, size: int) -> None:
+    assert written("xfrm", vpnha_gateway_mss=mss, vpnha_gateway_tunnel_mtu=mtu).large_bytes == size

@@ -13,11 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 
 def workers(jobs: int) -> ProcessPoolExecutor:
     """A pool of so many processes."""
-    return ProcessPoolExecutor(jobs, initializer=_end_with_the_parent)
+    return ProcessPoolExecutor(jobs, initializer=_begin)
 
 
-def _end_with_the_parent() -> None:
+def _begin() -> None:
     """A parent that is killed tells its workers nothing, and each holds open the queue that another reads from."""
+    os.nice(19)  # schedules have no clock but their own: the processor is for whoever waits for it
     threading.Thread(target=_watch, name="parent", daemon=True).start()
 
 

@@ -125,7 +125,7 @@ TEXT_MUTANTS = (
     ),
     TextMutant(
         "a manual failover is not pinned", (21,), f"{ENGINE}/manual_swap.py",
-        "if pin_tables:\n", "if pin_tables and not swaps:\n",
+        "        pins.set(view)\n", "        if not swaps:\n            pins.set(view)\n",
         "tests/unit/ec2/test_manual_swap.py::test_away_pinned_and_home_again",
     ),
     TextMutant(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +59,15 @@ class Told:
         for sentence in sentences:
             assert flat.count(sentence) == 1, sentence
             assert " ".join(self.output.replace("\\n", " ").replace('\\"', '"').split()).count(sentence) <= 2, sentence
+
+
+def copied(directory: Path, *parts: str) -> Path:
+    """These parts of the collection under ``directory``, where a test may change them."""
+    here = directory / "ansible_collections" / "vpnha" / "aws"
+    for part in parts:
+        shutil.copytree(ROOT / part, here / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "galaxy.yml", here)
+    return here
 
 
 @dataclass

@@ -9,7 +9,6 @@ A gateway that is off loses packets for so long as the test says; the hosts' clo
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
-from tests.unit.playbooks.conftest import ROOT, Person, Told
+from tests.unit.playbooks.conftest import Person, Told, copied
 from tests.unit.plugins.module_utils.test_drill_plan import DEPLOYMENT, status
 
 STUB = """\
@@ -131,10 +130,7 @@ class Drill:
     def __init__(self, person: Person, directory: Path) -> None:
         self._person, self._directory = person, directory
         self._collections = directory / "collections"
-        here = self._collections / "ansible_collections" / "vpnha" / "aws"
-        for name in ("plugins", "roles/drill", "meta"):
-            shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "galaxy.yml", here)
+        here = copied(self._collections, "plugins", "roles/drill", "meta")
         for name, (options, body) in MODULES.items():
             (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(options=options, body=body))
         (here / "plugins" / "module_utils" / "traffic.py").write_text(PACKETS)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import ROOT, Person, Told
+from .conftest import Person, Told, copied
 from .test_turns import STUB
 
 MODULES = {
@@ -74,10 +73,7 @@ class Gates:
         self._person, self.here = person, directory
         self.drop_out: set[str] = set()  # the monitors that cannot be reached any more once all were asked
         self._collections = directory / "collections"
-        ours = self._collections / "ansible_collections" / "vpnha" / "aws"
-        for name in ("plugins", "roles", "meta", "playbooks"):
-            shutil.copytree(ROOT / name, ours / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "galaxy.yml", ours)
+        ours = copied(self._collections, "plugins", "roles", "meta", "playbooks")
         for name, options in MODULES.items():
             (ours / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
         tasks = ours / "roles" / "network" / "tasks"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.playbooks.conftest import ROOT, Person, Told
+from tests.unit.playbooks.conftest import ROOT, Person, Told, copied
 
 ROLE = ROOT / "roles" / "gateway"
 STUB = """\
@@ -101,10 +100,7 @@ class Rollout:
     def __init__(self, person: Person, directory: Path) -> None:
         self._person, self._directory = person, directory
         self._collections = directory / "collections"
-        here = self._collections / "ansible_collections" / "vpnha" / "aws"
-        for name in ("plugins", "roles", "meta"):
-            shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "galaxy.yml", here)
+        here = copied(self._collections, "plugins", "roles", "meta")
         for name, options in MODULES.items():
             (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
         (here / "roles" / "gateway" / "tasks" / "bring.yml").write_text(BRING)

@@ -156,6 +156,15 @@ def test_a_gateway_that_breaks_while_a_site_is_down_does_not_end_the_sites_outag
     assert world.told("site-down", "hq", resolved=True)
 
 
+def come_back_in_pieces(world: Play) -> None:
+    """hq, whose tunnels are cut, is down for a while, and then back through gw-b some seconds before gw-a."""
+    world.run(20)
+    world.tunnel("hq-gw-b").mend()
+    world.run(6)
+    world.tunnel("hq-gw-a").mend()
+    world.run(20)
+
+
 def test_two_witnesses_are_enough_if_the_third_gateway_was_down_before() -> None:
     world = play("abc")
     world.gateways["gw-c"].power_off()
@@ -163,11 +172,7 @@ def test_two_witnesses_are_enough_if_the_third_gateway_was_down_before() -> None
     world.swaps.clear()
     world.tunnel("hq-gw-a").cut()
     world.tunnel("hq-gw-b").cut()
-    world.run(20)
-    world.tunnel("hq-gw-b").mend()
-    world.run(6)
-    world.tunnel("hq-gw-a").mend()
-    world.run(20)
+    come_back_in_pieces(world)
     assert world.swaps == []
     assert world.told("site-down", "hq", resolved=True)
 
@@ -221,11 +226,7 @@ def test_a_gateway_of_which_nothing_is_known_does_not_speak_against_a_sites_outa
     world.tunnel("hq-gw-a").cut()
     world.run(0.1)
     world.tunnel("hq-gw-b").cut()
-    world.run(20)
-    world.tunnel("hq-gw-b").mend()
-    world.run(6)
-    world.tunnel("hq-gw-a").mend()
-    world.run(20)
+    come_back_in_pieces(world)
     assert world.swaps == []
     assert len(world.told("site-down")) == 1
     assert world.told("site-down", "hq", resolved=True)

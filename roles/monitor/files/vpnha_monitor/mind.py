@@ -105,11 +105,10 @@ class Mind:
             return "It is not waited for any longer."
         if swap.key in state.routes.overtaken:
             return OVERTAKEN
-        ordered = replace(
-            state, routes=replace(state.routes, flights={}, retries={})
-        )  # they are its own
+        # its own flight and retry do not stand against it
+        alone = replace(state, routes=replace(state.routes, flights={}, retries={}))
         try:
-            invariants.check(ordered, evidence, swap, now)
+            invariants.check(alone, evidence, swap, now)
         except InvariantViolation as violation:
             return f"There is no reason any more: {violation}"
         return ""

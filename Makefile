@@ -190,8 +190,8 @@ integration-vm: deps ## tests in virtual machines: two gateways on a stock kerne
 test: deps ## everything that CI checks
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint sanity
 	@# the lab first, which takes longest and waits most, and beside it the simulation, which takes what the others leave
-	@# of the processor; what is in one file shares fixtures
-	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/integration/test_main_job.py tests/simulation tests/unit
+	@# of the processor; what is in one file shares fixtures. Tests of daemons wait half of their time: three keep two cores busy
+	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/integration/test_main_job.py tests/simulation tests/unit
 
 .PHONY: docs
 docs: venv ## write the pages that are made from the code

@@ -64,8 +64,8 @@ figures: deps ## measure the promised figures, each scenario REPEAT times (an ho
 
 .PHONY: faults
 faults: REPEAT = 1
-faults: deps ## the fault matrix, each row REPEAT times (an hour or more for once; can be stopped and resumed): make faults ONLY=3,8
-	@$(AS_ROOT) $(PY) -m lab.matrix --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY))
+faults: deps ## the fault matrix, each row REPEAT times (an hour or more for once; can be stopped and resumed): make faults ONLY=3,8 AGAIN=1
+	@$(AS_ROOT) $(PY) -m lab.matrix --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY)) $(if $(AGAIN),--again)
 
 .PHONY: rolling
 rolling: deps ## deploy over a running deployment, with other ciphers, code and settings, and count lost packets (half an hour)

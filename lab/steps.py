@@ -71,6 +71,8 @@ def lab_program(*, keep: bool = False, stays: str = "") -> Iterator[None]:
     ``stays``: what an interrupted one leaves, for people. Raises SystemExit for a LabError and an interruption.
     """
     signal.signal(signal.SIGTERM, stop_on_signal)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, stop_on_signal)
     try:
         yield
     except LabError as failure:
@@ -85,13 +87,13 @@ def lab_program(*, keep: bool = False, stays: str = "") -> Iterator[None]:
 
 
 def stop_on_signal(_number: int, _frame: FrameType | None) -> None:
-    """Turns SIGTERM into the exception that Ctrl-C raises, so that the lab is stopped in both cases."""
+    """Turns SIGTERM, or SIGHUP of a closed terminal, into the exception of Ctrl-C: the lab is stopped in any case."""
     raise KeyboardInterrupt
 
 
 def take_down() -> None:
     """Stop the lab, as the last thing that a program does: no signal may interrupt it and leave half a lab."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # `lab down` inherits it
     console.rule("[bold]Lab down")
     subprocess.run([sys.executable, "-m", "lab", "down"], check=False)

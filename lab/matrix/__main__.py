@@ -35,6 +35,8 @@ OUTPUT = REPOSITORY / "artifacts" / "faults"
 LAST = (13, 60, 61, 44, 42, 36)  # the slowest
 ROOMS = (rows_api, rows_gateways, rows_monitor, rows_people, rows_tunnels)  # to have their rows registered
 DELAY = "api-delay"  # in force for all rows
+IN_FORCE = "matrix.row"  # a file that is there during a row; goes with the lab
+LAB = [sys.executable, "-m", "lab"]
 
 
 def chosen(only: str) -> list[int]:
@@ -92,7 +94,7 @@ def main(
     again: Annotated[bool, typer.Option(help="Run rows again that have been run.")] = False,
     keep: Annotated[bool, typer.Option(help="Leave the lab up in the end.")] = False,
 ) -> None:
-    """Cause every fault of the matrix in the lab; rows that an earlier call has run are left as they are."""
+    """Cause every fault of the matrix in the lab; rows that an earlier call has run with the same code are left out."""
     numbers = chosen(only)
     if again and not only:
         shutil.rmtree(OUTPUT, ignore_errors=True)
@@ -110,9 +112,15 @@ def main(
         raise typer.Exit(0 if results.kept(found, numbers) else 1)
 
 
+def lab_up(names: Names) -> None:
+    """Start the lab, or go on in the one that is there, but not where a row was killed: nobody knows what it left."""
+    if (names.run / IN_FORCE).exists():
+        run("Lab down, as a row was killed in it", [*LAB, "down"], os.environ)
+    run("Lab up", [*LAB, "up"], os.environ)
+
+
 def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
-    lab = [sys.executable, "-m", "lab"]
-    run("Lab up", [*lab, "up"], os.environ)
+    lab_up(names)
     env = lab_environment(names)
     os.environ.update(env)
 
@@ -127,16 +135,21 @@ def _go_through(left: Sequence[tuple[int, int]], names: Names) -> None:
     sites = siteboot.deployment_variables(names)["vpnha_sites"]
     lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
     more_tables(lookout)
-    subprocess.run([*lab, "fault", "clear", DELAY], env=env, check=False, capture_output=True)
-    run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS), "--id", DELAY], env)
+    subprocess.run([*LAB, "fault", "clear", DELAY], env=env, check=False, capture_output=True)
+    run("EC2 API delayed", [*LAB, "fault", "add", "api-latency", str(API_DELAY_MS), "--id", DELAY], env)
     lookout.await_well(120.0)
     conductor = Conductor(names, lookout, env, deploy)
     targets = [site["probe_targets"][0] for site in sites]
+    in_force = names.run / IN_FORCE
     console.rule("[bold]Rows")
     for at, (number, repetition) in enumerate(left, 1):
         began = time.monotonic()
         console.print(f"[{at} of {len(left)}] row {number}, run {repetition}: {FAULTS[number].fault}", markup=False)
-        seen = conductor.run(ROWS[number], repetition, targets)
+        in_force.write_text(f"{number}\n", encoding="utf-8")
+        try:
+            seen = conductor.run(ROWS[number], repetition, targets)
+        finally:
+            in_force.unlink()
         reports.write(results.file_of(OUTPUT, number, repetition), seen)
         write(OUTPUT)
         good = seen["verdict"] == results.AS_EXPECTED

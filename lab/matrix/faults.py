@@ -1,13 +1,15 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every row of the matrix in words, and why some of them are not shown here."""
+"""Every row of the matrix in words, and why some of them are not caused in it."""
 
 from __future__ import annotations
 
 from lab.matrix.model import Words
 
-_TWO_MONITORS = "It needs two monitors, and the matrix deploys one; tests/integration/test_two_monitors.py deploys two."
+_TWO_MONITORS = (
+    "The matrix deploys one monitor; it is shown in the lab with two, by tests/integration/test_two_monitors.py."
+)
 
 FAULTS: dict[int, Words] = {
     1: Words("charon killed", "failover of its sites' prefixes; the service comes back by itself"),
@@ -37,7 +39,10 @@ FAULTS: dict[int, Words] = {
     22: Words("3 of 6 swaps succeed", "the rest converge, no rollback"),
     23: Words("the site is down", "nothing swapped, nothing repaired; one notification"),
     24: Words("one of two sites down", "only told; the other's routes untouched"),
-    25: Words("all tunnels of all gateways down through our fault", "routes untouched; one repair at a time"),
+    25: Words(
+        "all tunnels of all gateways down through our fault",
+        "routes untouched; one repair at a time: none while a site is down through every gateway",
+    ),
     26: Words(
         "wall clock jumps by 1 h, both ways",
         "no false action; a failover in that time still works "
@@ -95,14 +100,15 @@ FAULTS: dict[int, Words] = {
 }
 
 NOT_SHOWN: dict[int, str] = {
-    11: "The matrix deploys with vpnha_repair: restart; tests/integration/test_replace.py has it with replace.",
-    26: "All hosts share this machine's wall clock. Tests of the monitor's process jump its clock alone.",
+    11: "The matrix deploys with vpnha_repair: restart; it is shown in the lab with replace, by "
+    "tests/integration/test_replace.py.",
+    26: "All hosts share this machine's wall clock. Unit tests of the monitor's process jump its clock alone.",
     29: _TWO_MONITORS,
     30: _TWO_MONITORS,
     45: _TWO_MONITORS,
     48: _TWO_MONITORS,
-    49: "The lab's hosts share this machine's disk and memory, and no host can be given a bound of its own here.",
+    49: "The lab's hosts share this machine's memory, and none of them can be given a bound of its own here. "
+    "Row 31 has a full disk.",
     55: _TWO_MONITORS,
-    57: "An instance of the lab stops within 15 s, and its interface is never kept back. Unit tests have the ladder.",
     63: "An hour for this row alone; the lab has no faults in bursts. Row 6 has the random loss.",
 }

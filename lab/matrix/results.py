@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.matrix.faults import FAULTS, NOT_SHOWN
 from lab.matrix.model import ROWS
-from lab.steps import circumstances
+from lab.steps import circumstances, commit
 
 AS_EXPECTED, NOT_AS_EXPECTED, NOT_STARTED = "as expected", "not as expected", "could not start"
 NOT_RUN, LEFT_OUT = "not run", "not shown"
@@ -31,12 +31,16 @@ def read(output: Path, number: int) -> list[dict[str, Any]]:
 
 
 def due(output: Path, numbers: Iterable[int], repeat: int) -> list[tuple[int, int]]:
-    """Which rows and repetitions are left to do: first every row once. What could not start is tried again."""
-    left = []
+    """Which rows and repetitions are left to do: first every row once.
+
+    What could not start is tried again; what other code has shown is no result of this one.
+    """
+    left, now = [], commit()
     for repetition in range(1, repeat + 1):
         for number in numbers:
             file = file_of(output, number, repetition)
-            if not file.exists() or json.loads(file.read_text(encoding="utf-8"))["verdict"] == NOT_STARTED:
+            seen = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+            if seen is None or seen["verdict"] == NOT_STARTED or seen["commit"] != now:
                 left.append((number, repetition))
     return left
 

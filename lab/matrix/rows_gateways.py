@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+from ansible_collections.vpnha.aws.plugins.module_utils import repair
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Timing
 from lab.matrix.model import Expect, row
 from lab.matrix.stage import GONE_SECONDS, MOVED_SECONDS, Stage, hold_after
 
 GATEWAY_MS = 1200.0  # the longest outage that the design allows when a gateway dies
 START_SECONDS = 120.0  # for a start, which is the first step
+INTERVAL = Timing().heartbeat_interval
 FLAPS, FLAP_SECONDS, FALLEN_SECONDS = 9, 45.0, 10.0
 LADDER_SECONDS = 300.0  # for a reboot, then a stop and a start: two calls for a gateway are a minute apart
 
@@ -52,7 +56,7 @@ def blink(stage: Stage) -> None:
 @row(
     10,
     "gw-a's instance stopped through EC2, until the monitor has started it again",
-    Expect(leaves="gw-a", repairs=("StartInstances",), told=("repair-issued",), outage_ms=GATEWAY_MS),
+    Expect(leaves="gw-a", repairs=("StartInstances",), told=("repair-issued",), outage_ms=GATEWAY_MS, encrypted=True),
 )
 def stopped_by_someone(stage: Stage) -> None:
     stage.inject("StopInstances gw-a")
@@ -81,6 +85,7 @@ def impaired_but_fine(stage: Stage) -> None:
         repairs=("RebootInstances", "StopInstances", "StartInstances"),
         told=("gateway-silent", "repair-issued"),
         outage_ms=GATEWAY_MS,
+        encrypted=True,
     ),
 )
 def impaired_and_dead(stage: Stage) -> None:
@@ -105,7 +110,7 @@ def cut_off_from_all(stage: Stage) -> None:
 @row(
     42,
     "gw-a's instance terminated and its interface deleted; the deploy playbook makes both anew",
-    Expect(leaves="gw-a", told=("failover",), outage_ms=GATEWAY_MS, most_tries=12),
+    Expect(leaves="gw-a", told=("failover",), outage_ms=GATEWAY_MS, most_tries=12, encrypted=True),
 )
 def new_interface(stage: Stage) -> None:
     old, instance, ec2 = stage.lookout.eni("gw-a"), stage.instance("gw-a"), stage.lookout.ec2
@@ -188,13 +193,21 @@ def agent_away(stage: Stage) -> None:
 )
 def overloaded(stage: Stage) -> None:
     stage.inject("agent of gw-a starved")
-    starve(stage, "gw-a", "vpnha-agent", rounds=55)
+    oldest = 0.0
+    with ThreadPoolExecutor(1) as aside:
+        starving = aside.submit(starve, stage, "gw-a", "vpnha-agent", 55)
+        while not starving.done():
+            seen = next(one for one in stage.lookout.status()["gateways"] if one["name"] == "gw-a")
+            oldest = max(oldest, seen["answer_age"] or 0.0)
+            stage.watch(0.05)
+        starving.result()
+    stage.fact(f"its answers were late: the newest was up to {oldest * 1e3:.0f} ms old", oldest > 3 * INTERVAL)
 
 
 @row(
     56,
     "gw-a's power cut while the monitor is stopped; then the monitor started, until the routes have left gw-a",
-    Expect(leaves="gw-a", told=("daemon-started", "failover")),
+    Expect(leaves="gw-a", told=("daemon-started", "failover"), encrypted=True),
 )
 def dead_before_the_start(stage: Stage) -> None:
     stage.fault("unit-stop", "mon-a", "vpnha-monitor")
@@ -211,6 +224,33 @@ def dead_before_the_start(stage: Stage) -> None:
     after = first - started[-1]["wall"]
     stage.mark(f"first swap {after:.1f} s after the monitor's start")
     stage.fact("the first swap comes after a full window and within 5 s of the start", 0.5 <= after <= 5.0)
+
+
+@row(
+    57,
+    "gw-a's instance stopped through EC2; the first StartInstances is answered InsufficientInstanceCapacity",
+    Expect(
+        leaves="gw-a",
+        repairs=("StartInstances",),
+        told=("repair-failed", "failover"),
+        outage_ms=GATEWAY_MS,
+        encrypted=True,
+    ),
+)
+def no_capacity(stage: Stage) -> None:
+    stage.fault("api-error", "InsufficientInstanceCapacity", "500", times=1, action="StartInstances", side="hosts")
+    stage.inject("StopInstances gw-a")
+    stage.lookout.ec2.stop_instances(InstanceIds=[stage.instance("gw-a")])
+    stage.undo("start gw-a", lambda: start(stage, "gw-a"))
+    stage.until_left("gw-a")
+    stage.until_told("repair-failed", START_SECONDS)
+    stage.until(lambda: stage.state("gw-a") == "running", START_SECONDS, "the monitor has started gw-a at a second try")
+    (failed,) = [one for one in stage.lookout.events(stage.injected or 0.0) if one["code"] == "repair-failed"]
+    stage.fact(f"it is told why: {failed['text']}", "InsufficientInstanceCapacity" in failed["text"])
+    (started,) = stage.calls("StartInstances")
+    after = started["wall"] - failed["wall"]
+    stage.mark(f"the second call came {after:.0f} s after the refusal")
+    stage.fact("the second call waits for a minute", after >= repair.CALL_AGAIN - 2.0)
 
 
 @row(
@@ -237,6 +277,7 @@ def starve(stage: Stage, host: str, unit: str, rounds: int) -> None:
     stage.undo("go on", lambda: stage.run(host, "systemctl", "kill", "--signal=SIGCONT", unit))
     stage.shell(
         host,
-        f"pids=$(cat /sys/fs/cgroup/system.slice/{unit}.service/cgroup.procs); i=0; while [ $i -lt {rounds} ]; do "
+        f'pids=$(cat /sys/fs/cgroup/system.slice/{unit}.service/cgroup.procs) && [ -n "$pids" ] || exit 1; '
+        f"i=0; while [ $i -lt {rounds} ]; do "
         "kill -STOP $pids; sleep 0.3; kill -CONT $pids; sleep 0.06; i=$((i+1)); done",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from lab import sas
 from lab.matrix.model import Expect, row
 from lab.matrix.stage import MOVED_SECONDS, Stage, several, tunnels_of
 
@@ -115,7 +116,7 @@ def one_site_down(stage: Stage) -> None:
 @row(
     25,
     "charon of both gateways stopped for 60 s, longer than a repair waits",
-    Expect(told=("site-down",)),
+    Expect(told=("site-down",), encrypted=True),
 )
 def all_tunnels_down(stage: Stage) -> None:
     for gateway in ("gw-a", "gw-b"):
@@ -126,9 +127,10 @@ def all_tunnels_down(stage: Stage) -> None:
 @row(
     34,
     "both ends of a tunnel rekey CHILD and IKE SA at the same moment, three times, their IKE packets lost for 1 s",
-    Expect(outage_ms=TUNNEL_MS),
+    Expect(outage_ms=TUNNEL_MS, encrypted=True),
 )
 def rekey_collides(stage: Stage) -> None:
+    before = _up(stage)
     for peer, tunnel in (("cgw-hq-a", "hq-gw-a"), ("cgw-plant-a", "plant-gw-a"), ("cgw-hq-a", "hq-gw-a")):
         block = stage.fault("ike-block", "gw-a", peer)
         for end in ("gw-a", peer):
@@ -136,21 +138,34 @@ def rekey_collides(stage: Stage) -> None:
         stage.watch(1.0)
         stage.clear(block)
         stage.watch(8.0)
+    after = _up(stage)
+    stage.fact(
+        "both tunnels have other IKE SAs than before",
+        len(before) == len(after) == 2 and all(after[name].number != sa.number for name, sa in before.items()),
+    )
 
 
 @row(
     35,
     "gw-a authenticates its IKE SAs anew, then starts the same tunnels a second time; 10 s",
-    Expect(outage_ms=TUNNEL_MS),
+    Expect(outage_ms=TUNNEL_MS, encrypted=True),
 )
 def duplicates(stage: Stage) -> None:
+    before = _up(stage)
     stage.inject("reauthentication of both tunnels of gw-a")
     for tunnel in ("hq-gw-a", "plant-gw-a"):
         stage.run("gw-a", "swanctl", "--rekey", "--ike", tunnel, "--reauth")
     stage.watch(5.0)
+    after = _up(stage)
+    stage.fact(
+        "both tunnels were authenticated anew",
+        {sa.number for sa in before.values()}.isdisjoint(sa.number for sa in after.values()) and len(after) == 2,
+    )
     stage.mark("both tunnels of gw-a initiated once more")
     for tunnel in ("hq-gw-a", "plant-gw-a"):
         stage.run("gw-a", "swanctl", "--initiate", "--child", tunnel, check=False)
+        children = stage.run("gw-a", "swanctl", "--list-sas", "--child", tunnel).count("INSTALLED")
+        stage.mark(f"{tunnel} has {children} CHILD SAs")
     stage.watch(10.0)
 
 
@@ -217,3 +232,8 @@ def one_fails_while_the_other_goes_home(stage: Stage) -> None:
     stage.fact("hq's routes are home before plant's leave", not stage.lookout.left(stage.home, "gw-a/plant"))
     stage.mark(f"hq's routes home after {time.monotonic() - began:.1f} s")
     stage.until_left("gw-a/plant", MOVED_SECONDS)
+
+
+def _up(stage: Stage) -> dict[str, sas.Sa]:
+    """gw-a's tunnels that are up."""
+    return sas.established(stage.run("gw-a", "swanctl", "--list-sas"))

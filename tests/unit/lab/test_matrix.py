@@ -20,13 +20,23 @@ from lab.matrix.conductor import VARIABLES
 from lab.matrix.faults import FAULTS, NOT_SHOWN
 from lab.matrix.model import ROWS, Expect, row
 from lab.matrix.page import page
+from lab.names import Names
+from lab.steps import commit
 from tests.unit.lab.matrix_world import observation
 
 GATEWAYS = ("", "gw-a", "gw-a/hq", "gw-a/plant")
 
 
 def kept(output: Path, number: int, repetition: int, verdict: str = results.AS_EXPECTED, **more: Any) -> None:
-    seen = {**observation(), "row": number, "repetition": repetition, "verdict": verdict, "problems": [], **more}
+    seen = {
+        **observation(),
+        "commit": commit(),
+        "row": number,
+        "repetition": repetition,
+        "verdict": verdict,
+        "problems": [],
+        **more,
+    }
     reports.write(results.file_of(output, number, repetition), seen)
 
 
@@ -70,6 +80,25 @@ def test_it_goes_on_where_it_was_stopped_and_tries_again_what_could_not_start(tm
     kept(tmp_path, 8, 1, results.NOT_STARTED)
     assert results.due(tmp_path, [3, 8], 2) == [(8, 1), (8, 2)]
     assert results.due(tmp_path, [3, 8], 3) == [(8, 1), (8, 2), (3, 3), (8, 3)]
+
+
+def test_what_other_code_has_shown_is_run_again(tmp_path: Path) -> None:
+    kept(tmp_path, 3, 1, commit="of another time")
+    kept(tmp_path, 8, 1)
+    assert results.due(tmp_path, [3, 8], 1) == [(3, 1)]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_lab_in_which_a_row_was_killed_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    names, ran = Names("t1", tmp_path, 4700), list[str]()
+    monkeypatch.setattr(matrix, "run", lambda _title, argv, _env: ran.append(argv[-1]))
+    names.run.mkdir(parents=True)
+    if killed:
+        (names.run / matrix.IN_FORCE).write_text("37\n")
+    matrix.lab_up(names)
+    assert ran == (["down", "up"] if killed else ["up"])
 
 
 def test_rows_can_be_forgotten_one_by_one(tmp_path: Path) -> None:
@@ -135,7 +164,8 @@ def test_slow_rows_come_last_and_rows_can_be_picked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("only", "sentence"), [("x", "no row 'x'"), ("65", "no row '65'"), ("3,29", "row 29 is not shown: It needs two")]
+    ("only", "sentence"),
+    [("x", "no row 'x'"), ("65", "no row '65'"), ("3,29", "row 29 is not shown: The matrix deploys one")],
 )
 def test_a_row_that_cannot_be_run_is_refused_in_a_sentence(only: str, sentence: str) -> None:
     with pytest.raises(typer.BadParameter, match=sentence):

@@ -22,7 +22,7 @@ from lab.matrix.lookout import NotSeen
 @pytest.fixture
 def signals() -> Iterator[None]:
     """The handlers as they were."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -77,7 +77,15 @@ def test_a_lab_is_kept_only_where_that_is_wanted(taken_down: list[bool], keep: b
     assert (ended.value.exit_code, taken_down) == (3, [] if keep else [True])
 
 
-def test_a_program_that_is_told_to_end_takes_the_lab_down(taken_down: list[bool]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_program_that_is_told_to_end_takes_the_lab_down(taken_down: list[bool], number: signal.Signals) -> None:
     with pytest.raises(SystemExit) as ended, steps.lab_program(stays="all stays"):
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
     assert (ended.value.code, taken_down) == (130, [True])
+
+
+def test_a_program_that_nohup_starts_goes_on_without_its_terminal(taken_down: list[bool]) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with steps.lab_program():
+        signal.raise_signal(signal.SIGHUP)
+    assert taken_down == [True]

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -198,6 +199,12 @@ def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
         for route in table["Routes"]
         if "NetworkInterfaceId" in route
     }
+
+
+def calls(lab: Lab, since: float, *actions: str) -> list[dict[str, Any]]:
+    """EC2's calls of these actions from then on that it did, as its endpoint has recorded them."""
+    with urllib.request.urlopen(f"{lab.env['AWS_ENDPOINT_URL']}/_lab/calls?since={since}") as answer:
+        return [call for call in json.load(answer) if call["action"] in actions and not call["error"]]
 
 
 ECHOES = 5

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import json
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tests.integration.conftest import (
     app_routes,
     assert_deploy_changes_nothing,
     aws,
+    calls,
     drill,
     reaches,
     steady,
@@ -72,12 +72,6 @@ def entries(lab: Lab, site: str) -> set[str]:
     """What EC2 says is in a site's prefix list."""
     found = aws(lab).get_managed_prefix_list_entries(PrefixListId=lists(lab)[site]["PrefixListId"])["Entries"]
     return {entry["Cidr"] for entry in found}
-
-
-def calls(lab: Lab, since: float, *actions: str) -> list[dict[str, Any]]:
-    """EC2's calls of these actions from then on that it did, as its endpoint has recorded them."""
-    with urllib.request.urlopen(f"{lab.env['AWS_ENDPOINT_URL']}/_lab/calls?since={since}") as answer:
-        return [call for call in json.load(answer) if call["action"] in actions and not call["error"]]
 
 
 def test_before_there_is_a_route_for_each_prefix(before: Lab) -> None:

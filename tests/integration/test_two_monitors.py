@@ -9,15 +9,13 @@ mon-b, in the zone of gw-b, owns the routes of gw-a's zone, and mon-a those of g
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ROOT, Lab, Labs, Variant, app_routes, aws, reaches
+from tests.integration.conftest import ROOT, Lab, Labs, Variant, app_routes, aws, calls, reaches
 
 pytestmark = pytest.mark.integration
 
@@ -98,24 +96,19 @@ def fault(lab: Lab, *argv: str) -> str:
 
 
 class Watch:
-    """EC2's routes as they change: for each route the interfaces that it led to, one after the other."""
+    """EC2's routes from now on, by its record of the calls: the interfaces that each led to, one after the other."""
 
     def __init__(self, lab: Lab) -> None:
         self.home = app_routes(lab)
-        self.seen: dict[tuple[str, str], list[str]] = {key: [eni] for key, eni in self.home.items()}
-        self._lab, self._ended = lab, threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
+        self._lab, self._began = lab, time.time()
 
-    def _look(self) -> None:
-        while not self._ended.wait(0.1):
-            for key, eni in app_routes(self._lab).items():
-                if self.seen[key][-1] != eni:
-                    self.seen[key].append(eni)
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
+    def seen(self) -> dict[tuple[str, str], list[str]]:
+        """For each route where it led, its home first; a call that left it where it was is none of these."""
+        found = {key: [eni] for key, eni in self.home.items()}
+        for call in calls(self._lab, self._began, "ReplaceRoute", "CreateRoute", "DeleteRoute"):
+            if call["before"] != call["after"]:
+                found[call["resources"][0], call["destination"]].append(str(call["after"]))
+        return found
 
     def expect(self, turns: dict[str, int]) -> None:
         """Each route that was at home at that interface has been moved so often, and is not moved again."""
@@ -125,16 +118,7 @@ class Watch:
 
     def turns(self, gateway_eni: str) -> list[int]:
         """How often each route that was at home there has been moved."""
-        return [len(its) - 1 for key, its in self.seen.items() if self.home[key] == gateway_eni]
-
-
-@contextmanager
-def watching(lab: Lab) -> Iterator[Watch]:
-    watch = Watch(lab)
-    try:
-        yield watch
-    finally:
-        watch.end()
+        return [len(its) - 1 for key, its in self.seen().items() if self.home[key] == gateway_eni]
 
 
 def eni_of(lab: Lab, gateway: str) -> str:
@@ -164,17 +148,17 @@ def test_rows_29_and_48_the_lease_store_is_cut_and_a_gateway_dies(pair: Lab) -> 
     gone, left = eni_of(pair, "gw-a"), eni_of(pair, "gw-b")
     fault(pair, "api-reset", "--action", "dynamodb:", "--id", "store")
     until(lambda: (found := status(pair, "mon-a")) and found["lease"]["left"] == 0.0, 30, "the lease has run out")
-    with watching(pair) as watch:
-        power_off(pair, "gw-a")
-        until(all_at(pair, left), 30, "gw-a's routes have left")
-        assert flows(pair)
-        time.sleep(5.0)
-        watch.expect({gone: 1, left: 0})
-        until(lambda: instance(pair, "gw-a")["State"]["Name"] == "stopped", 60, "gw-a is stopped")
-        aws(pair).start_instances(InstanceIds=[instance(pair, "gw-a")["InstanceId"]])
-        until(lambda: app_routes(pair) == watch.home, 180, "gw-a has its routes back")
-        time.sleep(5.0)
-        watch.expect({gone: 2, left: 0})
+    watch = Watch(pair)
+    power_off(pair, "gw-a")
+    until(all_at(pair, left), 30, "gw-a's routes have left")
+    assert flows(pair)
+    time.sleep(5.0)
+    watch.expect({gone: 1, left: 0})
+    until(lambda: instance(pair, "gw-a")["State"]["Name"] == "stopped", 60, "gw-a is stopped")
+    aws(pair).start_instances(InstanceIds=[instance(pair, "gw-a")["InstanceId"]])
+    until(lambda: app_routes(pair) == watch.home, 180, "gw-a has its routes back")
+    time.sleep(5.0)
+    watch.expect({gone: 2, left: 0})
     assert flows(pair)
 
 
@@ -182,17 +166,17 @@ def test_rows_27_and_30_the_owner_stands_still_in_the_middle_of_a_swap(pair: Lab
     """Its calls are on their way when it stands still for 15 s; the other acts for it, and nobody takes it back."""
     gone, left = eni_of(pair, "gw-a"), eni_of(pair, "gw-b")
     fault(pair, "api-latency", "1500", "--action", "ReplaceRoute", "--id", "slow")
-    with watching(pair) as watch:
-        power_off(pair, "gw-a")
-        time.sleep(1.2)
-        still = fault(pair, "signal", "mon-b", SERVICE, "STOP", "--id", "still")
-        until(all_at(pair, left), 30, "gw-a's routes have left")
-        assert flows(pair)
-        time.sleep(15.0)
-        assert pair.command("fault", "clear", still).returncode == 0
-        time.sleep(10.0)
-        assert all_at(pair, left)()
-        watch.expect({gone: 1, left: 0})
+    watch = Watch(pair)
+    power_off(pair, "gw-a")
+    time.sleep(1.2)
+    still = fault(pair, "signal", "mon-b", SERVICE, "STOP", "--id", "still")
+    until(all_at(pair, left), 30, "gw-a's routes have left")
+    assert flows(pair)
+    time.sleep(15.0)
+    assert pair.command("fault", "clear", still).returncode == 0
+    time.sleep(10.0)
+    assert all_at(pair, left)()
+    watch.expect({gone: 1, left: 0})
     assert flows(pair)
 
 
@@ -200,30 +184,30 @@ def test_row_28_the_owner_is_killed_between_two_routes(pair: Lab) -> None:
     """One of the zone's two swaps is done and the other hangs when the owner is killed: no route is lost."""
     gone, left = eni_of(pair, "gw-a"), eni_of(pair, "gw-b")
     fault(pair, "api-timeout", "8000", "--action", "ReplaceRoute", "--times", "1", "--side", "hosts", "--id", "hangs")
-    with watching(pair) as watch:
-        power_off(pair, "gw-a")
-        until(lambda: 1 in watch.turns(gone), 30, "the first route has left")
-        fault(pair, "signal", "mon-b", SERVICE, "KILL", "--id", "killed")
-        until(all_at(pair, left), 60, "the other monitor, or the next one, has completed it")
-        assert flows(pair)
-        watch.expect({gone: 1, left: 0})
+    watch = Watch(pair)
+    power_off(pair, "gw-a")
+    until(lambda: 1 in watch.turns(gone), 30, "the first route has left")
+    fault(pair, "signal", "mon-b", SERVICE, "KILL", "--id", "killed")
+    until(all_at(pair, left), 60, "the other monitor, or the next one, has completed it")
+    assert flows(pair)
+    watch.expect({gone: 1, left: 0})
 
 
 def test_row_55_zones_that_are_cut_from_each_other_swap_nothing(pair: Lab) -> None:
-    with watching(pair) as watch:
-        for one, other in (("gw-a", "gw-b"), ("gw-a", "mon-b"), ("gw-b", "mon-a")):
-            fault(pair, "cut", one, other, "--id", f"cut-{one}-{other}")
-        until(
-            lambda: "cut-off" in verdict(pair, "mon-a", "gw-b") and "cut-off" in verdict(pair, "mon-b", "gw-a"),
-            30,
-            "each monitor knows that only its own way to the other zone is cut",
-        )
-        time.sleep(20.0)
-        assert flows(pair)
-        for one, other in (("gw-a", "gw-b"), ("gw-a", "mon-b"), ("gw-b", "mon-a")):
-            assert pair.command("fault", "clear", f"cut-{one}-{other}").returncode == 0
-        time.sleep(10.0)
-        assert {len(its) for its in watch.seen.values()} == {1}, "no route has ever led elsewhere"
+    watch = Watch(pair)
+    for one, other in (("gw-a", "gw-b"), ("gw-a", "mon-b"), ("gw-b", "mon-a")):
+        fault(pair, "cut", one, other, "--id", f"cut-{one}-{other}")
+    until(
+        lambda: "cut-off" in verdict(pair, "mon-a", "gw-b") and "cut-off" in verdict(pair, "mon-b", "gw-a"),
+        30,
+        "each monitor knows that only its own way to the other zone is cut",
+    )
+    time.sleep(20.0)
+    assert flows(pair)
+    for one, other in (("gw-a", "gw-b"), ("gw-a", "mon-b"), ("gw-b", "mon-a")):
+        assert pair.command("fault", "clear", f"cut-{one}-{other}").returncode == 0
+    time.sleep(10.0)
+    assert {len(its) for its in watch.seen().values()} == {1}, "no route has ever led elsewhere"
 
 
 def verdict(lab: Lab, monitor: str, gateway: str) -> str:
@@ -235,10 +219,10 @@ def verdict(lab: Lab, monitor: str, gateway: str) -> str:
 def test_row_45_a_zone_is_lost_with_its_gateway_and_its_monitor(pair: Lab) -> None:
     """The monitor of the other zone waits for no lease."""
     gone, left = eni_of(pair, "gw-a"), eni_of(pair, "gw-b")
-    with watching(pair) as watch:
-        power_off(pair, "gw-a", "mon-a")
-        until(all_at(pair, left), 30, "the lost zone's routes have left")
-        watch.expect({gone: 1, left: 0})
+    watch = Watch(pair)
+    power_off(pair, "gw-a", "mon-a")
+    until(all_at(pair, left), 30, "the lost zone's routes have left")
+    watch.expect({gone: 1, left: 0})
     assert reaches(pair, "app-b", "192.168.10.10") and reaches(pair, "app-b", "192.168.20.10")
     for name in ("gw-a", "mon-a"):
         until(lambda name=name: instance(pair, name)["State"]["Name"] == "stopped", 60, f"{name} is stopped")

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,20 +98,22 @@ class Cluster:
         return self._lookout.machines.state(self._lookout.host_id(gateway)) == "running"
 
     def _agent(self, gateway: str, action: str, seconds: float) -> int:
-        """The agent's exit code, run in a gateway's network; 1 where it takes too long."""
+        """The agent's exit code, run in a gateway's network; below 0 where it takes too long, or the gateway dies.
+
+        A dead node runs no agent: here it would go on, and wait for answers that the node's network no longer has.
+        """
+        began, said = time.monotonic(), ""
+        with _program(self._command(gateway, action), self._environment(gateway, action)) as process:
+            while time.monotonic() - began < seconds and self._up(gateway):
+                with suppress(subprocess.TimeoutExpired):
+                    said, _errors = process.communicate(timeout=POLL_SECONDS)
+                    break
+        self._note(gateway, action, f"{process.returncode} after {time.monotonic() - began:.1f} s\n{said.strip()}")
+        return process.returncode
+
+    def _command(self, gateway: str, action: str) -> list[str]:
         _id, entry = registry.find(self._lookout.names, gateway)
-        command = ["ip", "netns", "exec", entry["netns"], *peers.agent(AGENT), action]  # with its own /sys
-        env = self._environment(gateway, action)
-        try:
-            done = subprocess.run(
-                command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                timeout=seconds,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            self._note(gateway, action, f"not done after {seconds:.0f} s")
-            return 1
-        self._note(gateway, action, f"{done.returncode}\n{done.stdout.strip()}")
-        return done.returncode
+        return ["ip", "netns", "exec", entry["netns"], *peers.agent(AGENT), action]  # with its own /sys
 
     def _environment(self, gateway: str, action: str) -> Mapping[str, str]:
         given = {
@@ -161,3 +164,16 @@ class Cluster:
 
     def _last_words(self) -> str:
         return self._log.read_text(encoding="utf-8").strip().splitlines()[-1]
+
+
+@contextmanager
+def _program(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A program with its output, which is ended at the end of this together with all that it has started."""
+    with subprocess.Popen(
+        argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)

@@ -99,10 +99,10 @@ class NoHa(BgpAlone):
 
 
 class MoveIp(NoHa):
-    """Pacemaker's agent for routes of a VPC."""
+    """Pacemaker's agent for routes of a VPC: who has it has one active gateway, and nothing else leads to the other."""
 
     name = "aws-vpc-move-ip"
-    says = f"Pacemaker's agent asked every 60 s, its default; {CORE}"
+    says = f"Pacemaker's agent asked every 60 s, its default; {CORE}; no BGP between the gateways"
     pace = Pace(interval=60.0, silence=3.0)
     patience = 90.0
 
@@ -117,7 +117,7 @@ class MoveIpFast(MoveIp):
     """The same without any waiting."""
 
     name = "aws-vpc-move-ip, at once"
-    says = "the same agent asked again as soon as it has answered; a dead node is known at once"
+    says = "the same, and the agent is asked again as soon as it has answered; a dead node is known at once"
     pace = Pace(interval=0.0, silence=0.0)
     patience = 60.0
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -251,6 +253,36 @@ def test_without_waiting_the_agent_is_asked_again_at_once_and_a_dead_node_known_
 def test_a_resource_that_fails_on_a_live_node_is_started_on_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = watched(monkeypatch, Pace(interval=60.0, silence=3.0), answers=lambda *_: 7)
     assert [(gateway, action) for _at, gateway, action in calls] == [("gw-a", "monitor"), ("gw-b", "start")]
+
+
+class Programs(Cluster):
+    """A cluster whose agent is any program, on a gateway that dies a while after its state was first asked for."""
+
+    def __init__(self, directory: Path, program: str, lives: float) -> None:
+        self._directory, self._program, self._lives, self._asked = directory, program, lives, 0.0
+
+    def _command(self, gateway: str, action: str) -> list[str]:
+        return ["bash", "-c", self._program]
+
+    def _environment(self, gateway: str, action: str) -> Mapping[str, str]:
+        return os.environ
+
+    def _up(self, gateway: str) -> bool:
+        self._asked = self._asked or time.monotonic()
+        return time.monotonic() - self._asked < self._lives
+
+
+@pytest.mark.parametrize(("program", "code"), [("echo fine", 0), ("echo broken >&2; exit 7", 7)])
+def test_the_agent_s_exit_code_counts_and_its_words_are_kept(tmp_path: Path, program: str, code: int) -> None:
+    assert Programs(tmp_path, program, lives=60.0)._agent("gw-a", "monitor", 60.0) == code
+    assert program.split()[1].rstrip(";") in (tmp_path / "agent.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("lives", "seconds"), [(0.5, 60.0), (60.0, 0.5)])
+def test_an_agent_ends_with_its_node_or_when_it_takes_too_long(tmp_path: Path, lives: float, seconds: float) -> None:
+    began = time.monotonic()
+    assert Programs(tmp_path, "sleep 600; true", lives)._agent("gw-a", "monitor", seconds) < 0
+    assert time.monotonic() - began < 30.0, "what it has started holds nothing up"
 
 
 class Rules(Cluster):

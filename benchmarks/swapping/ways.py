@@ -35,6 +35,7 @@ class Way(ABC):
 
     name: str
     says: str  # what is measured of it
+    ours = False
 
     def __init__(self, stand: Stand, directory: Path) -> None:
         self.stand, self.directory = stand, directory
@@ -73,6 +74,7 @@ class Monitor(Way):
 
     name = "vpnha.aws monitor"
     says = "its actuator, in a process that runs already and knows where the routes lead"
+    ours = True
 
     def __init__(self, stand: Stand, directory: Path) -> None:
         super().__init__(stand, directory)
@@ -103,6 +105,7 @@ class RouteSwap(Way):
 
     name = "vpnha.aws.route_swap"
     says = "a playbook of one task, from its start to its end"
+    ours = True
 
     def swap(self, gateway: str) -> None:
         """One task."""

@@ -24,7 +24,7 @@ from benchmarks.swapping import stand as stands
 from benchmarks.swapping import ways
 from benchmarks.swapping.stand import Stand
 from benchmarks.swapping.summary import bound, cells
-from benchmarks.swapping.ways import Monitor, Way, WayFailed
+from benchmarks.swapping.ways import Monitor, MoveIp, RouteSwap, Way, WayFailed
 from tests.unit.endpoint_process import endpoint
 
 CELL = swapping.Cell(2, 2, throttle=False)
@@ -121,12 +121,25 @@ def test_the_bound_is_ec2s_bucket_and_one_delay(calls: int, throttle: bool, seco
     assert bound(calls, 0.15, throttle) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize(("longest", "runs"), [(59.0, 10), (61.0, 3), (301.0, 1)])
-def test_a_slow_way_swaps_less_often(longest: float, runs: int) -> None:
+@pytest.mark.parametrize(
+    ("way", "longest", "runs"),
+    [
+        (MoveIp, 59.0, 10),
+        (MoveIp, 61.0, 3),
+        (MoveIp, 301.0, 1),
+        (Monitor, 301.0, 10),
+        (RouteSwap, 301.0, 10),
+    ],
+)
+def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], longest: float, runs: int) -> None:
     limits = swapping.Limits(10, 60.0, 300.0)
-    done = [of("x", longest)] * runs
-    assert limits.due(done[:-1]) or runs == 1
-    assert not limits.due(done)
+    done = [of(way.name, longest)] * runs
+    assert limits.due(way, done[:-1]) or runs == 1
+    assert not limits.due(way, done)
+
+
+def test_only_what_others_have_made_is_cut_short() -> None:
+    assert [way.name for way in ways.WAYS if way.ours] == ["vpnha.aws monitor", "vpnha.aws.route_swap"]
 
 
 def test_what_was_measured_is_gone_on_with(report: Kept, tmp_path: Path) -> None:

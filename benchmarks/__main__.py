@@ -57,6 +57,7 @@ ROWS: dict[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = {
     "sas": sas.rows,
     "growth": growth.rows,
     "deploying": deploying.rows,
+    "swapping": cells,
     "outage": rows,
 }
 PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
@@ -81,9 +82,8 @@ def gathered() -> dict[str, Any]:
 
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
-    swapping = cells(report["swapping"]) if "swapping" in report else []
     shown: dict[str, Any] = {name: of(report[name]) if name in report else [] for name, of in ROWS.items()}
-    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, swapping=swapping, **shown)
+    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, **shown)
 
 
 def carried_out(part: Part, repeat: int | None) -> int:

@@ -40,12 +40,7 @@ class Size:
     throttle: bool
     bound: float  # seconds
     ways: dict[str, Spread]
-
-    @property
-    def first(self) -> str:
-        """The way that was done first; empty if none was."""
-        done = {name: spread.median for name, spread in self.ways.items() if spread.median is not None}
-        return min(done, key=lambda name: done[name]) if done else ""
+    first: str  # the way that was done first; empty if none was
 
 
 def spread(swaps: Sequence[Mapping[str, Any]]) -> Spread:
@@ -60,6 +55,12 @@ def bound(calls: int, delay: float, throttle: bool) -> float:
     return (max(0.0, (calls - CHANGES.size) / CHANGES.refill) if throttle else 0.0) + delay
 
 
+def first(ways: Mapping[str, Spread]) -> str:
+    """The way with the least median; empty if none has one."""
+    done = {name: spread.median for name, spread in ways.items() if spread.median is not None}
+    return min(done, key=lambda name: done[name]) if done else ""
+
+
 def cells(report: Mapping[str, Any]) -> list[Size]:
     """A report's sizes in order, without EC2's buckets first."""
     sizes = {(one["throttle"], one["tables"], one["destinations"]) for one in report["swaps"]}
@@ -69,7 +70,7 @@ def cells(report: Mapping[str, Any]) -> list[Size]:
         here = [one for one in report["swaps"] if at <= one.items()]
         ways = {way: spread([one for one in here if one["way"] == way]) for way in report["ways"]}
         least = bound(tables * destinations, report["api_delay_ms"] / 1000, throttle)
-        found.append(Size(tables, destinations, throttle, least, ways))
+        found.append(Size(tables, destinations, throttle, least, ways, first(ways)))
     return found
 
 

@@ -172,6 +172,20 @@ def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Pat
     assert "0.25 (0.25 to 0.25, 1)" in shown and "What monitor and agent cost" not in shown
 
 
+def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_was_first(
+    report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (of(Monitor.name, 0.3), of(Monitor.name, 0.1), of(MoveIp.name, 4.0), of(RouteSwap.name, None, "broken")):
+        report.add(one)
+    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
+    [size] = pages.gathered()["swapping"]["rows"]
+    assert (size["tables"], size["destinations"], size["throttle"]) == (2, 2, False)
+    assert (size["bound"], size["first"]) == (0.15, Monitor.name)
+    assert list(size["ways"]) == [way.name for way in ways.WAYS]
+    assert size["ways"][Monitor.name] == {"median": 0.2, "least": 0.1, "most": 0.3, "runs": 2, "failed": 0}
+    assert (size["ways"][MoveIp.name]["median"], size["ways"][RouteSwap.name]["failed"]) == (4.0, 1)
+
+
 @pytest.mark.parametrize(("repeats", "given"), [(True, ["--runs", "3"]), (False, [])])
 def test_only_parts_that_repeat_are_told_how_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: bool, given: list[str]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -111,7 +112,14 @@ def circumstances() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Of what was run; with a plus where files differ from it."""
-    asked = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=REPOSITORY)
-    return done.stdout.strip()
+    """Of what was run. Where files differ from it, with a plus and a hash that other differences do not have.
+
+    Files that git does not know are not looked at.
+    """
+    name = _git("describe", "--always", "--abbrev=12", "--exclude=*").decode("ascii").strip()
+    difference = _git("diff", "HEAD")
+    return f"{name}+{hashlib.sha256(difference).hexdigest()[:8]}" if difference else name
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", *words], capture_output=True, check=False, cwd=REPOSITORY).stdout

@@ -1,14 +1,16 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab goes in the end, whatever a person types meanwhile."""
+"""The lab goes in the end, whatever a person types meanwhile; and the name by which reports know what was run."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,3 +91,25 @@ def test_a_program_that_nohup_starts_goes_on_without_its_terminal(taken_down: li
     with steps.lab_program():
         signal.raise_signal(signal.SIGHUP)
     assert taken_down == [True]
+
+
+def test_a_commit_has_a_name_of_its_own_for_each_state_of_what_is_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(steps, "REPOSITORY", tmp_path)
+    file, found = tmp_path / "program.py", []
+    for number, text in enumerate(("one", "two", "three", "two", "one")):
+        file.write_text(text, encoding="ascii")
+        if number == 0:
+            git("init", "--quiet")
+            git("add", "program.py")
+            git("commit", "--quiet", "--message", "x")
+        found.append(steps.commit())
+    clean, two, three, two_again, clean_again = found
+    assert re.fullmatch("[0-9a-f]{12}", clean) and clean_again == clean
+    assert re.fullmatch(f"{clean}\\+[0-9a-f]{{8}}", two) and two_again == two
+    assert three.startswith(f"{clean}+") and three != two

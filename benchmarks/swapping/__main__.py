@@ -27,7 +27,7 @@ from typing import Any
 from rich.table import Table
 
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
-from benchmarks import peers
+from benchmarks import enclosed, peers
 from benchmarks.kept import Kept
 from lab.steps import commit, console
 
@@ -140,7 +140,7 @@ def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main() -> None:
+def main() -> int:
     """Measure, and show the table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.swapping", description=(__doc__ or "").partition("\n\n")[0]
@@ -151,20 +151,18 @@ def main() -> None:
     parser.add_argument("--tables", type=int, nargs="+", default=[1, 20, 100])
     parser.add_argument("--destinations", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--ways", default="", help="only those whose name has this in it")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(enclosed.INSIDE, action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     ways = [way for way in WAYS if chosen.ways in way.name]
     if not ways:
         raise SystemExit(f"No way's name has {chosen.ways!r} in it: they are {', '.join(way.name for way in WAYS)}.")
     if not chosen.inside:
-        if os.geteuid() != 0:
-            raise SystemExit("This needs root: it has a network namespace of its own.")
         try:
-            peers.fetch()
+            peers.fetch()  # inside there is no way to anybody
         except peers.PeerMissing as error:
             raise SystemExit(str(error)) from None
-        command = [sys.executable, "-m", "benchmarks.swapping", "--inside", *sys.argv[1:]]
-        os.execvp("unshare", ["unshare", "--net", *command])
+        return enclosed.run("benchmarks.swapping", sys.argv[1:])
+    enclosed.furnish()
     own_network()
     report = kept(REPORT)
     limits = Limits(chosen.runs, chosen.patience, chosen.most)
@@ -174,7 +172,8 @@ def main() -> None:
                 compare(Cell(tables, destinations, throttle), ways, report, limits)
     console.print(table(report.content))
     console.print(f"report: {REPORT}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

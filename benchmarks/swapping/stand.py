@@ -107,9 +107,8 @@ def calls(direct: str, since: float) -> list[dict[str, Any]]:
 
 
 def own_network() -> None:
-    """Prepare the namespace that this process is alone in, and serve an instance's metadata there."""
+    """Prepare the network that this process is alone in, and serve an instance's metadata there."""
     for command in (
-        "link set lo up",
         f"link add {CARD} type veth peer name {CARD}-peer",
         f"link set {CARD} up",
         f"address add {IMDS}/32 dev lo",

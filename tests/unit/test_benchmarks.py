@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as pages
-from benchmarks import peers
+from benchmarks import enclosed, peers
 from benchmarks.kept import Kept
 from benchmarks.swapping import __main__ as swapping
 from benchmarks.swapping import stand as stands
@@ -111,6 +111,15 @@ def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[
     assert ended.value.code == 2
     known = "decision, load, sas, growth, deploying, swapping, outage"
     assert f"There is no benchmark swaping: they are {known}." in capsys.readouterr().err
+
+
+def test_it_runs_enclosed_so_that_nothing_is_left_of_it_however_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[Any] = []
+    monkeypatch.setattr("sys.argv", ["swapping", "--runs", "3"])
+    monkeypatch.setattr(peers, "fetch", lambda: began.append("fetched"))
+    monkeypatch.setattr(enclosed, "run", lambda *asked: began.append(asked) or enclosed.INTERRUPTED)
+    assert swapping.main() == enclosed.INTERRUPTED
+    assert began == ["fetched", ("benchmarks.swapping", ["--runs", "3"])]
 
 
 @pytest.mark.parametrize(

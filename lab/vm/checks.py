@@ -23,6 +23,12 @@ from lab.vm.report import Report
 from lab.vm.traffic import INTERVAL, Echoes, until
 
 WAIT = 300.0  # for what comes by itself: an emulated machine on a busy one is slow
+_LAST = "metric 4278198272"  # of the role's blackholes
+# What the role has set in the kernel and no daemon sets again: filter, rules, blackholes, parameters.
+_SETTINGS = (
+    f"nft --stateless list table inet vpnha; ip -4 rule show; ip -4 route show table all type blackhole {_LAST}; "
+    "cd /proc/sys/net/ipv4; grep . ip_forward conf/*/rp_filter conf/*/send_redirects conf/*/accept_redirects"
+)
 _HOLD = 900  # seconds that systemd is told to wait before it starts a charon that was killed
 _HOLD_FILE = PurePosixPath("/run/systemd/system/strongswan.service.d/zz-smoke.conf")
 
@@ -72,7 +78,7 @@ def data_plane(gateway: Gateway, report: Report) -> None:
 def networkd(gateway: Gateway, report: Report) -> None:
     """systemd-networkd, which has the uplink, leaves the role's rules, routes and addresses alone at its start."""
     addresses = [f"address show dev {tunnel.interface}" for tunnel in gateway.tunnels]
-    commands = ("rule show", "route show table all type blackhole metric 4278198272", *addresses)
+    commands = ("rule show", f"route show table all type blackhole {_LAST}", *addresses)
 
     def state() -> str:
         return "\n".join(gateway.machine.say("ip", "-4", *command.split()) for command in commands)
@@ -86,6 +92,20 @@ def networkd(gateway: Gateway, report: Report) -> None:
     way = gateway.way()
     own = {tunnel.interface for tunnel in gateway.tunnels}
     report.check("the route is still in a tunnel", way in own, way)
+
+
+def settings(gateway: Gateway) -> set[str]:
+    """What the role has set in a gateway's kernel, line by line; of what is not there, nothing."""
+    said = gateway.machine.run("sh", "-c", _SETTINGS, check=False).stdout
+    return {line.strip() for line in said.splitlines()}
+
+
+def kept(gateway: Gateway, report: Report, was: set[str]) -> None:
+    """It is all there as it was."""
+    now = settings(gateway)
+    same = now == was and any(line.startswith("blackhole ") for line in now)
+    what = "filter, rules, blackholes and the kernel's parameters are as they were"
+    report.check(what, same, "the same" if same else sorted(now ^ was or now))
 
 
 def stopped_by_filter(machines: Machines, gateway: Gateway, echoes: Echoes) -> int:

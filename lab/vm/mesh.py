@@ -96,11 +96,7 @@ class Mesh:
         least = min(min(each.values()) for each in grown.values())
         report.check("the kernels' ESP has counted them", least >= _ENOUGH, grown)
         self._encrypted(network.count(captures), *sent)
-        with self.echoes(self.near) as (one,), network.captured() as wrong:
-            stopped = checks.stopped_by_filter(self.machines, self.first, one)
-        seen = network.count(wrong)
-        stays = stopped > 0 and checks.in_clear(seen) == 0
-        report.check("the filter stops what a wrong route would let out", stays, {"packets": stopped, **seen})
+        self._filtered()
 
     def large(self) -> None:
         """TCP in both directions, segments that fit, and a router that says so where a packet does not."""
@@ -136,7 +132,7 @@ class Mesh:
         way = gateway.way()
         (used,) = (tunnel for tunnel in gateway.tunnels if tunnel.interface == way)
         (twin,) = (tunnel for tunnel in gateway.tunnels if tunnel is not used)
-        with self.echoes() as (near, far):
+        with self.network.captured() as captures, self.echoes() as (near, far):
             with self.network.blocked([used]):
                 moved = until(lambda: gateway.way() == twin.interface, WAIT)
                 after = self.enough(self.near)
@@ -147,6 +143,7 @@ class Mesh:
         )
         self._lost("packets pass by the other tunnel", near, after)
         report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+        self._encrypted(self.network.count(captures), near, far)
         report.check("the tunnel heals by itself", healed is not None, self._sessions())
 
     def handed_over(self) -> None:
@@ -176,7 +173,7 @@ class Mesh:
     def rekeyed(self) -> None:
         """New keys for every IKE SA and CHILD SA of both gateways, while packets pass."""
         before = self._sas()
-        with self.echoes() as sent:
+        with self.network.captured() as captures, self.echoes() as sent:
             for gateway in self.machines.gateways:
                 for tunnel in gateway.tunnels:
                     for what in ("--child", "--ike"):
@@ -187,6 +184,7 @@ class Mesh:
         keys = {name: {"before": spis(sa), "after": spis(after[name])} for name, sa in before.items()}
         self.report.check("every IKE SA and CHILD SA has new keys", done is not None, keys)
         self.report.check("not a packet is lost", all(one.lost == 0 for one in sent), [str(one) for one in sent])
+        self._encrypted(self.network.count(captures), *sent)
 
     def one_reloaded(self) -> None:
         """Another identity for one tunnel, agreed with its peer: the role closes that tunnel, and no other."""
@@ -200,7 +198,7 @@ class Mesh:
             if text != former[path]:
                 machines.peer.run("sh", "-c", f"umask 077 && cat > {path}", stdin=text)
         machines.peer.run("sh", "-c", "swanctl --load-creds --noprompt && swanctl --load-conns")
-        with self.echoes() as sent, report.timed("role, for one tunnel"):
+        with self.network.captured() as captures, self.echoes() as sent, report.timed("role, for one tunnel"):
             played = machines.configure(self.output / "role-one-tunnel.log", only=self.first)[self.first.name]
         report.check("the role brings it", played.failed == 0 < played.changed, vars(played))
         after, still = self._sas(), self._since()
@@ -219,6 +217,7 @@ class Mesh:
             {name: {"IKE SA": after[name].ike, "BGP": "the same" if kept[name] else "another"} for name in others},
         )
         report.check("not a packet is lost", all(one.lost == 0 for one in sent), [str(one) for one in sent])
+        self._encrypted(self.network.count(captures), *sent)
 
     def again(self) -> None:
         """The role once more."""
@@ -230,29 +229,37 @@ class Mesh:
     def charon_killed(self) -> None:
         """Behind NAT the tunnels end with charon, whose socket unpacks ESP from UDP: the neighbour carries."""
         gateway, report = self.first, self.report
-        with self.echoes() as (near, far), checks.without_charon(gateway, report, "behind NAT"):
+        with (
+            self.network.captured() as captures,
+            self.echoes() as (near, far),
+            checks.without_charon(gateway, report, "behind NAT"),
+        ):
             moved = until(lambda: gateway.way() == MESH_DEVICE, WAIT)
             after = self.enough(self.near)
             self._agent(gateway, "behind NAT, its agent says so, and where packets go", "dead", "neighbour")
         report.check("behind NAT, the site's route leads to the neighbour", moved is not None, str(moved is not None))
         self._lost("behind NAT, packets pass through the neighbour", near, after)
         report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+        self._encrypted(self.network.count(captures), near, far)
 
     def rebooted(self) -> None:
-        """A gateway comes back as it was, without Ansible."""
+        """A gateway comes back as it was, without Ansible, and lets nothing out in clear meanwhile."""
         gateway, report = self.first, self.report
-        before = gateway.agent().boot_id
-        with self.echoes() as (near, far):
+        before, was = gateway.agent().boot_id, checks.settings(gateway)
+        with self.network.captured() as captures, self.echoes() as (near, far):
             gateway.machine.reboot()
             back = until(self.well, WAIT)
         report.check("all comes back by itself", back is not None, self._sessions())
         now = gateway.agent().boot_id
         report.check("after a boot", now != before, {"before": before, "after": now})
         checks.data_plane(gateway, report)
+        checks.kept(gateway, report, was)
         self._agent(gateway, "its agent reports it to a monitor", "alive", "tunnel")
         after = self.enough(self.near)
         self._lost("packets pass again", near, after)
         report.check("the other zone's packets are not touched", far.lost == 0, str(far))
+        self._encrypted(self.network.count(captures), near, far, off=True)
+        self._filtered()
 
     def charon_killed_without_nat(self) -> None:
         """Where nobody translates addresses the kernel's ESP needs no charon, and goes on."""
@@ -294,10 +301,23 @@ class Mesh:
         """Packets may be lost while something changes, and none afterwards."""
         self.report.check(what, after.lost == 0 < after.sent, {"while it changes": str(during), "then": str(after)})
 
-    def _encrypted(self, seen: dict[str, int], *echoes: Echoes) -> None:
-        """Nothing in clear, though all that was sent comes so from the VPC, and ESP for all that was answered."""
+    def _filtered(self) -> None:
+        """A route that leads the site's packets out of the first gateway's uplink: its filter lets none of them out."""
+        with self.echoes(self.near) as (one,), self.network.captured() as captures:
+            stopped = checks.stopped_by_filter(self.machines, self.first, one)
+        seen = self.network.count(captures)
+        stays = stopped > 0 and checks.in_clear(seen) == 0
+        what = {"packets": stopped, **seen}
+        self.report.check("the filter stops what a wrong route would let out", stays, what)
+
+    def _encrypted(self, seen: dict[str, int], *echoes: Echoes, off: bool = False) -> None:
+        """Nothing in clear, though all that was sent comes so from the VPC, and ESP for all that was answered.
+
+        ``off``: a gateway was for a while, and what was for it then did not come so far.
+        """
         sent, answered = sum(one.sent for one in echoes), sum(one.sent - one.lost for one in echoes)
-        whole = seen["in clear into a gateway"] >= sent and seen["ESP in UDP"] >= 2 * answered > 0
+        came = seen["in clear into a gateway"]
+        whole = came >= (answered if off else sent) and seen["ESP in UDP"] >= 2 * answered > 0
         what = {"sent": sent, "answered": answered, **seen}
         self.report.check("nothing leaves in clear, though it comes", whole and checks.in_clear(seen) == 0, what)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -58,7 +57,7 @@ def image() -> None:
 @app.command()
 def smoke(
     keep: Annotated[bool, typer.Option(help="Leave the machines running until `down`.")] = False,
-    output: Annotated[Path, typer.Option(help="Directory of the report and the logs.")] = OUTPUT,
+    output: Annotated[Path, typer.Option(help="Directory of the report and the logs.")] = OUTPUT / "smoke",
 ) -> None:
     """Show one tunnel through the kernel's own ESP, configured by the role; exit code 1 if anything is amiss."""
     from lab.vm import smoke as looks
@@ -69,7 +68,7 @@ def smoke(
 @app.command()
 def mesh(
     keep: Annotated[bool, typer.Option(help="Leave the machines running until `down`.")] = False,
-    output: Annotated[Path, typer.Option(help="Directory of the report and the logs.")] = OUTPUT,
+    output: Annotated[Path, typer.Option(help="Directory of the report and the logs.")] = OUTPUT / "mesh",
 ) -> None:
     """Show two gateways with two tunnels each through their kernels' ESP; exit code 1 if anything is amiss."""
     from lab.vm import mesh as looks
@@ -81,7 +80,7 @@ def _report(title: str, run: Callable[..., None], output: Path, keep: bool) -> N
     from lab.vm.report import Report
 
     names, report = _names(), Report()
-    shutil.rmtree(output, ignore_errors=True)
+    report.remove(output)
     try:
         with report.timed("in all"), steps() as step, lifecycle.borrowed(names, step, keep=keep):
             run(names, step, report, output.absolute(), stay=keep)

@@ -14,6 +14,9 @@ from typing import Any
 
 from lab import reports
 
+# All that a run writes into its directory: the report, and a log of each time that the role runs.
+WRITTEN = ("report.json", "report.html", "role.log", "role-again.log", "role-one-tunnel.log")
+
 
 @dataclass(frozen=True)
 class Check:
@@ -53,6 +56,12 @@ class Report:
             yield
         finally:
             self.seconds[what] = round(time.monotonic() - began, 1)
+
+    @staticmethod
+    def remove(directory: Path) -> None:
+        """Remove what an earlier run has left there, and nothing else: the directory may have files of other people."""
+        for name in WRITTEN:
+            (directory / name).unlink(missing_ok=True)
 
     def write(self, directory: Path, title: str) -> Path:
         """Put it there, for programs and for people; returns the file for programs."""

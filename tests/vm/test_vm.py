@@ -98,13 +98,13 @@ def test_a_run_that_is_killed_takes_its_machines_along_and_down_removes_the_rest
 
 
 def test_the_data_plane_of_two_gateways() -> None:
-    """One boot for all that is looked at; the report stays in ``artifacts/vm``."""
+    """One boot for all that is looked at; the report stays in ``artifacts/vm/mesh``."""
     done = subprocess.run(vm("mesh"), env=ENV, capture_output=True, text=True, check=False)
     print(done.stdout + done.stderr)
-    report = json.loads((OUTPUT / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((OUTPUT / "mesh" / "report.json").read_text(encoding="utf-8"))
     assert [check for check in report["checks"] if not check["passed"]] == []
     assert done.returncode == 0 and report["passed"] and report["error"] == ""
     assert report["about"]["data_plane"] == "xfrm"
     assert {check["part"] for check in report["checks"]} >= {name for name, _look in PARTS}
-    assert (OUTPUT / "report.html").exists()
+    assert (OUTPUT / "mesh" / "report.html").exists()
     assert lifecycle.leftovers(names()) == []

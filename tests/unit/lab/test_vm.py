@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -17,13 +18,14 @@ from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from lab.errors import LabError
 from lab.names import Names
+from lab.vm import __main__ as program
 from lab.vm import image, peer
 from lab.vm.gateway import Sa, sas
 from lab.vm.machine import Machine
 from lab.vm.machines import MESH, PAIR
 from lab.vm.mesh import renamed, replaced
 from lab.vm.network import Network
-from lab.vm.report import Report, told
+from lab.vm.report import WRITTEN, Report, told
 from lab.vm.traffic import longest_run
 
 
@@ -171,6 +173,35 @@ def test_the_page_has_each_part_with_what_was_seen(tmp_path: Path) -> None:
     page = (report.write(tmp_path, "A stock kernel").with_suffix(".html")).read_text(encoding="utf-8")
     assert "<h2>Packets &amp; more</h2>" in page and "<title>A stock kernel</title>" in page
     assert "gw-a: 1 of 2 lost, yes</td>" in page and "0 of 1 checks passed" in page
+
+
+def test_a_run_removes_what_an_earlier_one_has_left_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays = {"galaxy.yml", "role-notes.log", "reports"}
+    (tmp_path / "reports").mkdir()
+    for name in ("galaxy.yml", "role-notes.log", *WRITTEN):
+        (tmp_path / name).write_text("earlier", encoding="ascii")
+    monkeypatch.setattr(program, "_names", lambda: Names("t1", tmp_path, 4700))
+    monkeypatch.setattr(program.lifecycle, "borrowed", lambda *_lab, **_how: contextlib.nullcontext())
+    found: set[str] = set()
+
+    def run(_names: Names, _step: Any, report: Report, output: Path, *, stay: bool) -> None:
+        assert output == tmp_path and not stay
+        found.update(path.name for path in output.iterdir())
+        report.check("it runs", True, "")
+
+    program._report("A run", run, tmp_path, keep=False)
+    assert found == stays
+    assert {path.name for path in tmp_path.iterdir()} == {*stays, "report.json", "report.html"}
+
+
+def test_both_runs_have_a_directory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs: list[Path] = []
+    monkeypatch.setattr(program, "_report", lambda _title, _run, output, _keep: outputs.append(output))
+    program.smoke()
+    program.mesh()
+    assert outputs == [program.OUTPUT / "smoke", program.OUTPUT / "mesh"]
 
 
 def test_what_was_seen_is_told_without_brackets() -> None:

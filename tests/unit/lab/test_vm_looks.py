@@ -28,7 +28,7 @@ from lab.vm.machines import MESH, PAIR, Played
 from lab.vm.mesh import PARTS, Mesh
 from lab.vm.network import Captures, Network
 from lab.vm.peer import BLOB_BYTES
-from lab.vm.report import Report
+from lab.vm.report import WRITTEN, Report
 from lab.vm.traffic import Pings
 
 SETTINGS = "filter, rules, blackholes and the kernel's parameters are as they were"
@@ -248,7 +248,8 @@ class PlayedMachines:
         charon = {"state": "alive" if gateway.pid else "dead"}
         return {"healthy": way, "tunnels": [tunnel], "charon": charon, "summary": []}
 
-    def configure(self, _log: Path, only: PlayedGateway | None = None) -> dict[str, Played]:
+    def configure(self, log: Path, only: PlayedGateway | None = None) -> dict[str, Played]:
+        assert log.name in WRITTEN  # and so removed by the next run
         differs, self.played = self.variables["vpnha_sites"] != self.played, self.variables["vpnha_sites"]
         if differs:
             gateway = self.gateways[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import reports
+from lab.steps import commit
 
 # All that a run writes into its directory: the report, and a log of each time that the role runs.
 WRITTEN = ("report.json", "report.html", "role.log", "role-again.log", "role-one-tunnel.log")
@@ -32,6 +33,7 @@ class Check:
 class Report:
     """All of a run; ``about`` says on what the figures were measured."""
 
+    commit: str = field(default_factory=commit)  # of what is run
     about: dict[str, Any] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from lab.errors import LabError
 from lab.names import Names
+from lab.steps import commit
 from lab.vm import __main__ as program
 from lab.vm import image, peer
 from lab.vm.gateway import Sa, sas
@@ -164,6 +165,7 @@ def test_a_report_passes_only_whole(tmp_path: Path, passed: list[bool], error: s
     written = json.loads(file.read_text(encoding="utf-8"))
     assert written["passed"] is wanted
     assert [check["passed"] for check in written["checks"]] == passed
+    assert written["commit"] == commit()
 
 
 def test_the_page_has_each_part_with_what_was_seen(tmp_path: Path) -> None:
@@ -173,6 +175,7 @@ def test_the_page_has_each_part_with_what_was_seen(tmp_path: Path) -> None:
     page = (report.write(tmp_path, "A stock kernel").with_suffix(".html")).read_text(encoding="utf-8")
     assert "<h2>Packets &amp; more</h2>" in page and "<title>A stock kernel</title>" in page
     assert "gw-a: 1 of 2 lost, yes</td>" in page and "0 of 1 checks passed" in page
+    assert f", {commit()}</p>" in page
 
 
 def test_a_run_removes_what_an_earlier_one_has_left_and_nothing_else(

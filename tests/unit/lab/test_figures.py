@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from lab import figures
 
@@ -47,6 +49,9 @@ def test_a_row_is_the_median_and_the_worst_of_its_runs(tmp_path: Path) -> None:
         ([run(1900.0)], ""),
         ([run(1700.0), run(1700.0), run(2300.0)], ""),
         ([run(1700.0, failback_lost=1)], ""),
+        ([run(1700.0), run(1700.0, plaintext_packets=2)], ""),
+        ([run(1700.0), run(1700.0, plaintext_packets=None)], ""),
+        ([run(1700.0), run(None, plaintext_packets=2)], ""),
         ([run(1700.0)], "gateway_power_off: the gateway did not come back"),
     ],
 )
@@ -54,6 +59,35 @@ def test_a_broken_promise_is_said(tmp_path: Path, runs: list[dict[str, Any]], ab
     report(tmp_path, *runs, aborted=aborted)
     found = figures.measured(ROW, tmp_path)
     assert found is not None and not found["kept"]
+
+
+@pytest.mark.parametrize(("counted", "total", "shown"), [((0, 2), 2, " 2 "), ((2, None), None, "not counted")])
+def test_packets_in_clear_that_nobody_counted_are_not_said_to_be_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], counted: tuple[int | None, ...], total: int | None, shown: str
+) -> None:
+    report(tmp_path, *(run(1700.0, plaintext_packets=one) for one in counted))
+    found = figures.measured(ROW, tmp_path)
+    assert found is not None and found["plaintext_packets"] == total
+    figures.show([found], tmp_path)
+    assert shown in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("once", "code"), [(run(1700.0), 0), (run(1700.0, plaintext_packets=2), 1), (run(None), 1)])
+def test_what_an_earlier_call_has_drilled_is_left_and_said_to_be_broken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], once: dict[str, Any], code: int
+) -> None:
+    report(tmp_path, once)
+    monkeypatch.setattr(figures, "OUTPUT", tmp_path)
+    monkeypatch.setattr(figures, "ROWS", (ROW,))
+    monkeypatch.setattr(figures, "lab_program", lambda **_stays: contextlib.nullcontext())
+    monkeypatch.setattr(figures, "lab_environment", lambda _names: {})
+    started: list[str] = []
+    monkeypatch.setattr(figures, "run", lambda title, *_how: started.append(title))
+    with pytest.raises(typer.Exit) as ended:
+        figures.main()
+    assert started == ["Lab up", "Deploy", "EC2 API delayed"]
+    assert ended.value.exit_code == code
+    assert ("not kept, or not measured: gateway_power_off-1s" in capsys.readouterr().out) is bool(code)
 
 
 def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:

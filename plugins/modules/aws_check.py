@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: aws_check
-short_description: See that AWS answers, that a region has the zones that are meant, and what there is of a VPC
+short_description: See that AWS answers, has the zones and leaves a deployment its names, and what there is of a VPC
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
@@ -16,6 +16,7 @@ description:
     nothing.
   - Fails with one sentence when credentials are missing or not accepted, when the endpoint cannot be reached, or when
     the region has no such zone.
+  - Fails with a sentence for each security group and IAM role that has a name of the deployment and is not its own.
   - The role network runs it before any other task that talks to AWS.
 options:
   zones:
@@ -28,6 +29,24 @@ options:
       - By which a VPC is found, as EC2's DescribeVpcs takes them; each value is a string or a list of strings.
       - Its subnets and internet gateway are only looked for if exactly one VPC is found.
     type: dict
+  deployment:
+    description: Name of the deployment that O(security_groups) and O(iam_roles) are for.
+    type: str
+  security_groups:
+    description:
+      - Names of security groups that will be made in the VPC that is found.
+      - One that is there without the tag C(vpnha:made) of O(deployment) is refused.
+    type: list
+    elements: str
+    default: []
+  iam_roles:
+    description:
+      - Names of IAM roles, and of the instance profiles with them, that will be made.
+      - One that is there without the tag C(vpnha:made) of O(deployment) is refused, and so is an instance profile that
+        has another role or none.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - vpnha.aws.attributes
   - vpnha.aws.attributes.info
@@ -45,6 +64,15 @@ EXAMPLES = r"""
     zones: [eu-central-1a, eu-central-1b]
     vpc_filters:
       tag:Name: production
+
+- name: See that it has the names of a deployment for it
+  vpnha.aws.aws_check:
+    region: eu-central-1
+    vpc_filters:
+      tag:Name: production
+    deployment: lab
+    security_groups: [lab-gateway, lab-monitor]
+    iam_roles: [lab-gateway, lab-monitor]
 """
 
 RETURN = r"""
@@ -80,15 +108,24 @@ from ansible.module_utils.common.dict_transformations import camel_dict_to_snake
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import claims, ec2
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 
 
 def main() -> None:
+    names: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
     module = AnsibleAWSModule(
-        argument_spec={"zones": {"type": "list", "elements": "str", "default": []}, "vpc_filters": {"type": "dict"}},
+        argument_spec={
+            "zones": names,
+            "vpc_filters": {"type": "dict"},
+            "deployment": {"type": "str"},
+            "security_groups": names,
+            "iam_roles": names,
+        },
         supports_check_mode=True,
     )
+    if not module.params["deployment"] and (module.params["security_groups"] or module.params["iam_roles"]):
+        module.fail_json(msg="deployment: whose security_groups and iam_roles these are is needed with them.")
     client = ec2.of_module(module, patient=True)
     try:
         answer = ec2.call("asking EC2 for the region's zones", client.describe_availability_zones)
@@ -104,7 +141,26 @@ def main() -> None:
         found = look(client, module.params["vpc_filters"])
     except Ec2Error as error:
         module.fail_json(msg=f"AWS cannot be asked for the VPC: {error.message.rstrip('.')}. Nothing was changed.")
+    try:
+        claimed = _claimed(module, client, found["vpcs"])
+    except Ec2Error as error:
+        said = str(error).rstrip(".")
+        module.fail_json(msg=f"AWS cannot be asked for what has the deployment's names: {said}. Nothing was changed.")
+    if claimed:
+        lines = "".join(f"\n- {sentence}" for sentence in claimed)
+        module.fail_json(msg=claimed[0] if len(claimed) == 1 else f"{len(claimed)} things stand in the way:{lines}")
     module.exit_json(changed=False, zones=has, **found)
+
+
+def _claimed(module: AnsibleAWSModule, client: Any, vpcs: list[dict[str, Any]]) -> list[str]:
+    """Sentences about what has the deployment's names and is not its own. Raises Ec2Error."""
+    wanted, deployment, out = module.params["security_groups"], module.params["deployment"], []
+    if wanted and len(vpcs) == 1:
+        out += claims.groups(client, deployment, vpcs[0]["vpc_id"], wanted)
+    if module.params["iam_roles"]:
+        iam = ec2.of_module(module, patient=True, service="iam")
+        out += claims.roles(iam, deployment, module.params["iam_roles"])
+    return out
 
 
 def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str, Any]]]:

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from . import ec2
+from . import ec2, tags
 from .errors import Ec2Error
 from .network_adoption import is_made
-from .tags import MADE
 
+REGION = "vpnha:region"  # of a role: IAM has one of a name for all regions
 _GONE = "NoSuchEntity"
 
 
@@ -38,13 +38,22 @@ def groups(client: Any, deployment: str, vpc_id: str, names: Sequence[str]) -> l
     ]
 
 
-def roles(client: Any, deployment: str, names: Sequence[str]) -> list[str]:
-    """A sentence for each IAM role and instance profile of the names that is not the deployment's. Raises Ec2Error."""
+def roles(client: Any, deployment: str, region: str, names: Sequence[str]) -> list[str]:
+    """A sentence for each IAM role and instance profile of the names that is not the deployment's. Raises Ec2Error.
+
+    A role of the deployment that has no region is of an older version, and gets this one.
+    """
     sentences: list[str] = []
     for name in names:
         role = _get(f"looking for the IAM role {name}", partial(client.get_role, RoleName=name))
-        if role is not None and not is_made(role["Role"].get("Tags"), deployment):
+        tagged = role["Role"].get("Tags") if role is not None else None
+        if role is not None and not is_made(tagged, deployment):
             sentences.append(_others(f"IAM role {name}", deployment))
+        elif (its := tags.to_dict(tagged).get(REGION, region)) != region:
+            sentences.append(
+                f"The IAM role {name} is that of the deployment {deployment} in {its}, and IAM has one role of a name "
+                "for all regions. Choose another name for the deployment here (vpnha_deployment)."
+            )
         ask = partial(client.get_instance_profile, InstanceProfileName=name)
         profile = _get(f"looking for the instance profile {name}", ask)
         has = [one["RoleName"] for one in profile["InstanceProfile"]["Roles"]] if profile else [name]
@@ -58,7 +67,7 @@ def roles(client: Any, deployment: str, names: Sequence[str]) -> list[str]:
 
 def _others(what: str, deployment: str) -> str:
     return (
-        f"The {what} does not carry the tag {MADE}={deployment}: somebody else has made it. Remove it, or choose "
+        f"The {what} does not carry the tag {tags.MADE}={deployment}: somebody else has made it. Remove it, or choose "
         "another name for the deployment (vpnha_deployment)."
     )
 

@@ -42,8 +42,8 @@ options:
   iam_roles:
     description:
       - Names of IAM roles, and of the instance profiles with them, that will be made.
-      - One that is there without the tag C(vpnha:made) of O(deployment) is refused, and so is an instance profile that
-        has another role or none.
+      - One that is there without the tag C(vpnha:made) of O(deployment) is refused, and so is one whose tag
+        C(vpnha:region) names another region, and an instance profile that has another role or none.
     type: list
     elements: str
     default: []
@@ -159,7 +159,7 @@ def _claimed(module: AnsibleAWSModule, client: Any, vpcs: list[dict[str, Any]]) 
         out += claims.groups(client, deployment, vpcs[0]["vpc_id"], wanted)
     if module.params["iam_roles"]:
         iam = ec2.of_module(module, patient=True, service="iam")
-        out += claims.roles(iam, deployment, module.params["iam_roles"])
+        out += claims.roles(iam, deployment, client.meta.region_name, module.params["iam_roles"])
     return out
 
 

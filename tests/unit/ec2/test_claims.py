@@ -82,6 +82,18 @@ def test_roles_and_profiles_of_somebody_else_are_refused(bare: World, url: str, 
     assert refused["msg"].startswith(f"The instance profile {monitor} has no role, and not the role {monitor}. Remove")
 
 
+def test_a_role_of_the_same_deployment_in_another_region_is_refused(bare: World, url: str, iam: Any) -> None:
+    name = bare.deployment.name
+    gateway, monitor = f"{name}-gateway", f"{name}-monitor"
+    role(iam, gateway, gateway, vpnha_made=name, vpnha_region=REGION)
+    role(iam, monitor, monitor, vpnha_made=name, vpnha_region="us-east-1")
+    assert not ask(bare, url, iam_roles=[gateway]).get("failed")
+    assert ask(bare, url, iam_roles=[gateway, monitor])["msg"] == (
+        f"The IAM role {monitor} is that of the deployment {name} in us-east-1, and IAM has one role of a name for all "
+        "regions. Choose another name for the deployment here (vpnha_deployment)."
+    )
+
+
 def test_all_that_is_in_the_way_is_told_at_once(bare: World, url: str, iam: Any) -> None:
     name = f"{bare.deployment.name}-gateway"
     group(bare, "gateway")

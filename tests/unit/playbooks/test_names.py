@@ -49,3 +49,22 @@ def test_what_is_somebody_elses(
     assert len(there["IpPermissions"]) == 1 and not there.get("Tags")
     assert iam.get_role(RoleName="named-gateway")["Role"]["Tags"] == tag
     assert not iam.get_role(RoleName="named-monitor")["Role"].get("Tags")
+
+
+def test_the_same_deployment_in_another_region(
+    person: Person, account: Callable[..., Any], books: Path, description: dict[str, Any]
+) -> None:
+    iam = account("iam")
+    elsewhere = [{"Key": "vpnha:made", "Value": "global"}, {"Key": "vpnha:region", "Value": "us-east-1"}]
+    here = [{"Key": "vpnha:made", "Value": "global"}, {"Key": "vpnha:region", "Value": "eu-central-1"}]
+    iam.create_role(RoleName="global-gateway", AssumeRolePolicyDocument=TRUST, Tags=elsewhere)
+    iam.create_role(RoleName="global-monitor", AssumeRolePolicyDocument=TRUST, Tags=here)
+    description |= {"vpnha_deployment": "global"}
+
+    person.play(str(books / "network.yml"), description).refused_with(
+        "The IAM role global-gateway is that of the deployment global in us-east-1, and IAM has one role of a name for"
+    )
+    assert person.play(str(books / "remove.yml"), description).code == 0
+    assert [one["RoleName"] for one in iam.list_roles()["Roles"] if one["RoleName"][:6] == "global"] == [
+        "global-gateway"
+    ]

@@ -62,6 +62,8 @@ def test_a_deployment_without_internet_gateway_and_elastic_ips(
     assert len(there()["ec2"]["SubnetIds"]) == 2  # one in each zone with a monitor
     main = ec2.describe_route_tables(Filters=[*in_vpc, {"Name": "association.main", "Values": ["true"]}])["RouteTables"]
     assert there()["dynamodb"]["RouteTableIds"] == [main[0]["RouteTableId"]]
+    role = account("iam").get_role(RoleName="offline-monitor")["Role"]
+    assert {"Key": "vpnha:region", "Value": "eu-central-1"} in role["Tags"]
     again = person.play(network, description)
     assert (again.code, again.changed) == (0, 0)
 

@@ -22,11 +22,12 @@ LINK_LOCAL = Net("169.254.0.0/16")
 _RESERVED_INSIDE = (*(Net(f"169.254.{third}.0/30") for third in range(6)), Net("169.254.169.0/24"))
 _RESERVED_SPAN = (Address("169.254.0.0"), Address("169.254.5.3"))
 _WIDEST_PREFIX = 8
+_APP_HOST = ("name", "zone", "address", "instance_type", "ansible_host")
 
 
 def check(problems: Problems, top: Section, deployment: Deployment, tunnel_paths: Sequence[str]) -> None:
     """Note every contradiction between the parts; ``tunnel_paths`` are the tunnels' places in the description."""
-    _check_names(problems, deployment)
+    _check_names(problems, top, deployment)
     _check_subnets(problems, deployment)
     _check_homes(problems, deployment)
     _check_addresses(problems, top, deployment)
@@ -35,11 +36,12 @@ def check(problems: Problems, top: Section, deployment: Deployment, tunnel_paths
     _check_tunnels(problems, deployment, tunnel_paths)
 
 
-def _check_names(problems: Problems, deployment: Deployment) -> None:
+def _check_names(problems: Problems, top: Section, deployment: Deployment) -> None:
     hosts = [(f"vpnha_gateways[{n}].name", gateway.name) for n, gateway in enumerate(deployment.gateways)]
     hosts += [(f"vpnha_monitors[{n}].name", monitor.name) for n, monitor in enumerate(deployment.monitors)]
     hosts += [(f"vpnha_managed_gateways[{n}].name", one.name) for n, one in enumerate(deployment.managed_gateways)]
-    _unique(problems, hosts, "a gateway or monitor")
+    hosts += [(section.at("name"), section.name()) for section in top.sections("vpnha_app_hosts", _APP_HOST)]
+    _unique(problems, hosts, "a gateway, monitor or application host")
     _unique(problems, [(f"vpnha_zones[{n}].name", zone.name) for n, zone in enumerate(deployment.zones)], "a zone")
     _unique(problems, [(f"vpnha_sites[{n}].name", site.name) for n, site in enumerate(deployment.sites)], "a site")
     _unique(
@@ -133,9 +135,7 @@ def _check_addresses(problems: Problems, top: Section, deployment: Deployment) -
 
 def _app_hosts(problems: Problems, top: Section, zones: dict[str, Zone]) -> list[tuple[str, str, str]]:
     found = []
-    known = ("name", "zone", "address", "instance_type", "ansible_host")
-    for section in top.sections("vpnha_app_hosts", known):
-        section.name()
+    for section in top.sections("vpnha_app_hosts", _APP_HOST):
         zone_name = section.text("zone", None, "the name of one of vpnha_zones")
         address = section.address("address")
         zone = zones.get(zone_name)

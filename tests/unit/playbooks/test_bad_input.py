@@ -67,7 +67,7 @@ def test_names_and_homes_that_cannot_be(person: Person, description: Description
         "vpnha_gateways[1].home_zones: zone eu-central-1a would have two home gateways, gw-a and gw-b; "
         "name it in one gateway's home_zones only ([] for none).",
         "vpnha_gateways[2].zone: there is no zone 'eu-central-1x' in vpnha_zones; did you mean eu-central-1b?",
-        "vpnha_gateways[2].name: 'gw-a' already names a gateway or monitor; choose another name.",
+        "vpnha_gateways[2].name: 'gw-a' already names a gateway, monitor or application host; choose another name.",
         "vpnha_sites[1].name: 'hq' already names a site; choose another name.",
     )
 

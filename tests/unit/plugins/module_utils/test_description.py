@@ -278,10 +278,16 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_gateways.1.home_zones", [], "vpnha_zones[1]: zone eu-central-1b has no home gateway",
     ),
     "two gateways of one name": (
-        "vpnha_gateways.1.name", "gw-a", "vpnha_gateways[1].name: 'gw-a' already names a gateway or monitor",
+        "vpnha_gateways.1.name", "gw-a",
+        "vpnha_gateways[1].name: 'gw-a' already names a gateway, monitor or application host",
     ),
     "a monitor named like a gateway": (
-        "vpnha_monitors.0.name", "gw-a", "vpnha_monitors[0].name: 'gw-a' already names a gateway or monitor",
+        "vpnha_monitors.0.name", "gw-a",
+        "vpnha_monitors[0].name: 'gw-a' already names a gateway, monitor or application host",
+    ),
+    "an application host named like a gateway": (
+        "vpnha_app_hosts.0.name", "gw-a",
+        "vpnha_app_hosts[0].name: 'gw-a' already names a gateway, monitor or application host",
     ),
     "two sites of one name": ("vpnha_sites.1.name", "hq", "vpnha_sites[1].name: 'hq' already names a site"),
     "two zones of one name": (
@@ -599,7 +605,7 @@ def test_a_managed_gateway_may_be_a_zones_home() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"name": "gw-a"}, "name: 'gw-a' already names a gateway or monitor; choose another name."),
+        ({"name": "gw-a"}, "name: 'gw-a' already names a gateway, monitor or application host; choose another name."),
         ({"vpn_gateway": "igw-1"}, "vpn_gateway: 'igw-1' is no id of a virtual private gateway"),
         ({"vpn_gateway": "none"}, "vpn_gateway: this is missing; give the id of the virtual private gateway"),
         ({"use": "spare"}, "use: 'spare' is unknown; write last_resort or home."),
@@ -627,6 +633,14 @@ def test_a_managed_gateway_may_be_a_zones_home() -> None:
 )
 def test_what_is_wrong_with_a_managed_gateway_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:
     assert any(sentence in found and "vpnha_managed_gateways[0]" in found for found in problems(with_vgw(**changes)))
+
+
+def test_two_application_hosts_of_one_name_are_refused() -> None:
+    variables = good()
+    variables["vpnha_app_hosts"].append({"name": "app-a", "zone": "eu-central-1b", "address": "10.20.17.50"})
+    assert problems(variables) == (
+        "vpnha_app_hosts[1].name: 'app-a' already names a gateway, monitor or application host; choose another name.",
+    )
 
 
 def test_a_vpc_has_one_managed_gateway_at_most() -> None:

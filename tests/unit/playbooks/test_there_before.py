@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person had before the deployment, as the role ``network`` leaves it: a stopped gateway, a host without a name."""
+"""What a person had before the deployment, as the role ``network`` leaves it: a stopped gateway, a key pair."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_a_stopped_gateway_is_started_and_stays_a_persons(
         "vpnha_vpc": {"id": vpc, "cidr": "10.20.0.0/16"},
     }
 
-    assert person.play(str(books / "network.yml"), description).code == 0
+    network = str(books / "network.yml")
+    assert person.play(network, {**description, "vpnha_repair": "replace"}, "--check").code == 0
+    assert person.play(network, description).code == 0
     after = seen(theirs)
     tags = {tag["Key"]: tag["Value"] for tag in after["Tags"]}
     assert tags == {
@@ -81,7 +83,7 @@ def test_a_stopped_gateway_is_started_and_stays_a_persons(
     ours = [one["Instances"][0] for one in ec2.describe_instances(Filters=made)["Reservations"]]
     assert len(ours) == 3
     ec2.stop_instances(InstanceIds=[ours[0]["InstanceId"]])
-    again = person.play(str(books / "network.yml"), description)
+    again = person.play(network, description)
     assert (again.code, again.changed) == (0, 1)
     assert seen(ours[0]["InstanceId"])["State"]["Name"] == "running"
     assert person.play(str(books / "remove.yml"), description).code == 0

@@ -12,6 +12,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.vpnha.aws.plugins.module_utils import group_rules
+
 Plain = Mapping[str, Any]
 
 
@@ -27,7 +29,7 @@ def network_plan(
     """``subnets``, ``groups`` (security groups) and ``hosts`` of a deployment, see the filter's documentation."""
     return {
         "subnets": list(_subnets(checked)),
-        "groups": _groups(checked, admin_cidrs),
+        "groups": group_rules.groups(checked, admin_cidrs),
         "hosts": [
             # An application host is reached through the VPC or the VPN, like those that it stands for.
             {**_host(checked, host, role), "elastic_ip": f"{role}s" in elastic_ips}
@@ -73,36 +75,6 @@ def _host(checked: Plain, host: Plain, role: str) -> dict[str, Any]:
         # whatever sends packets of IPv6 or passes them on; nobody asks a monitor by it
         "ipv6": role != "monitor" and bool(_networks(zone)[cidr]),
     }
-
-
-def _groups(checked: Plain, admin_cidrs: Sequence[str]) -> list[dict[str, Any]]:
-    vpc = checked["vpc_cidrs"]
-    sites = [prefix for site in checked["sites"] for prefix in site["prefixes"]]
-    peers = [f"{peer}/32" for peer in sorted({tunnel["peer_address"] for tunnel in checked["tunnels"]})]
-    admin = [_rule("tcp", 22, cidr, "ssh of administrators") for cidr in admin_cidrs]
-    gateway_rules = [
-        *(_rule("udp", port, peer, "IKE") for peer in peers for port in (500, 4500)),
-        *(_rule("50", -1, peer, "ESP") for peer in peers),
-        # Heartbeats, ICMP and the VXLAN between gateways come from inside the VPC as well. Who of it may talk to the
-        # gateway itself is decided by the gateway's own packet filter: here it cannot be told from what is forwarded.
-        *(_rule("-1", -1, cidr, "forwarded from the VPC") for cidr in vpc),
-        *(_rule("-1", -1, cidr, "forwarded from a site") for cidr in sites),
-    ]
-    monitor_rules = [_rule("tcp", 9784, cidr, "metrics and status") for cidr in vpc if ":" not in cidr]
-    monitor_rules += [_rule("icmp", -1, cidr, "ICMP") for cidr in vpc if ":" not in cidr]
-    app_rules = [_rule("-1", -1, cidr, "VPC") for cidr in vpc] + [_rule("-1", -1, cidr, "site") for cidr in sites]
-    return [
-        {"role": "gateway", "description": "VPN gateways", "rules": gateway_rules + admin},
-        {"role": "monitor", "description": "Monitors of the VPN gateways", "rules": monitor_rules + admin},
-        {"role": "app", "description": "Application hosts behind the VPN", "rules": app_rules + admin},
-    ]
-
-
-def _rule(protocol: str, port: int, cidr: str, why: str) -> dict[str, Any]:
-    rule: dict[str, Any] = {"proto": protocol, "rule_desc": why}
-    if protocol in ("tcp", "udp", "icmp"):
-        rule |= {"from_port": port, "to_port": port}
-    return rule | {"cidr_ipv6" if ":" in cidr else "cidr_ip": cidr}
 
 
 def network_request(

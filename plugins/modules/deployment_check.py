@@ -145,7 +145,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vpnha.aws.plugins.module_utils import description
+from ansible_collections.vpnha.aws.plugins.module_utils import description, group_rules
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
 _SECRETS = (
@@ -168,10 +168,11 @@ def main() -> None:
         deployment = description.parse(variables)
     except DescriptionError as error:
         module.fail_json(msg=error.message)
-    remarks = description.remarks(deployment)
+    checked = description.to_dict(deployment)
+    remarks = [*description.remarks(deployment), *group_rules.crowded(checked)]
     for remark in remarks:
         module.warn(remark)
-    module.exit_json(changed=False, deployment=description.to_dict(deployment), remarks=list(remarks))
+    module.exit_json(changed=False, deployment=checked, remarks=remarks)
 
 
 def _secrets(value: Any, secret: bool = False) -> list[str]:

@@ -63,6 +63,27 @@ def test_gateways_admit_peers_the_vpc_and_the_sites_and_nobody_else() -> None:
     assert len(gateway["rules"]) == 9
 
 
+def many(prefixes: list[str]) -> dict[str, Any]:
+    sites = [{"name": f"s{n}", "prefixes": [prefix], "by_prefix_list": False} for n, prefix in enumerate(prefixes)]
+    return {**CHECKED, "sites": sites, "tunnels": []}
+
+
+def test_adjacent_prefixes_are_one_rule_where_there_are_too_many_rules() -> None:
+    prefixes = [f"10.30.{n}.0/24" for n in range(59)]
+    few = network_plan(many(prefixes), GATEWAYS)["groups"][0]
+    assert sources(few, "-1") == {"10.20.0.0/16", *prefixes}
+    collapsed = {"10.30.0.0/19", "10.30.32.0/20", "10.30.48.0/21", "10.30.56.0/23", "10.30.58.0/24"}
+    prefixes += ["2001:db8::/48", "2001:db8:1::/48"]
+    gateway, _monitor, app = network_plan(many(prefixes), GATEWAYS, admin_cidrs=["203.0.113.0/24"])["groups"]
+    assert sources(gateway, "-1") == {"10.20.0.0/16", "2001:db8::/47", *collapsed}
+    assert sources(app, "-1") == sources(gateway, "-1")
+
+
+def test_ipv4_and_ipv6_are_counted_apart() -> None:
+    prefixes = [f"10.30.{n}.0/24" for n in range(50)] + [f"2001:db8:{n}::/48" for n in range(50)]
+    assert len(network_plan(many(prefixes), GATEWAYS)["groups"][0]["rules"]) == 101
+
+
 def test_ssh_only_from_administrators() -> None:
     for group in network_plan(CHECKED, GATEWAYS, admin_cidrs=["203.0.113.0/24"])["groups"]:
         assert sources(group, "tcp", 22) == {"203.0.113.0/24"}

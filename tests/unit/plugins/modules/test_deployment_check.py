@@ -26,6 +26,19 @@ def test_a_good_description_is_returned_normalised_and_without_secrets() -> None
     assert KEY not in output
 
 
+def test_more_rules_than_a_security_group_has_room_for_are_told() -> None:
+    variables = good()
+    hq = variables["vpnha_sites"][0]
+    hq["prefixes"] += [f"172.16.{2 * n}.0/24" for n in range(45)]  # none of them adjacent
+    assert run(variables)[1]["remarks"] == []  # 12 of the peers, 1 of the VPC, 47 of the sites
+    hq["prefixes"].append("172.17.0.0/24")
+    [remark] = run(variables)[1]["remarks"]
+    assert remark.startswith(
+        "The security group of the gateways needs 61 inbound rules for IPv4 and those of vpnha_admin"
+    )
+    assert "'Inbound or outbound rules per security group'" in remark
+
+
 def test_a_bad_one_fails_with_all_sentences_and_without_secrets() -> None:
     variables = good()
     variables["vpnha_region"] = ""

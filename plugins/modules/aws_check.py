@@ -47,6 +47,9 @@ options:
     type: list
     elements: str
     default: []
+  key_name:
+    description: Name of a key pair to look for.
+    type: str
 extends_documentation_fragment:
   - vpnha.aws.attributes
   - vpnha.aws.attributes.info
@@ -100,8 +103,15 @@ internet_gateways:
   type: list
   elements: dict
   sample: [{"internet_gateway_id": "igw-0123456789abcdef0"}]
+key_pairs:
+  description: The names of the key pairs that are found, which is O(key_name) or none.
+  returned: success
+  type: list
+  elements: str
+  sample: [vpn-admin]
 """
 
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
@@ -121,6 +131,7 @@ def main() -> None:
             "deployment": {"type": "str"},
             "security_groups": names,
             "iam_roles": names,
+            "key_name": {"type": "str", "no_log": False},
         },
         supports_check_mode=True,
     )
@@ -143,13 +154,14 @@ def main() -> None:
         module.fail_json(msg=f"AWS cannot be asked for the VPC: {error.message.rstrip('.')}. Nothing was changed.")
     try:
         claimed = _claimed(module, client, found["vpcs"])
+        key_pairs = _key_pairs(client, module.params["key_name"])
     except Ec2Error as error:
         said = str(error).rstrip(".")
         module.fail_json(msg=f"AWS cannot be asked for what has the deployment's names: {said}. Nothing was changed.")
     if claimed:
         lines = "".join(f"\n- {sentence}" for sentence in claimed)
         module.fail_json(msg=claimed[0] if len(claimed) == 1 else f"{len(claimed)} things stand in the way:{lines}")
-    module.exit_json(changed=False, zones=has, **found)
+    module.exit_json(changed=False, zones=has, **found, key_pairs=key_pairs)
 
 
 def _claimed(module: AnsibleAWSModule, client: Any, vpcs: list[dict[str, Any]]) -> list[str]:
@@ -161,6 +173,14 @@ def _claimed(module: AnsibleAWSModule, client: Any, vpcs: list[dict[str, Any]]) 
         iam = ec2.of_module(module, patient=True, service="iam")
         out += claims.roles(iam, deployment, client.meta.region_name, module.params["iam_roles"])
     return out
+
+
+def _key_pairs(client: Any, name: str | None) -> list[str]:
+    """The name, if a key pair has it. Raises Ec2Error."""
+    if not name:
+        return []
+    ask = partial(client.describe_key_pairs, Filters=[{"Name": "key-name", "Values": [name]}])
+    return [pair["KeyName"] for pair in ec2.call("looking for the key pair", ask)["KeyPairs"]]
 
 
 def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str, Any]]]:

@@ -41,6 +41,13 @@ def test_nothing_is_looked_for_in_no_vpc_or_in_several(bare: World, url: str) ->
     assert ask(url)["vpcs"] == []
 
 
+def test_a_key_pair_is_found_by_its_name(bare: World, url: str) -> None:
+    name = f"{bare.deployment.name}-admin"
+    assert ask(url, key_name=name)["key_pairs"] == ask(url)["key_pairs"] == []
+    bare.client.create_key_pair(KeyName=name)
+    assert ask(url, key_name=name)["key_pairs"] == [name]
+
+
 def test_what_is_wrong_is_one_sentence(bare: World, url: str) -> None:
     refused = ask(url, zones=[A, "eu-central-1x"])
     assert refused["failed"] and "has no zone eu-central-1x for this account; it has eu-central-1a" in refused["msg"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from .conftest import Person
 from .test_names import Path, books
+from .test_without_internet import KEY
 
 __all__ = ["books"]
 
@@ -62,7 +63,12 @@ def test_a_stopped_gateway_is_started_and_stays_a_persons(
     ec2.stop_instances(InstanceIds=[theirs], Force=True)
     until(theirs, "stopped")
     nameless = launch("10.20.16.0/24", "10.20.16.99", vpnha_deployment="before")
+    ec2.import_key_pair(
+        KeyName="theirs", PublicKeyMaterial=KEY.encode(), TagSpecifications=tagged("key-pair", Owner="somebody")
+    )
     description |= {
+        "vpnha_key_name": "theirs",
+        "vpnha_public_key": KEY,
         "vpnha_deployment": "before",
         "vpnha_vpc": {"id": vpc, "cidr": "10.20.0.0/16"},
     }
@@ -88,3 +94,5 @@ def test_a_stopped_gateway_is_started_and_stays_a_persons(
     assert seen(ours[0]["InstanceId"])["State"]["Name"] == "running"
     assert person.play(str(books / "remove.yml"), description).code == 0
     assert seen(theirs)["State"]["Name"] == seen(nameless)["State"]["Name"] == "running"
+    [key] = ec2.describe_key_pairs(KeyNames=["theirs"])["KeyPairs"]
+    assert key["Tags"] == [{"Key": "Owner", "Value": "somebody"}]

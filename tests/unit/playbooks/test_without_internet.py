@@ -13,6 +13,7 @@ import pytest
 
 from .conftest import Person
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGyNUGsMc9Ma9zU5lxwuY8/rbiY4JF4gsxTqsbZ7tdF/ somebody"
 BOOK = """\
 - hosts: localhost
   gather_facts: false
@@ -42,6 +43,8 @@ def test_a_deployment_without_internet_gateway_and_elastic_ips(
     description["vpnha_monitors"].append({"name": "mon-b", "zone": "eu-central-1a", "address": "10.20.0.20"})
     description |= {
         "vpnha_deployment": "offline",
+        "vpnha_key_name": "offline-admin",
+        "vpnha_public_key": KEY,
         "vpnha_elastic_ips": [],
         "vpnha_endpoints": ["ec2", "monitoring", "dynamodb"],
     }
@@ -64,10 +67,13 @@ def test_a_deployment_without_internet_gateway_and_elastic_ips(
     assert there()["dynamodb"]["RouteTableIds"] == [main[0]["RouteTableId"]]
     role = account("iam").get_role(RoleName="offline-monitor")["Role"]
     assert {"Key": "vpnha:region", "Value": "eu-central-1"} in role["Tags"]
+    [key] = ec2.describe_key_pairs(Filters=made)["KeyPairs"]
+    assert key["KeyName"] == "offline-admin"
     again = person.play(network, description)
     assert (again.code, again.changed) == (0, 0)
 
     assert person.play(str(books / "remove.yml"), description).code == 0
+    assert ec2.describe_key_pairs(Filters=made)["KeyPairs"] == []
     assert there() == {} and ec2.describe_vpcs(Filters=made)["Vpcs"] == []
 
 

@@ -2,21 +2,23 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Routes that another one makes needless, where a site goes over from prefixes to a prefix list or back.
+"""Routes that another one makes needless.
 
-While both are there the route for a prefix decides, and that for the list waits. Removing one of them loses no packet
-if what remains leads to the same gateway; nothing else is removed.
+They stand beside each other where a site goes over from prefixes to a prefix list or back, gets another name, or where
+one wide prefix is described instead of several. A route goes if what is described takes its packets then, and leads
+to the same gateway: no packet goes another way, and nothing else is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import prefix_lists, prefix_lists_build
+from . import left_routes, prefix_lists, prefix_lists_build
 from .dual_stack import ipv4, ipv6
 from .ec2_view import Item, read_tables, routes_of, target_of
+from .left_routes import around, networks
 from .model import Deployment, Site
 from .network_worker import Change, Worker
 from .prefix_lists import IPV6, Key, PrefixList
@@ -56,8 +58,8 @@ class Cleared:
 def clear(client: Any, deployment: Deployment, *, check: bool) -> Cleared:
     """Removes the routes that are covered, and the lists that no site wants. Raises VpnhaError."""
     lists = prefix_lists.read(client, deployment.name)
-    tables = read_tables(client, deployment.name) if lists else []
-    found = sorted(covered(tables, lists, deployment), key=lambda one: (one.table_id, one.destination))
+    tables = read_tables(client, deployment.name)
+    found = list(covered(tables, lists, deployment, left_routes.read_targets(client, deployment)))
     needless = [one for one in found if not one.why]
     worker = Worker(client, check)
     for one in needless:
@@ -84,37 +86,86 @@ def _prefixes(site: Site, known: PrefixList) -> tuple[str, ...]:
     return ipv6(site.prefixes) if known.family == IPV6 else ipv4(site.prefixes)
 
 
-def covered(tables: Iterable[Item], lists: Mapping[Key, PrefixList], deployment: Deployment) -> Iterator[Covered]:
-    """Every route of these tables beside another one for the same packets, and whether it may go."""
-    sites = {site.name: site for site in deployment.sites}
-    for table in tables:
-        have = routes_of(table)
-        for known in lists.values():
-            site = sites.get(known.site)
-            if known.id not in have:
+def covered(
+    tables: Iterable[Item], lists: Mapping[Key, PrefixList], deployment: Deployment, gateways: Mapping[str, str]
+) -> Iterator[Covered]:
+    """Every route of these tables beside another one for the same packets, and whether it may go.
+
+    In the order in which they may go. ``gateways``: by what leads to them.
+    """
+    deployment = prefix_lists.with_ids(deployment, {key: known.id for key, known in lists.items()})
+    for table in sorted(tables, key=lambda one: str(one["RouteTableId"])):
+        yield from _of_table(_Table(table, lists, deployment), gateways)
+
+
+class _Table:
+    """A table's routes, and what follows when some of them go."""
+
+    def __init__(self, table: Item, lists: Mapping[Key, PrefixList], deployment: Deployment) -> None:
+        self.item = table
+        self.id = str(table["RouteTableId"])
+        self.have = routes_of(table)
+        self.lists = lists
+        self.sites = {site.name: site for site in deployment.sites}
+        self.entries = {known.id: known.entries for known in lists.values()}
+        self.described = left_routes.described(deployment)
+        self._ways: dict[str, list[str]] = {}  # network -> the routes for it, that for the CIDR itself first
+        for destination in sorted(self.have):
+            for network in networks(destination, self.entries):
+                self._ways.setdefault(network, []).append(destination)
+
+    def decided(self, destination: str, site: str, why: str) -> Covered:
+        """A route with its verdict; where it goes, the next ones are asked about without it."""
+        if not why:
+            for network in networks(destination, self.entries):
+                self._ways[network].remove(destination)
+        return Covered(self.id, destination, site, target_of(self.have[destination]), why)
+
+    def why(self, destination: str) -> str:
+        """Why a route must stay: that its packets would go elsewhere, or where nobody looks after them."""
+        target, lacking = target_of(self.have[destination]), []
+        for network in networks(destination, self.entries):
+            same = self._ways[network]
+            if destination.startswith("pl-") and network in same:
+                continue  # the route for the CIDR takes its packets already
+            over = [[one for one in self._ways.get(wider, ()) if one != destination] for wider in around(network)]
+            if not any(one in self.described for ways in over for one in ways):
+                lacking.append(network)
                 continue
-            if site is not None and _wanted(site, known):
-                yield from _by_list(table, have, known, site)
-            elif site is not None:
-                yield from _by_prefixes(table, have, known)
+            ways = next(ways for ways in over if ways)
+            # of routes for the same that for the CIDR takes all; which one of several lists does is not known
+            for heir in ways if ways[0].startswith("pl-") else ways[:1]:
+                if self.have[heir].get("State") == "blackhole":
+                    return f"The route to {heir} is a blackhole."
+                leads = target_of(self.have[heir])
+                if leads != target:
+                    return f"It leads to {target}, and the route to {heir} to {leads}."
+        if lacking == [destination]:
+            return "There is no described route for its packets."
+        return f"There is no route to {', '.join(lacking)}." if lacking else ""
 
 
-def _by_list(table: Item, have: Mapping[str, Item], known: PrefixList, site: Site) -> Iterator[Covered]:
+def _of_table(table: _Table, gateways: Mapping[str, str]) -> Iterator[Covered]:
+    # lists that nobody wants go first, so that none of them comes to light when the route to a prefix goes
+    for known in table.lists.values():
+        if known.id in table.have and not _wanted(table.sites.get(known.site), known):
+            yield table.decided(known.id, known.site, table.why(known.id))
+    for known in table.lists.values():
+        site = table.sites.get(known.site)
+        if known.id in table.have and site is not None and _wanted(site, known):
+            yield from _by_list(table, known, site)
+    left = left_routes.left([table.item], table.described, table.entries, gateways)
+    within = [one for one in left if one.within and not one.destination.startswith("pl-")]
+    # the wide ones first, since those within them may lead where they do
+    for one in sorted(within, key=lambda one: len(around(one.destination))):
+        yield table.decided(one.destination, table.described[one.within[0]], table.why(one.destination))
+
+
+def _by_list(table: _Table, known: PrefixList, site: Site) -> Iterator[Covered]:
     """The routes to prefixes of a site that is routed by its list."""
-    leads = target_of(have[known.id])
-    for prefix in (prefix for prefix in _prefixes(site, known) if prefix in have):
-        target, why = target_of(have[prefix]), ""
+    for prefix in sorted(prefix for prefix in _prefixes(site, known) if prefix in table.have):
         if prefix not in known.entries or known.busy:
             why = f"{known.id} does not have {prefix} yet."
-        elif have[known.id].get("State") == "blackhole":
-            why = f"The route to {known.id} is a blackhole."
-        elif target != leads:
-            why = f"It leads to {target}, and the route to {known.id} to {leads}."
-        yield Covered(table["RouteTableId"], prefix, site.name, target, why)
-
-
-def _by_prefixes(table: Item, have: Mapping[str, Item], known: PrefixList) -> Iterator[Covered]:
-    """The route to the list of a site that is routed by its prefixes again: needless once each has a route."""
-    lacking: Sequence[str] = [entry for entry in known.entries if entry not in have]
-    why = f"There is no route to {', '.join(lacking)}." if lacking else ""
-    yield Covered(table["RouteTableId"], known.id, known.site, target_of(have[known.id]), why)
+        else:
+            why = table.why(prefix)
+        yield table.decided(prefix, site.name, why)

@@ -5,7 +5,7 @@
 """Makes what `network.Network` wants: interfaces, Elastic IPs, VPC endpoints, route tables and their missing routes.
 
 Nothing that is there is removed but endpoints of ours that are not wanted any more, and no route is moved, wherever it
-points: while routes are failed over, a run of this moves nothing.
+points: while routes are failed over, a run of this moves nothing. A new route leads where its packets go already.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, endpoints_build, network_adoption, prefix_lists, prefix_lists_build, tags
-from .ec2_view import Item, routes_of, target_of, zone_of_table
+from . import ec2, endpoints_build, left_routes, network_adoption, prefix_lists, prefix_lists_build, tags
+from .ec2_view import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
 from .network import (
     APP,
@@ -58,11 +58,9 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     _probes(worker, network, found, own_table)
     tables = [_table_id(found, network, subnet_id, own_table) for subnet_id in network.probed_from]
     outcome.endpoints = endpoints_build.keep(worker, network.wanted_endpoints(tables), found.endpoints)
-    names = {
-        eni["NetworkInterfaceId"]: tags.to_dict(eni.get("TagSet")).get(tags.GATEWAY, "") for eni in found.interfaces
-    }
-    gateways = {name: eni_id for eni_id, name in names.items()}
-    gateways |= {name: result["id"] for name, result in outcome.interfaces.items()}
+    names = {eni["NetworkInterfaceId"]: gateway_of_interface(eni) for eni in found.interfaces}
+    gateways = {name: eni_id for eni_id, name in names.items() if name}
+    gateways |= {name: result["id"] for name, result in outcome.interfaces.items() if result["role"] == "gateway"}
     gateways |= {one.name: one.vpn_gateway for one in network.managed}
     lists = prefix_lists_build.keep(worker, network.deployment, network.prefix_lists, found.prefix_lists)
     used = [one for one in lists.values() if one.entries]
@@ -70,10 +68,11 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
         family: {one.site: one.id for one in used if one.family == family} for family in (IPV4, IPV6)
     }
     destinations = (*network.destinations, *(one.id for one in used))
-    beside = prefix_lists.beside({**found.prefix_lists, **lists}.values())
+    known = {**found.prefix_lists, **lists}.values()
+    beside, entries = prefix_lists.beside(known), {one.id: one.entries for one in known}
     for zone in network.zones:
         for table in _app_tables(worker, network, found, zone):
-            ways = _Ways(gateways, _target(table, zone, gateways, wall), beside)
+            ways = _Ways(gateways, _target(table, zone, gateways, wall), beside, entries)
             routes = _missing_routes(worker, destinations, table, ways)
             outcome.route_tables.append({"id": table["RouteTableId"], "kind": APP, "zone": zone.zone, "routes": routes})
     outcome.changes = worker.changes
@@ -326,6 +325,7 @@ class _Ways:
     gateways: Mapping[str, str]  # gateway -> its target
     usual: tuple[str, str]  # a gateway and its target
     beside: Mapping[str, tuple[str, ...]]  # destination -> those for the same packets, see `prefix_lists.beside`
+    entries: Mapping[str, tuple[str, ...]]  # of the deployment's prefix lists, by their ids
 
     def of(self, destination: str, have: Mapping[str, Item]) -> tuple[str, str] | None:
         """A gateway and its target: where routes for the same packets lead, so that nothing moves; None: elsewhere.
@@ -333,10 +333,12 @@ class _Ways:
         A route for a prefix comes before that of its list, so that it would take packets from where they go now.
         """
         others = {target_of(have[other]) for other in self.beside.get(destination, ()) if other in have}
+        if not others:  # routes for parts of it, or for more, may be left from another description
+            others = {left_routes.carried_to(destination, have, self.entries, self.gateways.values())} - {""}
         known = [(gateway, target) for gateway, target in self.gateways.items() if target in others]
         if len(others) == len(known) == 1:
             return known[0]
-        return None if others and not destination.startswith("pl-") else self.usual
+        return None if others and destination not in self.entries else self.usual
 
 
 def _missing_routes(worker: Worker, destinations: tuple[str, ...], table: Item, ways: _Ways) -> dict[str, str]:

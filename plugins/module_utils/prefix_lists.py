@@ -160,9 +160,10 @@ def named_by(tables: Iterable[Item]) -> bool:
 
 
 def beside(lists: Iterable[PrefixList]) -> dict[str, tuple[str, ...]]:
-    """For each list its entries and for each entry its list: whose routes are for the same packets."""
+    """For each list its entries and for each entry its lists: whose routes are for the same packets."""
     found: dict[str, tuple[str, ...]] = {}
     for one in lists:
         found[one.id] = one.entries
-        found |= dict.fromkeys(one.entries, (one.id,))
+        for entry in one.entries:  # a site that has got another name has two lists of the same for a while
+            found[entry] = (*found.get(entry, ()), one.id)
     return found

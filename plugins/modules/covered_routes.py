@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: covered_routes
-short_description: Removes routes that a prefix list has made needless
+short_description: Removes routes that others have made needless
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
@@ -18,6 +18,10 @@ description:
     route to the list leads to the same target. So no packet goes another way.
   - Where it is routed by its prefixes, the route to its list is removed if each of the list's entries has a route. A
     list of the deployment to which no route is left, and that no site wants, is deleted.
+  - A route to a gateway of the deployment for what is not described any more, but is a part of a prefix that is, is
+    removed if the described route leads to the same target. So is the route to the list of a site that is not described
+    any more, as where a site has got another name, if described routes to the same target are for all its entries. EC2
+    follows such routes first, and no monitor moves them.
   - Removes nothing else. What must stay is returned with the reason.
   - Monitors must know the prefix list before, or nobody looks after the route that remains. The playbook deploy sees to
     that.
@@ -43,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 routes:
-  description: Every route that stands beside another one for the same packets.
+  description: Every route that stands beside another one for the same packets, in the order in which they go.
   returned: success
   type: list
   elements: dict
@@ -53,11 +57,11 @@ routes:
       type: str
       returned: always
     destination:
-      description: IPv4 CIDR, or id of the prefix list.
+      description: IPv4 CIDR, IPv6 CIDR or id of the prefix list.
       type: str
       returned: always
     site:
-      description: Site that the destination belongs to.
+      description: Site that the destination belongs to, or did.
       type: str
       returned: always
     target:

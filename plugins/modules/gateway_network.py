@@ -108,6 +108,8 @@ options:
         C(vpnha:table=app), also in those that people have tagged.
       - In a table with a pin, they are made to the gateway of the pin.
       - A route for a prefix whose list a table has a route to is made to where that one leads, since it comes before.
+      - Where a table has routes to gateways for parts of a prefix or for more than it, as from an earlier description,
+        a new route is made to where these lead, so that no packet goes another way.
     type: list
     elements: str
     default: []
@@ -193,7 +195,7 @@ seealso:
   - module: vpnha.aws.route_swap
     description: Moves routes.
   - module: vpnha.aws.covered_routes
-    description: Removes routes that a prefix list has made needless.
+    description: Removes routes that others have made needless.
 """
 
 EXAMPLES = r"""

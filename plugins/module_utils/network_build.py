@@ -46,7 +46,7 @@ class Outcome:
 
 
 def build(client: Any, network: Network, found: Found, check: bool, wall: float) -> Outcome:
-    """Makes it so. `network.problems` must have been asked before. ``wall`` is now. Raises VpnhaError."""
+    """Makes it so. `network_problems.problems` must have been asked before. ``wall`` is now. Raises VpnhaError."""
     worker = Worker(client, check)
     outcome = Outcome()
     for wanted in network.interfaces:

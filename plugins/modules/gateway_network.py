@@ -290,6 +290,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     ec2,
     network,
     network_build,
+    network_problems,
     network_removal,
     prefix_lists,
 )
@@ -351,7 +352,7 @@ def run(module: AnsibleAWSModule) -> network_build.Outcome:
         return network_removal.remove(client, module.params["deployment"], module.check_mode)
     want = wanted(module.params)
     found = network.read(client, want)
-    if problems := network.problems(want, found):
+    if problems := network_problems.problems(want, found):
         lines = "".join(f"\n- {problem}" for problem in problems)
         raise VpnhaError(problems[0] if len(problems) == 1 else f"{len(problems)} things stand in the way:{lines}")
     return network_build.build(client, want, found, module.check_mode, ec2.CLOCK.now())

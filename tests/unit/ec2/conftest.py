@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, network, network_build
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, network, network_build, network_problems
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Ec2View,
@@ -86,11 +86,11 @@ class World:
     def build(self, *, check: bool = False) -> network_build.Outcome:
         """What gateway_network does."""
         found = self.read()
-        assert network.problems(self.wanted, found) == []
+        assert network_problems.problems(self.wanted, found) == []
         return network_build.build(self.client, self.wanted, found, check, NOW)
 
     def problems(self) -> list[str]:
-        return network.problems(self.wanted, self.read())
+        return network_problems.problems(self.wanted, self.read())
 
     def view(self) -> Ec2View:
         return read_view(self.client, self.deployment)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import marks, network, pace, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import marks, network_problems, pace, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Deployment,
     Ec2View,
@@ -429,5 +429,5 @@ def test_throttled(sides: tuple[Side, Side], settings: Callable[..., None]) -> N
 
 
 def test_what_the_builder_makes_is_what_the_model_begins_with(world: World) -> None:
-    assert network.problems(world.wanted, world.read()) == []
+    assert network_problems.problems(world.wanted, world.read()) == []
     assert shown(Model(world.deployment).view()) == shown(world.view())

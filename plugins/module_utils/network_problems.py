@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from . import network_adoption, tags
-from .ec2_view import Item, destination_of, edge_of, routes_of, target_of, zone_of_table
+from .ec2_view import Item, destination_of, edge_of, gateway_of_interface, routes_of, target_of, zone_of_table
 from .endpoints import problems as endpoint_problems
 from .network import APP, PUBLIC, Found, Network, is_of, leads_to_internet
 
@@ -23,6 +23,7 @@ def problems(network: Network, found: Found) -> list[str]:
         *_interface_problems(network, found),
         *_public_problems(network, found),
         *_app_problems(network, found),
+        *_gone_problems(network, found),
         *_managed_problems(network, found),
         *endpoint_problems(network.wanted_endpoints(), found.endpoints, found.subnet_zones()),
     ]
@@ -168,6 +169,25 @@ def _adoption_problems(network: Network, found: Found) -> list[str]:
                 f"{tags.DEPLOYMENT}={network.deployment}, and {tags.ZONE} with the zone that it shall belong to."
             )
     return out
+
+
+def _gone_problems(network: Network, found: Found) -> list[str]:
+    """Routes to gateways that are not described any more: nobody would move them, and their peers are shut out."""
+    known = {one.name for one in network.interfaces} | {zone.gateway for zone in network.zones}
+    gone = {str(eni["NetworkInterfaceId"]): gateway_of_interface(eni) for eni in found.interfaces}
+    users: dict[str, dict[str, list[str]]] = {}  # gateway -> table -> destinations
+    for table in found.tables if network.zones else ():
+        for destination, route in routes_of(table).items() if is_of(table, network.deployment, APP) else ():
+            gateway = gone.get(target_of(route), "")
+            if gateway and gateway not in known:
+                users.setdefault(gateway, {}).setdefault(table["RouteTableId"], []).append(destination)
+    return [
+        f"Routes still lead to {gateway}, which is not described any more ("
+        + ", ".join(f"{table}: {', '.join(sorted(routes))}" for table, routes in sorted(tables.items()))
+        + "), and nobody would move them. Put it back with home_zones: [], deploy, run the playbook "
+        "vpnha.aws.failback, and then take it out; delete a route to what no site has."
+        for gateway, tables in sorted(users.items())
+    ]
 
 
 def _managed_problems(network: Network, found: Found) -> list[str]:

@@ -5,18 +5,19 @@
 """Removes what ``network_build`` made: only what carries the tag `vpnha:made` of the deployment.
 
 From route tables that people tagged or let adopt, the routes to interfaces that are deleted and our tags go, and
-nothing else. Interfaces and instances that were taken over lose our tags and security groups, and go on.
+nothing else. Interfaces and instances that were taken over lose our tags and security groups, and go on. Routes to them
+for a prefix list, which goes, become routes for its entries.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import ec2, endpoints_build, prefix_lists_build, tags
-from .ec2_view import Item, destination_of, read_instances
-from .errors import VpnhaError
+from . import ec2, endpoints_build, prefix_lists, prefix_lists_build, tags
+from .ec2_view import Item, destination_of, read_instances, target_of
+from .errors import Ec2Error, VpnhaError
 from .network_adoption import is_made as _made
 from .network_build import Outcome, remove_probes
 from .network_worker import Worker
@@ -33,13 +34,22 @@ def remove(client: Any, deployment: str, check: bool) -> Outcome:
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
     worker = Worker(client, check)
     eni_ids = {eni["NetworkInterfaceId"] for eni in enis if _made(eni.get("TagSet"), deployment)}
+    lists = {known.id: known.entries for known in prefix_lists.read_all(client, deployment)}
+    others = [table for table in _routed(client, lists) if not _made(table.get("Tags"), deployment)]
+    for table in others:
+        _route_entries(worker, table, lists, eni_ids)
     endpoints_build.remove(worker, deployment)
     _remove_probes(worker, deployment)
     for table in tables:
         if _made(table.get("Tags"), deployment):
             _delete_table(worker, table)
         else:
-            _release_table(worker, table, eni_ids)
+            _delete_routes(worker, table, eni_ids, lists)
+            _untag(worker, f"route table {table['RouteTableId']}", table["RouteTableId"], table.get("Tags"))
+    known = {table["RouteTableId"] for table in tables}
+    for table in others:
+        if table["RouteTableId"] not in known:  # somebody uses a list of ours
+            _delete_routes(worker, table, set(), lists)
     for address in addresses:
         if _made(address.get("Tags"), deployment):
             _release_address(worker, address)
@@ -89,16 +99,51 @@ def _delete_table(worker: Worker, table: Item) -> None:
     worker.change(subject, table_id, "deleted", "delete_route_table", RouteTableId=table_id)
 
 
-def _release_table(worker: Worker, table: Item, eni_ids: set[str]) -> None:
+def _routed(client: Any, lists: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The route tables with a route to one of the lists, whosever: EC2 deletes no list before. Raises Ec2Error."""
+    if not lists:
+        return []
+    tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the route tables with prefix lists")
+    return [table for table in tables if any(destination_of(route) in lists for route in table.get("Routes", ()))]
+
+
+def _route_entries(worker: Worker, table: Item, lists: Mapping[str, Sequence[str]], going: set[str]) -> None:
+    """Routes for the entries of lists whose route leads to what stays: packets go on as they did without the list."""
     table_id = table["RouteTableId"]
+    have = {destination_of(route): route for route in table.get("Routes", ())}
+    for list_id in (each for each in lists if each in have and target_of(have[each]) not in going):
+        target = target_of(have[list_id])
+        for entry in (entry for entry in lists[list_id] if entry not in have):
+            try:
+                worker.change(
+                    f"route table {table_id}", "", f"{entry} -> {target}", "create_route", RouteTableId=table_id,
+                    **_same_target(have[list_id]), **destination_argument(entry),
+                )  # fmt: skip
+            except Ec2Error as error:
+                if error.code != "RouteLimitExceeded":
+                    raise
+                raise VpnhaError(
+                    f"{table_id} has no room for routes to the entries of {list_id}, which must take the place of its "
+                    f"route to the list, since {target} stays and the list goes; raise the quota of routes per table, "
+                    "or delete that route, and run this again. No route and no list was deleted."
+                ) from error
+
+
+def _same_target(route: Item) -> dict[str, str]:
+    """What a route leads to as CreateRoute's argument, whatever it is: the two have the same names."""
+    target = target_of(route)
+    return next({name: target} for name, value in route.items() if value == target)
+
+
+def _delete_routes(worker: Worker, table: Item, eni_ids: set[str], lists: Mapping[str, Sequence[str]]) -> None:
+    """The routes of somebody's table to interfaces and prefix lists that are deleted."""
     for route in table.get("Routes", ()):
         destination = destination_of(route)
-        if route.get("NetworkInterfaceId") in eni_ids:
+        if route.get("NetworkInterfaceId") in eni_ids or destination in lists:
             worker.change(
-                f"route table {table_id}", f"{destination} -> {route['NetworkInterfaceId']}", "route deleted",
-                "delete_route", RouteTableId=table_id, **destination_argument(destination),
+                f"route table {table['RouteTableId']}", f"{destination} -> {target_of(route)}", "route deleted",
+                "delete_route", RouteTableId=table["RouteTableId"], **destination_argument(destination),
             )  # fmt: skip
-    _untag(worker, f"route table {table_id}", table_id, table.get("Tags"))
 
 
 def _release_hosts(worker: Worker, deployment: str, mine: Any, enis: Sequence[Item]) -> None:

@@ -71,6 +71,11 @@ def read(client: Any, deployment: str) -> dict[Key, PrefixList]:
     return {key: _with_entries(client, item, key) for key, item in dict(made(client, deployment)).items()}
 
 
+def read_all(client: Any, deployment: str) -> list[PrefixList]:
+    """The same, and also those of which there is a later one. Raises Ec2Error."""
+    return [_with_entries(client, item, key) for key, item in made(client, deployment)]
+
+
 def read_one(client: Any, known: PrefixList) -> PrefixList | None:
     """The same list as it is now; None if EC2 does not show it. Raises Ec2Error."""
     found = ec2.pages(

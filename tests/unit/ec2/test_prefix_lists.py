@@ -13,7 +13,6 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import (
     covered_routes,
-    network_removal,
     prefix_lists,
     prefix_lists_build,
     tags,
@@ -399,17 +398,3 @@ def test_a_site_without_ipv6_any_more_leaves_its_list_empty_and_then_gone(dual: 
     assert [(row["destination"], row["action"]) for row in rows] == [(gone, "remove")] * 2
     assert set(prefix_lists.read(dual.client, dual.deployment.name)) == {("hq", IPV4)}
     assert set(routes_of(dual, dual.table(A))) == {pl, PLANT}
-
-
-# --- Taking down ---------------------------------------------------------------------------------------------------
-
-
-def test_taken_down_no_list_is_left_also_where_the_table_is_somebodys(bare: World) -> None:
-    by_list(bare, HQ)
-    own = bare.new_table(bare.wanted.zones[0].subnets[0], vpnha_deployment=bare.deployment.name, vpnha_table="app")
-    bare.build()
-    pl = bind(bare)
-    assert pl in routes_of(bare, own)
-    network_removal.remove(bare.client, bare.deployment.name, check=False)
-    assert routes_of(bare, own) == {}
-    assert bind(bare) == ""

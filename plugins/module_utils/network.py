@@ -23,6 +23,7 @@ from .prefix_lists import Key, PrefixList, SiteList
 
 APP = "app"
 PUBLIC = "public"
+_VALUES = 150  # of a filter in one call; EC2 allows 200 in all of a call's filters
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Found:
 
     subnets: Sequence[Item]
     interfaces: Sequence[Item]  # of the deployment, in any VPC
-    taken: Sequence[Item]  # whatever has one of the wanted addresses in one of the wanted subnets
+    taken: Sequence[Item]  # whatever has one of the wanted addresses in the VPC
     addresses: Sequence[Item]  # Elastic IPs of the deployment
     tables: Sequence[Item]  # all route tables of the VPC
     vpn_gateways: Sequence[Item] = ()  # those of the managed gateways
@@ -137,24 +138,17 @@ def read(client: Any, network: Network) -> Found:
             *(s for z in network.zones for s in z.subnets),
         }
     )
-    taken: list[dict[str, Any]] = []
-    if network.interfaces:
-        taken = ec2.pages(
-            client, "describe_network_interfaces", "NetworkInterfaces", "reading who has the wanted addresses",
-            Filters=[
-                {"Name": "subnet-id", "Values": sorted({i.subnet_id for i in network.interfaces})},
-                {"Name": "addresses.private-ip-address", "Values": [i.address for i in network.interfaces]},
-            ],
-        )  # fmt: skip
+    taken = read_by(
+        client, "describe_network_interfaces", "NetworkInterfaces", "reading who has the wanted addresses",
+        name="addresses.private-ip-address", values=[i.address for i in network.interfaces], within=in_vpc,
+    )  # fmt: skip
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the VPC's route tables", Filters=in_vpc)
     interfaces = ec2.pages(
         client, "describe_network_interfaces", "NetworkInterfaces", "reading the network interfaces", Filters=mine
     )
     return Found(
-        subnets=ec2.pages(
-            client, "describe_subnets", "Subnets", "reading the subnets",
-            Filters=[{"Name": "subnet-id", "Values": wanted}] if wanted else in_vpc,
-        ),
+        subnets=read_by(client, "describe_subnets", "Subnets", "reading the subnets", name="subnet-id", values=wanted)
+        if wanted else ec2.pages(client, "describe_subnets", "Subnets", "reading the subnets", Filters=in_vpc),
         interfaces=interfaces,
         taken=taken,
         addresses=ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"],
@@ -170,13 +164,31 @@ def read(client: Any, network: Network) -> Found:
     )  # fmt: skip
 
 
+def read_by(
+    client: Any, operation: str, key: str, doing: str, *, name: str, values: Sequence[str], within: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """What a Describe call shows for any of the values of a filter, however many they are. Raises Ec2Error.
+
+    ``within``: further filters.
+    """
+    return [
+        item
+        for start in range(0, len(values), _VALUES)
+        for item in ec2.pages(
+            client, operation, key, doing, Filters=[*within, {"Name": name, "Values": values[start : start + _VALUES]}]
+        )
+    ]
+
+
 def _read_instances(client: Any, mine: list[dict[str, Any]], interfaces: Sequence[Item]) -> list[dict[str, Any]]:
     """The deployment's instances, and those with one of its interfaces that lack its tags. Raises Ec2Error."""
     found = read_instances(client, mine)
     known = {one["InstanceId"] for one in found}
     used = {str((eni.get("Attachment") or {}).get("InstanceId", "")) for eni in interfaces}
     others = sorted(used - known - {""})
-    return found + (read_instances(client, [{"Name": "instance-id", "Values": others}]) if others else [])
+    for start in range(0, len(others), _VALUES):
+        found += read_instances(client, [{"Name": "instance-id", "Values": others[start : start + _VALUES]}])
+    return found
 
 
 # --- Pure from here ------------------------------------------------------------------------------------------------

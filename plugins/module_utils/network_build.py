@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ec2, endpoints_build, left_routes, network_adoption, prefix_lists, prefix_lists_build, tags
+from . import endpoints_build, left_routes, network_adoption, prefix_lists, prefix_lists_build, tags
 from .ec2_view import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
 from .network import (
@@ -27,6 +27,7 @@ from .network import (
     ZoneTables,
     is_of,
     leads_to_internet,
+    read_by,
     wanted_tags,
 )
 from .network_worker import NEW, Change, Worker
@@ -174,9 +175,9 @@ def _assert_checks(worker: Worker, network: Network, outcome: Outcome) -> None:
     ids = {result["id"]: name for name, result in outcome.interfaces.items()}
     want = {outcome.interfaces[wanted.name]["id"]: wanted.check for wanted in network.interfaces}
     for pause in (0.5, 1.0, 2.0, None):
-        enis = ec2.pages(
+        enis = read_by(
             worker.client, "describe_network_interfaces", "NetworkInterfaces", "reading the interfaces back",
-            Filters=[{"Name": "network-interface-id", "Values": sorted(ids)}],
+            name="network-interface-id", values=sorted(ids),
         )  # fmt: skip
         says = {eni["NetworkInterfaceId"]: bool(eni["SourceDestCheck"]) for eni in enis}
         wrong = sorted(ids[eni_id] for eni_id in ids if says.get(eni_id) != want[eni_id])

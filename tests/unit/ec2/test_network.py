@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import network, network_problems, network_removal, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import network, network_removal, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import NEW
@@ -324,32 +324,6 @@ def test_a_zone_needs_its_home_gateway(bare: World) -> None:
     bare.wanted = replace(bare.wanted, interfaces=bare.wanted.interfaces[1:])
     [problem] = bare.problems()
     assert problem.startswith(f"Zone {A} has gw-a as its home gateway")
-
-
-def test_a_gateway_that_routes_lead_to_cannot_be_taken_out(world: World) -> None:
-    """As its routes would belong to nobody, and its peers would be shut out."""
-    [_zone_a, zone_b] = world.wanted.zones
-    both = replace(world.wanted.zones[0], gateway="gw-b")
-    world.wanted = replace(world.wanted, interfaces=world.wanted.interfaces[1:], zones=(both, zone_b))
-    [problem] = network_problems.problems(
-        replace(world.wanted, destinations=()), world.read()
-    )  # as the role asks before it changes anything
-    table = world.table(A)
-    assert problem.startswith(
-        f"Routes still lead to gw-a, which is not described any more ({table}: {HQ}, {PLANT}), and nobody would"
-    )
-    assert "home_zones: []" in problem and "vpnha.aws.failback" in problem
-    world.deployment = replace(
-        world.deployment,
-        gateways=(
-            replace(world.deployment.gateways[0], home_zones=()),
-            replace(world.deployment.gateways[1], home_zones=(A, B)),
-        ),
-    )
-    report = run(world.client, world.deployment, Wish(Choice()), check=False, wall=NOW)
-    assert not report.failure
-    assert world.problems() == []
-    assert world.build().changes == []
 
 
 def test_without_destinations_no_home_gateway_is_needed(bare: World) -> None:

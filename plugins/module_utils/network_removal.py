@@ -20,6 +20,7 @@ from .ec2_view import Item, destination_of, read_instances, target_of
 from .errors import Ec2Error, VpnhaError
 from .network_adoption import is_made as _made
 from .network_build import Outcome, remove_probes
+from .network_others import refuse_others
 from .network_worker import Worker
 from .routes import destination_argument
 
@@ -27,10 +28,14 @@ _PATIENCE = 60.0  # seconds for EC2 to free the interfaces of instances that hav
 
 
 def remove(client: Any, deployment: str, check: bool) -> Outcome:
-    """Removes route tables, Elastic IPs and interfaces of a deployment. Instances must be gone. Raises VpnhaError."""
+    """Removes route tables, Elastic IPs and interfaces of a deployment. Instances must be gone. Raises VpnhaError.
+
+    In check mode they may run: so it is asked whether anything stands in the way.
+    """
     mine = tags.filters(deployment)
-    enis = _free_interfaces(client, deployment, mine, patience=0.0 if check else _PATIENCE)
     tables = ec2.pages(client, "describe_route_tables", "RouteTables", "reading the route tables", Filters=mine)
+    refuse_others(client, deployment, tables)
+    enis = _free_interfaces(client, deployment, mine, patience=0.0 if check else _PATIENCE)
     addresses = ec2.call("reading the Elastic IPs", lambda: client.describe_addresses(Filters=mine))["Addresses"]
     worker = Worker(client, check)
     eni_ids = {eni["NetworkInterfaceId"] for eni in enis if _made(eni.get("TagSet"), deployment)}

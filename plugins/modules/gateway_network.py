@@ -35,6 +35,8 @@ options:
       - V(absent) deletes what carries C(vpnha:made) with this deployment's name. Instances must have been terminated.
       - From other route tables with the deployment's tag, the routes to interfaces that are deleted and its tags are
         removed. Interfaces and instances without C(vpnha:made) stay, without its tags and security groups.
+      - Nothing is removed while somebody else's interface is in the VPC or a subnet with that tag, or in a subnet on
+        the route table that was made for gateways and monitors, since it would be cut off.
       - A route to one of its prefix lists that leads to what stays is replaced by routes to the list's entries, since
         the list goes. Where a table has no room for them, nothing is deleted.
     type: str

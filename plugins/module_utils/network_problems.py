@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import network_adoption, tags
 from .ec2_view import Item, destination_of, edge_of, gateway_of_interface, routes_of, target_of, zone_of_table
+from .endpoints import made_for
 from .endpoints import problems as endpoint_problems
 from .network import APP, PUBLIC, Found, Network, is_of, leads_to_internet
 
@@ -99,7 +100,7 @@ def _public_problems(network: Network, found: Found) -> list[str]:
         table, own = found.table_of(subnet_id)
         if table is None or leads_to_internet(table) or is_of(table, network.deployment, PUBLIC):
             continue
-        if own or own_routes(table):
+        if own or _own_routes(network, found, table):
             out.append(
                 f"{subnet_id}, for gateways and monitors, uses {table['RouteTableId']}, which has no default route to "
                 "an internet gateway; add one there, or use another subnet."
@@ -127,10 +128,10 @@ def _app_problems(network: Network, found: Found) -> list[str]:
             )
             if own:
                 out.append(f"{subnet_id} uses {table['RouteTableId']}, which is not the deployment's; {hint}.")
-            elif own_routes(table):
+            elif lost := _own_routes(network, found, table):
                 out.append(
                     f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, and would lose its routes "
-                    f"({', '.join(own_routes(table))}) with a table of its own; associate a table with it and {hint}. "
+                    f"({', '.join(lost)}) with a table of its own; associate a table with it and {hint}. "
                     "Or tag the main table so: every subnet without a table of its own then has that zone's gateway."
                 )
     zones = [zone.zone for zone in network.zones]
@@ -155,7 +156,7 @@ def _adoption_problems(network: Network, found: Found) -> list[str]:
                 users.setdefault(table["RouteTableId"], set()).add(zone.zone)
                 if edge_of(table):
                     out.append(f"{subnet_id}: {edge_of(table)}")
-            elif own_routes(table):
+            elif _own_routes(network, found, table):
                 out.append(
                     f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, which other subnets use "
                     f"too; associate a route table of zone {zone.zone} with it, or tag the main table "
@@ -234,10 +235,17 @@ def _probe_problems(network: Network, table: Item, subnet_id: str) -> list[str]:
     ]
 
 
-def own_routes(table: Item) -> list[str]:
-    """The routes of a table that a new table would lack, each "destination -> target"."""
+def _own_routes(network: Network, found: Found, table: Item) -> list[str]:
+    """The routes of a table that a new table would lack, each "destination -> target".
+
+    Those that the deployment has made for its monitors do not count: nobody else needs them.
+    """
+    ours = {str(one["VpcEndpointId"]) for one in found.endpoints.endpoints if made_for(one, network.deployment)}
+    probes = tags.parse_probes(tags.to_dict(table.get("Tags")).get(tags.probes_of(network.deployment), ""))
+    probed = {f"{address}/32" for address in probes}
     return [
         f"{destination_of(route)} -> {target_of(route)}"
         for route in table.get("Routes", ())
-        if route.get("GatewayId") != "local"
+        if target_of(route) not in {"local", *ours}
+        and not (destination_of(route) in probed and target_of(route).startswith("vgw-"))
     ]

@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import covered_routes, left_routes, prefix_lists
+from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_snapshot
 from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import IPV4, PrefixList
+from tests.unit.module_process import run_module
 
-from .conftest import HQ, PLANT, A, B, World
+from .conftest import HQ, PLANT, REGION, A, B, World
 from .test_prefix_lists import MORE, bind, by_list, by_prefixes, move, routes_of
 
 WIDE = "192.168.8.0/21"  # around HQ and MORE
@@ -63,6 +65,18 @@ def test_a_wide_prefix_goes_where_the_narrow_ones_are_and_takes_their_place(fail
     assert set(routes_of(world, table)) == set(routes_of(world, world.table(B))) == {WIDE, PLANT}
     assert told(world) == [] and rows(world) == {}
     assert world.build().changes == []
+
+
+def test_the_modules_name_them_and_remove_them(failed_over: World, url: str) -> None:
+    world = by_prefixes(failed_over, WIDE)
+    world.build()
+    given = {"deployment": to_dict(world.deployment), "region": REGION, "endpoint_url": url}
+    answer = run_module("vpn_ha_info", **given)
+    assert answer.code == 0, answer.output
+    assert set(told(world)) <= set(answer.result["summary"])
+    answer = run_module("covered_routes", **given)
+    assert answer.code == 0, answer.output
+    assert {row["action"] for row in answer.result["routes"]} == {"remove"} and len(answer.result["routes"]) == 4
 
 
 def test_a_narrow_route_that_leads_elsewhere_stays_and_is_told(failed_over: World) -> None:

@@ -298,6 +298,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     network_removal,
     prefix_lists,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.endpoints import SERVICES
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import as_result
 
@@ -375,12 +376,7 @@ def main() -> None:
             "public_subnets": {"type": "list", "elements": "str", "default": []},
             "internet_gateway": {"type": "str"},
             "managed_gateways": {"type": "list", "elements": "dict", "default": [], "options": MANAGED},
-            "endpoints": {
-                "type": "list",
-                "elements": "str",
-                "default": [],
-                "choices": ["ec2", "sts", "monitoring", "sns", "secretsmanager", "ssm", "dynamodb"],
-            },
+            "endpoints": {"type": "list", "elements": "str", "default": [], "choices": list(SERVICES)},
             "adopt_route_tables": {"type": "bool", "default": False},
         },
         required_if=[("state", "present", ["vpc_id"])],

@@ -235,6 +235,7 @@ def test_reload(world: World) -> None:
     world.process.send_signal(signal.SIGHUP)
     world.until(lambda: "gw-a still carries 1 routes" in world.status()["config"]["error"])
     assert len(world.status()["gateways"]) == 2
+    assert world.status()["process"] == {"release": "files", "unit": ""}
 
     world.config.write_text(good, encoding="utf-8")
     world.process.send_signal(signal.SIGHUP)

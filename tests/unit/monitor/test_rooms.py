@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 from prometheus_client import CollectorRegistry
 
+import vpnha_monitor
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     AgentReport,
     Repair,
@@ -49,6 +53,28 @@ def until(condition: Callable[[], object]) -> None:
 
 def event(number: int) -> Event:
     return Event(1000.0 + number, float(number), "failover", "gw-a", f"text {number}", {"number": number})
+
+
+# --- the process ----------------------------------------------------------------------------------------------
+
+
+def test_it_says_which_release_it_has_loaded_wherever_the_link_leads_now(tmp_path: Path) -> None:
+    source, lib = Path(vpnha_monitor.__file__), tmp_path / "lib"
+    for release in ("old", "new"):
+        (tmp_path / release / "vpnha_monitor").mkdir(parents=True)
+        (tmp_path / release / "vpnha_monitor" / "__init__.py").write_bytes(source.read_bytes())
+    lib.symlink_to("old")
+    said = "import os, vpnha_monitor as it; os.unlink('lib'); os.symlink('new', 'lib'); print(it.RELEASE)"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(lib)!r}); {said}"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == "old\n"
+
+
+def test_a_configuration_that_is_being_read_is_not_taken_for_the_last_one(tmp_path: Path) -> None:
+    asked: list[object] = []
+    loop = SimpleNamespace(run_in_executor=lambda _pool, *call: asked.extend(call) or Future())
+    one = SimpleNamespace(_loop=loop, path=tmp_path, config_checksum="of before", _reloaded=asked.append)
+    Monitor.reload(cast(Monitor, one))
+    assert one.config_checksum == "" and asked[1] == tmp_path
 
 
 # --- record ---------------------------------------------------------------------------------------------------

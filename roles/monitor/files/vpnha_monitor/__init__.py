@@ -6,3 +6,8 @@
 Rooms, each in its own module: observe (`heartbeats`, `pings`, `reader`), judge and decide (the engine, called by
 `core`), act (`actuator`, `carrying`), record (`journal`, `record`, `metrics`, `status`, `http`). `daemon` joins them.
 """
+
+from pathlib import Path
+
+# The directory of the release that this process has loaded; /opt/vpnha/lib may lead to another one by now.
+RELEASE = Path(__file__).resolve().parents[1].name

@@ -373,6 +373,7 @@ class Monitor:
     def reload(self) -> None:
         """SIGHUP: read the configuration again, beside the loop, and take it if it is good."""
         assert self._loop is not None
+        self.config_checksum = ""  # so that who waits for the answer does not take the last one for it
         reading = self._loop.run_in_executor(None, config.load, self.path)
         reading.add_done_callback(self._reloaded)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 
-from . import status
+from . import RELEASE, status
 from .log import Log
 from .observe import SUSPICIOUS
 
@@ -102,6 +103,7 @@ class House:
             clock_skew=ec2.CLOCK.skew,
             store_error=store.read_error or store.write_error if store else "",
             store_errors=store.errors if store else 0,
+            process={"release": RELEASE, "unit": os.environ.get("VPNHA_UNIT", "")},
             config_checksum=monitor.config_checksum,
             config_error=monitor.config_error,
             notify=monitor.notifications.status(),

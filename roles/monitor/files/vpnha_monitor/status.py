@@ -53,7 +53,8 @@ class Daemon:
     clock_skew: float = 0.0
     store_error: str = ""
     store_errors: int = 0
-    config_checksum: str = ""  # of the file that was read last, also if it was refused
+    process: Mapping[str, str] = field(default_factory=dict)  # what only a restart changes
+    config_checksum: str = ""  # of the file that was read last, also if it was refused; empty while one is being read
     config_error: str = ""  # why it was refused
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
     notify: Mapping[str, Any] = field(default_factory=dict)  # see notify.room
@@ -116,6 +117,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "api_way": None if daemon.api_way is None else dict(daemon.api_way),
         "loop_lag": round(daemon.loop_lag, 4),
         "clock_skew": daemon.clock_skew,
+        "process": dict(daemon.process),
         "config": {"checksum": daemon.config_checksum, "error": daemon.config_error},
         "journal": dict(daemon.journal),
         "notify": dict(daemon.notify),

@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role monitor's own tasks, with a systemd that only notes what it is asked, and a monitor that is played."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Person, Told, copied
+from .test_turns import STUB
+
+BOOK = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: service}
+"""
+FRESH = {"release": "new", "unit": "a-hash"}
+WELL = {"process": FRESH, "config": {"checksum": "sum", "error": ""}}
+CARRIES = "vpnha_gateways: gw-c still carries 3 routes."
+
+
+class Host:
+    """A host on which everything is written, and nothing of it is known to be new."""
+
+    def __init__(self, person: Person, directory: Path) -> None:
+        self._person, self._directory = person, directory
+        self._collections = directory / "collections"
+        here = copied(self._collections, "plugins", "roles", "meta")
+        options = ["name", "state", "enabled", "daemon_reload"]
+        (here / "plugins" / "modules" / "systemd.py").write_text(STUB.format(name="systemd", options=options))
+        tasks = here / "roles" / "monitor" / "tasks" / "service.yml"
+        tasks.write_text(tasks.read_text().replace("ansible.builtin.systemd_service", "vpnha.aws.systemd"))
+        (directory / "answers.json").write_text('{"localhost systemd started": {"changed": false}}')
+        (directory / "book.yml").write_text(BOOK)
+        self.runs: dict[str, Any] = WELL
+        self.after_restart: dict[str, Any] = WELL
+        self.after_reload: dict[str, Any] = WELL
+        self.silent = 0  # so many times its loop does not answer
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                code, status = host.answers()
+                body = json.dumps(status).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answers(self) -> tuple[int, dict[str, Any]]:
+        """What the monitor says at this moment."""
+        if self.silent:
+            self.silent -= 1
+            return 503, {"healthy": False}
+        done = self.done()
+        if "restarted" in done:
+            return 200, self.after_restart
+        return 200, self.after_reload if "reloaded" in done else self.runs
+
+    def done(self) -> list[str]:
+        """What systemd was asked for, beside starting what runs."""
+        path = self._directory / "calls"
+        calls = [json.loads(line)[0] for line in path.read_text().splitlines()] if path.exists() else []
+        return [call.rpartition(" ")[2] for call in calls if not call.endswith(" started")]
+
+    def deploy(self, *options: str, **variables: Any) -> Told:
+        """Runs the tasks, with nothing written anew."""
+        given = {
+            "vpnha_monitor_listen": f"0.0.0.0:{self.server.server_port}",
+            "__vpnha_monitor_files": {"changed": False},
+            "__vpnha_monitor_configuration": {"changed": False, "checksum": "sum"},
+            "__vpnha_runtime_switch": {"changed": False, "src": "releases/new"},
+            **variables,
+        }
+        self._person.environment |= {"STUBS": str(self._directory), "STUB_HOST": "localhost"}
+        more = ("-e", f"ansible_python_interpreter={sys.executable}", "-e", "__vpnha_monitor_unit_hash=a-hash")
+        book = str(self._directory / "book.yml")
+        return self._person.play(book, given, *more, *options, collections=str(self._collections))
+
+
+@pytest.fixture
+def host(person: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    made = Host(person, tmp_path_factory.mktemp("host"))
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def configured(checksum: str = "sum", error: str = "", **process: str) -> dict[str, Any]:
+    """A monitor's status that differs from what is on the host in this."""
+    return {"process": FRESH | process, "config": {"checksum": checksum, "error": error}}
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_a_monitor_that_runs_as_it_should_is_left_alone(host: Host, check: list[str]) -> None:
+    told = host.deploy(*check)
+    assert (told.code, told.changed, host.done()) == (0, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("runs", "done"),
+    [
+        (configured(release="old"), ["restarted"]),
+        (configured(unit="another"), ["restarted"]),
+        ({"config": {"checksum": "sum", "error": ""}}, ["restarted"]),  # a release that does not say which it is
+        (configured(checksum="of before"), ["reloaded"]),
+        (configured(error=CARRIES), ["reloaded"]),
+        (configured(checksum="of before", release="old"), ["restarted"]),
+    ],
+)
+def test_what_an_earlier_run_left_unapplied_is_applied(host: Host, runs: dict[str, Any], done: list[str]) -> None:
+    host.runs = runs
+    told = host.deploy()
+    assert (told.code, told.changed, host.done()) == (0, 1, done)
+
+
+def test_what_would_be_applied_is_said_beforehand(host: Host) -> None:
+    host.runs = configured(release="old")
+    told = host.deploy("--check")
+    assert (told.code, told.changed) == (0, 1)
+
+
+def test_a_monitor_that_does_not_answer_is_started_anew(host: Host) -> None:
+    host.server.shutdown()
+    host.server.server_close()
+    told = host.deploy("--check")
+    assert (told.code, told.changed, host.done()) == (0, 1, ["restarted"])
+
+
+def test_a_monitor_that_is_busy_for_a_moment_goes_on(host: Host) -> None:
+    host.silent = 2
+    told = host.deploy()
+    assert told.code == 0 and "restarted" not in host.done()
+
+
+def test_what_is_refused_still_is_said(host: Host) -> None:
+    host.runs = host.after_reload = configured(error=CARRIES)
+    told = host.deploy()
+    assert told.code != 0 and host.done() == ["reloaded"]
+    assert f"The monitor goes on with its old configuration: {CARRIES}" in told.readable

@@ -23,6 +23,8 @@ _RESERVED_INSIDE = (*(Net(f"169.254.{third}.0/30") for third in range(6)), Net("
 _RESERVED_SPAN = (Address("169.254.0.0"), Address("169.254.5.3"))
 _WIDEST_PREFIX = 8
 _APP_HOST = ("name", "zone", "address", "instance_type", "ansible_host")
+_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
+_OF_EC2 = frozenset({"ec2", "ec2-fips"})
 
 
 def check(problems: Problems, top: Section, deployment: Deployment, tunnel_paths: Sequence[str]) -> None:
@@ -210,10 +212,23 @@ def _endpoint_address(top: Section) -> Address | None:
     if host is None or parts.scheme not in ("http", "https"):
         top.problem("vpnha_endpoint_url", f"{shown(url)} is no URL; write one like http://192.0.2.10:4566.")
         return None
+    if _of_ec2_alone(host):
+        top.problem(
+            "vpnha_endpoint_url",
+            f"{shown(host)} is AWS's own for EC2 alone, and all services would be asked there; remove this, and name "
+            "ec2 in vpnha_endpoints to have EC2 reached by an interface endpoint.",
+        )
+        return None
     try:
         return Address(host)
     except ValueError:
         return None  # a host name: what it resolves to is not known here
+
+
+def _of_ec2_alone(host: str) -> bool:
+    """Whether AWS answers for EC2 there, by an interface endpoint or not, and for no other service."""
+    name = host.rstrip(".")
+    return name.endswith(_OF_AWS) and not _OF_EC2.isdisjoint(name.split("."))
 
 
 def _check_targets(problems: Problems, deployment: Deployment) -> None:

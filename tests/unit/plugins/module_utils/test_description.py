@@ -448,6 +448,11 @@ BAD: dict[str, tuple[str, Any, str]] = {
     ),
     "no region": ("vpnha_region", "", "vpnha_region: this is missing; give the AWS region"),
     "no URL": ("vpnha_endpoint_url", "192.0.2.10:4566", "vpnha_endpoint_url: '192.0.2.10:4566' is no URL"),
+    "EC2's own URL for all services": (
+        "vpnha_endpoint_url", "https://ec2.eu-central-1.amazonaws.com",
+        "vpnha_endpoint_url: 'ec2.eu-central-1.amazonaws.com' is AWS's own for EC2 alone, and all services would be "
+        "asked there; remove this, and name ec2 in vpnha_endpoints to have EC2 reached by an interface endpoint.",
+    ),
     "an endpoint for nothing": (
         "vpnha_endpoints", ["ec2", "dynamo"], "vpnha_endpoints[1]: 'dynamo' is no service that has an endpoint here; "
         "did you mean dynamodb?",
@@ -474,6 +479,29 @@ def test_a_bad_description_is_refused_with_what_where_and_how(case: str) -> None
     put(path, value)(variables)
     found = problems(variables)
     assert any(one.startswith(sentence) for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("host", "refused"),
+    [
+        ("vpce-0a1-b2c3.ec2.eu-central-1.vpce.amazonaws.com", True),
+        ("vpce-0a1-b2c3-eu-central-1a.EC2.eu-central-1.vpce.amazonaws.com.", True),
+        ("ec2-fips.us-east-1.amazonaws.com", True),
+        ("ec2.cn-north-1.amazonaws.com.cn", True),
+        ("vpce-0a1.ec2.cn-north-1.vpce.amazonaws.com.cn", True),
+        ("ec2.eu-central-1.api.aws", True),
+        ("ec2.example.com", False),  # somebody's own, which may serve them all
+        ("ec2-192-0-2-1.eu-central-1.compute.amazonaws.com", False),
+        ("vpce-0a1.vpce-svc-0b2.eu-central-1.vpce.amazonaws.com", False),
+    ],
+)
+def test_an_endpoint_of_ec2_alone_is_not_taken_for_all_services(host: str, refused: bool) -> None:
+    variables = good() | {"vpnha_endpoint_url": f"https://{host}:443/"}
+    if refused:
+        (found,) = problems(variables)
+        assert found.startswith("vpnha_endpoint_url: ")
+    else:
+        assert description.parse(variables) == description.parse(good())
 
 
 def test_endpoints_and_packages_without_the_internet_are_no_part_of_it() -> None:

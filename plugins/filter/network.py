@@ -25,11 +25,12 @@ def network_plan(
     admin_cidrs: Sequence[str] = (),
     *,
     elastic_ips: Sequence[str] = ("gateways", "monitors"),
+    monitor_port: int = 9784,
 ) -> dict[str, list[dict[str, Any]]]:
     """``subnets``, ``groups`` (security groups) and ``hosts`` of a deployment, see the filter's documentation."""
     return {
         "subnets": list(_subnets(checked)),
-        "groups": group_rules.groups(checked, admin_cidrs),
+        "groups": group_rules.groups(checked, admin_cidrs, monitor_port),
         "hosts": [
             # An application host is reached through the VPC or the VPN, like those that it stands for.
             {**_host(checked, host, role), "elastic_ip": f"{role}s" in elastic_ips}

@@ -22,6 +22,7 @@ from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
 from .description_ways import check_ways
 from .errors import DescriptionError
+from .listening import listening
 from .model import (
     CERTIFICATE,
     PSK,
@@ -44,6 +45,7 @@ VARIABLES = (
     "vpnha_app_image", "vpnha_key_name", "vpnha_heartbeat_key", "vpnha_repair", "vpnha_managed_gateways",
     "vpnha_peer_ca", "vpnha_notify_sns_topic", "vpnha_notify_apprise", "vpnha_notify_templates", "vpnha_notify_rate",
     "vpnha_spread", "vpnha_endpoints", "vpnha_elastic_ips", "vpnha_pip_index_url", "vpnha_pip_wheelhouse",
+    "vpnha_monitor_listen",
 )  # fmt: skip
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
@@ -87,6 +89,7 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
         deployment = replace(deployment, vpc_cidrs=tuple(dict.fromkeys(subnets)))
     announcing(top, "vpnha_notify_")  # for the monitors only, and no part of the deployment: it has secrets
     check_ways(top)
+    listening(top, "vpnha_monitor_listen")  # for the roles
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
     check_managed(problems, deployment)
     check_ipv6(problems, deployment)

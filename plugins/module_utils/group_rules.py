@@ -16,17 +16,17 @@ MOST = 60  # inbound rules of a group, for IPv4 and again for IPv6, unless AWS h
 QUOTA = "Inbound or outbound rules per security group"
 
 
-def groups(checked: Plain, admin_cidrs: Sequence[str]) -> list[dict[str, Any]]:
+def groups(checked: Plain, admin_cidrs: Sequence[str], monitor_port: int = 9784) -> list[dict[str, Any]]:
     """Each security group's ``role``, ``description`` and ``rules``.
 
     Adjacent prefixes of sites become one rule, but only where there are too many rules otherwise: another set of rules
     is a moment without some of them.
     """
     prefixes = [prefix for site in checked["sites"] for prefix in site["prefixes"]]
-    found = _groups(checked, admin_cidrs, prefixes)
+    found = _groups(checked, admin_cidrs, prefixes, monitor_port)
     if all(count <= MOST for group in found for count in _counts(group)):
         return found
-    return _groups(checked, admin_cidrs, _collapsed(prefixes))
+    return _groups(checked, admin_cidrs, _collapsed(prefixes), monitor_port)
 
 
 def crowded(checked: Plain) -> list[str]:
@@ -57,7 +57,9 @@ def _collapsed(prefixes: Iterable[str]) -> list[str]:
     return [str(net) for net in (*collapse_addresses(four), *collapse_addresses(six))]
 
 
-def _groups(checked: Plain, admin_cidrs: Sequence[str], sites: Sequence[str]) -> list[dict[str, Any]]:
+def _groups(
+    checked: Plain, admin_cidrs: Sequence[str], sites: Sequence[str], monitor_port: int
+) -> list[dict[str, Any]]:
     vpc = checked["vpc_cidrs"]
     peers = [f"{peer}/32" for peer in sorted({tunnel["peer_address"] for tunnel in checked["tunnels"]})]
     admin = [_rule("tcp", 22, cidr, "ssh of administrators") for cidr in admin_cidrs]
@@ -69,7 +71,7 @@ def _groups(checked: Plain, admin_cidrs: Sequence[str], sites: Sequence[str]) ->
         *(_rule("-1", -1, cidr, "forwarded from the VPC") for cidr in vpc),
         *(_rule("-1", -1, cidr, "forwarded from a site") for cidr in sites),
     ]
-    monitor_rules = [_rule("tcp", 9784, cidr, "metrics and status") for cidr in vpc if ":" not in cidr]
+    monitor_rules = [_rule("tcp", monitor_port, cidr, "metrics and status") for cidr in vpc if ":" not in cidr]
     monitor_rules += [_rule("icmp", -1, cidr, "ICMP") for cidr in vpc if ":" not in cidr]
     app_rules = [_rule("-1", -1, cidr, "VPC") for cidr in vpc] + [_rule("-1", -1, cidr, "site") for cidr in sites]
     return [

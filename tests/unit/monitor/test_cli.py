@@ -12,17 +12,18 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from monitor_world import World
+from monitor_world import World, deployment
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from vpnha_monitor import cli, journal
 from vpnha_monitor.cli_time import since
-from vpnha_monitor.config import MonitorConfig
+from vpnha_monitor.config import MonitorConfig, elsewhere
 
 
 def test_person_pauses_and_moves(world: World) -> None:
@@ -133,6 +134,7 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
         ("monitor: mon-a\n", "the list is missing or empty; give at least one"),
         ("keys: [short]\n", "keys[0]: this heartbeat key is no string of at least 32 characters."),
         ("listen: 9784\n", "write a string"),
+        ("listen: '[::]:9784'\n", "is no address of IPv4 and TCP port; write one like 0.0.0.0:9784."),
         ("journal: here.sqlite\n", "'here.sqlite' is no absolute path"),
         ("agent_port: 0\n", "'0' is no UDP port"),
     ],
@@ -147,6 +149,14 @@ def test_bad_configuration(
     error = capsys.readouterr().err
     assert said in error and "short" not in error.replace("shorter", "")
     assert run("status", "--config", str(file), monkeypatch=monkeypatch) == 1
+
+
+def test_an_address_that_is_not_this_hosts(tmp_path: Path) -> None:
+    """The monitor could not start: that is said before the file replaces the old one."""
+    loaded = MonitorConfig("mon-a", deployment(), (), tmp_path / "journal.sqlite", "192.0.2.77", 9784)
+    (sentence,) = elsewhere(loaded, "monitor.yml")
+    assert sentence.startswith("monitor.yml.listen: 192.0.2.77 is no address of this host (")
+    assert [elsewhere(replace(loaded, host=host), "") for host in ("0.0.0.0", "127.0.0.1")] == [[], []]
 
 
 def test_malformed_configuration_as_a_person_types_it(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_reload(world: World) -> None:
     world.process.send_signal(signal.SIGHUP)
     world.until(lambda: "gw-a still carries 1 routes" in world.status()["config"]["error"])
     assert len(world.status()["gateways"]) == 2
-    assert world.status()["process"] == {"release": "files", "unit": ""}
+    assert world.status()["process"] == {"release": "files", "unit": "", "listen": "127.0.0.1:9784"}
 
     world.config.write_text(good, encoding="utf-8")
     world.process.send_signal(signal.SIGHUP)

@@ -23,6 +23,7 @@ BOOK = """\
   gather_facts: false
   tasks:
     - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: service}
+    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: healthy}
 """
 FRESH = {"release": "new", "unit": "a-hash"}
 WELL = {"process": FRESH, "config": {"checksum": "sum", "error": ""}}
@@ -32,7 +33,7 @@ CARRIES = "vpnha_gateways: gw-c still carries 3 routes."
 class Host:
     """A host on which everything is written, and nothing of it is known to be new."""
 
-    def __init__(self, person: Person, directory: Path) -> None:
+    def __init__(self, person: Person, directory: Path, address: str) -> None:
         self._person, self._directory = person, directory
         self._collections = directory / "collections"
         here = copied(self._collections, "plugins", "roles", "meta")
@@ -45,11 +46,13 @@ class Host:
         self.runs: dict[str, Any] = WELL
         self.after_restart: dict[str, Any] = WELL
         self.after_reload: dict[str, Any] = WELL
+        self.pages: list[str] = []  # that it was asked for
         self.silent = 0  # so many times its loop does not answer
         host = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                host.pages.append(self.path)
                 code, status = host.answers()
                 body = json.dumps(status).encode()
                 self.send_response(code)
@@ -61,7 +64,9 @@ class Host:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer((address, 0), Handler)
+        everywhere = address == "127.0.0.1"
+        self.listen = f"{'0.0.0.0' if everywhere else address}:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def answers(self) -> tuple[int, dict[str, Any]]:
@@ -70,9 +75,11 @@ class Host:
             self.silent -= 1
             return 503, {"healthy": False}
         done = self.done()
-        if "restarted" in done:
-            return 200, self.after_restart
-        return 200, self.after_reload if "reloaded" in done else self.runs
+        says = self.after_reload if "reloaded" in done else self.runs
+        says = self.after_restart if "restarted" in done else says
+        if "process" in says:
+            says = {**says, "process": {"listen": self.listen, **says["process"]}}
+        return 200, says
 
     def done(self) -> list[str]:
         """What systemd was asked for, beside starting what runs."""
@@ -83,7 +90,7 @@ class Host:
     def deploy(self, *options: str, **variables: Any) -> Told:
         """Runs the tasks, with nothing written anew."""
         given = {
-            "vpnha_monitor_listen": f"0.0.0.0:{self.server.server_port}",
+            "vpnha_monitor_listen": self.listen,
             "__vpnha_monitor_files": {"changed": False},
             "__vpnha_monitor_configuration": {"changed": False, "checksum": "sum"},
             "__vpnha_runtime_switch": {"changed": False, "src": "releases/new"},
@@ -96,8 +103,9 @@ class Host:
 
 
 @pytest.fixture
-def host(person: Person, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    made = Host(person, tmp_path_factory.mktemp("host"))
+def host(person: Person, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Host]:
+    """``param``: the address on which its monitor listens."""
+    made = Host(person, tmp_path_factory.mktemp("host"), getattr(request, "param", "127.0.0.1"))
     yield made
     made.server.shutdown()
     made.server.server_close()
@@ -108,10 +116,11 @@ def configured(checksum: str = "sum", error: str = "", **process: str) -> dict[s
     return {"process": FRESH | process, "config": {"checksum": checksum, "error": error}}
 
 
-@pytest.mark.parametrize("check", [[], ["--check"]])
-def test_a_monitor_that_runs_as_it_should_is_left_alone(host: Host, check: list[str]) -> None:
-    told = host.deploy(*check)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"], ids=["everywhere", "one address"], indirect=True)
+def test_a_monitor_that_runs_as_it_should_is_left_alone(host: Host) -> None:
+    told = host.deploy()
     assert (told.code, told.changed, host.done()) == (0, 0, [])
+    assert host.pages == ["/status", "/status", "/healthz"]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +128,7 @@ def test_a_monitor_that_runs_as_it_should_is_left_alone(host: Host, check: list[
     [
         (configured(release="old"), ["restarted"]),
         (configured(unit="another"), ["restarted"]),
+        (configured(listen="10.20.1.20:9784"), ["restarted"]),
         ({"config": {"checksum": "sum", "error": ""}}, ["restarted"]),  # a release that does not say which it is
         (configured(checksum="of before"), ["reloaded"]),
         (configured(error=CARRIES), ["reloaded"]),

@@ -236,7 +236,7 @@ def check_config(
     said = ""
     try:
         loaded = config.load(file)
-        problems = tuple(notify_orders.problems(loaded, str(file)))
+        problems = (*config.elsewhere(loaded, str(file)), *notify_orders.problems(loaded, str(file)))
         if look:
             said, good = way.prove(loaded)
             problems += () if good else (said,)

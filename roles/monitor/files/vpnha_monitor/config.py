@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,11 @@ from ansible_collections.vpnha.aws.plugins.module_utils import announced, descri
 from ansible_collections.vpnha.aws.plugins.module_utils.description_fields import Problems, Section, kind
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import MIN_KEY_CHARS, PORT
+from ansible_collections.vpnha.aws.plugins.module_utils.listening import listening
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
 
 DEFAULT_PATH = Path("/etc/vpnha/monitor.yml")
 JOURNAL = "/var/lib/vpnha/journal.sqlite"
-LISTEN = "0.0.0.0:9784"
 _KEYS = (
     "monitor", "deployment", "keys", "endpoint_url", "journal", "listen", "agent_port", "cloudwatch", "notify",
 )  # fmt: skip
@@ -93,7 +94,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     journal = section.text("journal", JOURNAL)
     if not Path(journal).is_absolute():
         section.problem("journal", f"'{journal}' is no absolute path; write one like {JOURNAL}.")
-    host, port = _listen(section)
+    host, port = listening(section, "listen")
     agent_port = value.get("agent_port", PORT)
     if isinstance(agent_port, bool) or not isinstance(agent_port, int) or not 0 < agent_port < 65536:
         section.problem("agent_port", f"'{agent_port}' is no UDP port; write a number from 1 to 65535.")
@@ -126,15 +127,6 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
     )
 
 
-def _listen(section: Section) -> tuple[str, int]:
-    listen = section.text("listen", LISTEN)
-    host, _colon, port = listen.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        section.problem("listen", f"'{listen}' is no address and TCP port; write one like {LISTEN}.")
-        return "", 0
-    return host, int(port)
-
-
 def _keys(section: Section) -> tuple[str, ...]:
     keys = []
     for where, key in section.items("keys", needed=True):
@@ -156,6 +148,16 @@ def _deployment(section: Section) -> Deployment | None:
         for sentence in error.sentences:
             section.problem("deployment", sentence)
     return None
+
+
+def elsewhere(loaded: MonitorConfig, where: str) -> list[str]:
+    """A sentence where the address that the monitor would listen on is none of this host's: it would not start."""
+    try:
+        with socket.socket() as one:
+            one.bind((loaded.host, 0))
+    except OSError as error:
+        return [f"{where}.listen: {loaded.host} is no address of this host ({error.strerror}); write one, or 0.0.0.0."]
+    return []
 
 
 def refuse_reload(old: MonitorConfig, new: MonitorConfig) -> list[str]:

@@ -103,7 +103,11 @@ class House:
             clock_skew=ec2.CLOCK.skew,
             store_error=store.read_error or store.write_error if store else "",
             store_errors=store.errors if store else 0,
-            process={"release": RELEASE, "unit": os.environ.get("VPNHA_UNIT", "")},
+            process={
+                "release": RELEASE,
+                "unit": os.environ.get("VPNHA_UNIT", ""),
+                "listen": f"{monitor.config.host}:{monitor.config.port}",
+            },
             config_checksum=monitor.config_checksum,
             config_error=monitor.config_error,
             notify=monitor.notifications.status(),

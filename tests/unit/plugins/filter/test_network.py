@@ -93,6 +93,8 @@ def test_monitors_admit_the_vpc_to_their_status_only() -> None:
     monitor = network_plan(CHECKED, GATEWAYS)["groups"][1]
     assert sources(monitor, "tcp", 9784) == sources(monitor, "icmp", -1) == {"10.20.0.0/16"}
     assert len(monitor["rules"]) == 2
+    monitor = network_plan(CHECKED, GATEWAYS, monitor_port=9411)["groups"][1]
+    assert (sources(monitor, "tcp", 9411), sources(monitor, "tcp", 9784)) == ({"10.20.0.0/16"}, set())
 
 
 def test_hosts_are_in_their_subnets() -> None:

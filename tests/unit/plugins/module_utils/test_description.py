@@ -453,6 +453,16 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_endpoint_url: 'ec2.eu-central-1.amazonaws.com' is AWS's own for EC2 alone, and all services would be "
         "asked there; remove this, and name ec2 in vpnha_endpoints to have EC2 reached by an interface endpoint.",
     ),
+    "a port alone": (
+        "vpnha_monitor_listen", ":9784", "vpnha_monitor_listen: ':9784' is no address of IPv4 and TCP port; write one",
+    ),
+    "a port that is none": (
+        "vpnha_monitor_listen", "0.0.0.0:²", "vpnha_monitor_listen: '0.0.0.0:²' is no address of IPv4 and TCP port",
+    ),
+    "a port as a number": ("vpnha_monitor_listen", 9784, "vpnha_monitor_listen: '9784' is a number; write a string"),
+    "an address of IPv6": (
+        "vpnha_monitor_listen", "[::]:9784", "vpnha_monitor_listen: '[::]:9784' is no address of IPv4 and TCP port",
+    ),
     "an endpoint for nothing": (
         "vpnha_endpoints", ["ec2", "dynamo"], "vpnha_endpoints[1]: 'dynamo' is no service that has an endpoint here; "
         "did you mean dynamodb?",

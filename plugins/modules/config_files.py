@@ -78,8 +78,14 @@ changed_files:
   type: list
   elements: str
   sample: [/etc/frr/frr.conf]
+checksums:
+  description: SHA-1 of the content that each file is to have, by its path.
+  returned: success
+  type: dict
+  sample: {/etc/frr/frr.conf: da39a3ee5e6b4b0d3255bfef95601890afd80709}
 """
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -131,13 +137,19 @@ def main() -> None:
                     os.umask(before)
             if attributes(module, file) or differed:
                 changed.append(file["path"])
-    module.exit_json(changed=bool(changed), changed_files=changed, diff=diffs)
+    checksums = {file["path"]: checksum(file) for file in files}
+    module.exit_json(changed=bool(changed), changed_files=changed, checksums=checksums, diff=diffs)
 
 
 def wanted(file: dict[str, Any]) -> str:
     """What is to be in the file."""
     text: str = file["content"] if file["secret"] is None else file["secret"]
     return text
+
+
+def checksum(file: dict[str, Any]) -> str:
+    """As Ansible's own modules give it of a file."""
+    return hashlib.sha1(wanted(file).encode(), usedforsecurity=False).hexdigest()
 
 
 def differs(file: dict[str, Any]) -> bool:

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
+from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from .conftest import Person, Told, copied
+from .conftest import ROOT, Person, Told, copied
 from .test_turns import STUB
 
 BOOK = """\
@@ -25,6 +28,14 @@ BOOK = """\
     - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: service}
     - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: healthy}
 """
+WRITING = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: check}
+    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: configure}
+"""
+KEY = "mArKeR-of-all-heartbeats-0123456789"
 FRESH = {"release": "new", "unit": "a-hash"}
 WELL = {"process": FRESH, "config": {"checksum": "sum", "error": ""}}
 CARRIES = "vpnha_gateways: gw-c still carries 3 routes."
@@ -91,8 +102,7 @@ class Host:
         """Runs the tasks, with nothing written anew."""
         given = {
             "vpnha_monitor_listen": self.listen,
-            "__vpnha_monitor_files": {"changed": False},
-            "__vpnha_monitor_configuration": {"changed": False, "checksum": "sum"},
+            "__vpnha_monitor_files": {"changed_files": [], "checksums": {"/etc/vpnha/monitor.yml": "sum"}},
             "__vpnha_runtime_switch": {"changed": False, "src": "releases/new"},
             **variables,
         }
@@ -100,6 +110,43 @@ class Host:
         more = ("-e", f"ansible_python_interpreter={sys.executable}", "-e", "__vpnha_monitor_unit_hash=a-hash")
         book = str(self._directory / "book.yml")
         return self._person.play(book, given, *more, *options, collections=str(self._collections))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the role gives what it writes to root")
+def test_why_a_configuration_is_refused_is_said_without_its_secrets(
+    person: Person, description: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    work = tmp_path_factory.mktemp("work")
+    tasks = copied(work / "collections", "plugins", "roles", "meta") / "roles" / "monitor" / "tasks" / "configure.yml"
+    text = tasks.read_text()
+    places = {
+        "/opt/vpnha/venv/bin/python": sys.executable,
+        "/opt/vpnha/lib": f"{ROOT}/.build/collections:{ROOT}/roles/monitor/files",
+        "/etc/": f"{work}/etc/", "/usr/": f"{work}/usr/", "group: vpnha": "group: root",
+    }  # fmt: skip
+    for place, here in places.items():
+        text = text.replace(place, here)
+    writing = [task for task in yaml.safe_load(text) if {"vpnha.aws.config_files", "ansible.builtin.file"} & {*task}]
+    tasks.write_text(yaml.safe_dump(writing))
+    (work / "etc").mkdir()
+    (work / "book.yml").write_text(WRITING)
+    python = ("-e", f"ansible_python_interpreter={sys.executable}")
+
+    def write(address: str, *options: str) -> Told:
+        given = {"vpnha_heartbeat_key": KEY, "vpnha_notify_apprise": [address], "vpnha_name": "mon-a"}
+        book = str(work / "book.yml")
+        return person.play(book, description | given, *python, *options, collections=str(work / "collections"))
+
+    told = write("slacks://mArKeR/and/more", "-vvv", "--diff")
+    assert told.code != 0 and not (work / "etc" / "systemd").exists()
+    assert f"{work}/etc/vpnha/monitor.yml.notify.apprise[0]: " in " ".join(told.readable.split())
+    assert "mArKeR" not in told.output and KEY not in told.output
+    told = write("json://mArKeR.example.com", "-vvv", "--diff")
+    file = work / "etc" / "vpnha" / "monitor.yml"
+    assert (told.code, told.changed, file.stat().st_mode & 0o777) == (0, 1, 0o640)
+    assert "mArKeR" in file.read_text() and "mArKeR" not in told.output and KEY not in told.output
+    assert sha1(file.read_bytes()).hexdigest() in told.output
+    assert write("json://mArKeR.example.com").changed == 0
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import os
 import pwd
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def test_files_and_their_directories_are_made_once(two: list[dict[str, Any]]) ->
     assert run(two)["changed_files"] == [str(path) for path in paths]
     assert [path.read_text(encoding="utf-8") for path in paths] == ["1\n", "ü\n"]
     assert [path.stat().st_mode & 0o777 for path in paths] == [0o600, 0o644]
-    assert (run(two)["changed"], run(two)["changed_files"]) == (False, [])
+    again = run(two)
+    assert (again["changed"], again["changed_files"]) == (False, [])
+    assert again["checksums"] == {str(path): sha1(path.read_bytes()).hexdigest() for path in paths}
 
 
 def test_a_mode_alone_is_a_change_of_that_file(two: list[dict[str, Any]]) -> None:

@@ -103,14 +103,42 @@ def ways(table: str, sites: Mapping[str, Sequence[str]]) -> list[Way]:
     return sorted(found, key=lambda way: (way.site, way.prefix))
 
 
-def refusals(gateway: str, found: Iterable[Way]) -> list[str]:
-    """Why its traffic cannot be handed over without loss, one sentence for each site."""
+def refusals(gateway: str, found: Iterable[Way], keep: Sequence[str] | None = None) -> list[str]:
+    """Why its traffic cannot be handed over without loss, one sentence for each site.
+
+    ``keep``: the prefixes that it reaches by its own tunnels afterwards too, None: all.
+    """
     lonely = [way for way in found if way.own and not way.neighbour]
-    return [
-        f"No other gateway can take over {site} ({', '.join(way.prefix for way in lonely if way.site == site)}) "
-        f"from {gateway}."
-        for site in dict.fromkeys(way.site for way in lonely)
-    ]
+    sentences = []
+    for site in dict.fromkeys(way.site for way in lonely):
+        prefixes = [way.prefix for way in lonely if way.site == site]
+        text = f"No other gateway can take over {site} ({', '.join(prefixes)}) from {gateway}"
+        if keep is not None and not any(overlaps(prefix, keep) for prefix in prefixes):
+            text += (
+                ", which is to have no tunnel there any more: deploy with this tunnel and another gateway's first, and "
+                "without it when that one is up"
+            )
+        sentences.append(f"{text}.")
+    return sentences
+
+
+def overlaps(prefix: str, others: Iterable[str]) -> bool:
+    """Whether a prefix is a part of another, or another of it."""
+    network = ipaddress.ip_network(prefix)
+    return any(
+        dual_stack.covered(network, [other]) or dual_stack.covered(ipaddress.ip_network(other), [prefix])
+        for other in others
+    )
+
+
+def missing(prefixes: Iterable[str], found: Iterable[Way], keep: Sequence[str] | None = None) -> list[str]:
+    """The prefixes that a gateway has reached by its own tunnels and does not yet again.
+
+    One that is described otherwise now, in parts or as a part (``keep`` has it no longer), is there with any of it.
+    """
+    own = {way.prefix for way in found if way.own_best}
+    changed = {prefix for prefix in prefixes if keep is not None and prefix not in keep and overlaps(prefix, own)}
+    return [prefix for prefix in prefixes if prefix not in own | changed]
 
 
 @dataclass(frozen=True)

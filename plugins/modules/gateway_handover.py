@@ -59,6 +59,20 @@ options:
     type: list
     elements: str
     default: []
+  deployed:
+    description:
+      - The prefixes of all sites in the description that is being deployed. What has been taken out of it is not looked
+        at any more, since no other gateway may have it any longer.
+      - If omitted, all that the gateway's present configuration has.
+    type: list
+    elements: str
+  keep:
+    description:
+      - Those of O(deployed) to which this gateway has tunnels in the description that is being deployed. The others are
+        handed over and not waited for afterwards.
+      - If omitted, all.
+    type: list
+    elements: str
   config:
     description: The agent's configuration on the gateway.
     type: path
@@ -88,7 +102,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 prefixes:
-  description: The prefixes of sites that this gateway reached by its own tunnels, which it handed over.
+  description: >-
+    The prefixes of sites that this gateway reached by its own tunnels and handed over, as far as O(keep) has them.
   returned: with O(state=handed_over)
   type: list
   elements: str
@@ -141,7 +156,12 @@ class Gateway:
 
     def count(self) -> None:
         """Begin to count what passes the tunnels."""
-        self._run("nft", "-f", "-", data=handover.counting(self.sites, TABLE))
+        deployed = self._module.params["deployed"]
+        sites = {
+            site: [prefix for prefix in prefixes if deployed is None or handover.overlaps(prefix, deployed)]
+            for site, prefixes in self.sites.items()
+        }
+        self._run("nft", "-f", "-", data=handover.counting(sites, TABLE))
 
     def counted(self) -> dict[handover.Flow, int]:
         """What has passed since."""
@@ -161,15 +181,16 @@ class Gateway:
 
 def hand_over(gateway: Gateway, params: dict[str, Any], check: bool) -> dict[str, Any]:
     """Hand over and wait until nothing passes. Raises VpnhaError; then the gateway carries its traffic as before."""
-    ways = gateway.ways()
+    ways, keep = looked_at(gateway, params), params["keep"]
     until = time.monotonic() + (0 if check else params["timeout"])  # a neighbour may be about to come back
-    while not params["force"] and (refused := handover.refusals(gateway.name, ways)):
+    while not params["force"] and (refused := handover.refusals(gateway.name, ways, keep)):
         if time.monotonic() >= until:
             raise VpnhaError(" ".join(refused))
         time.sleep(POLL_SECONDS)
-        ways = gateway.ways()
+        ways = looked_at(gateway, params)
     prefixes = [way.prefix for way in ways if way.own]
-    result = {"changed": bool(prefixes), "prefixes": prefixes, "seconds": 0.0, "still": []}
+    kept = [prefix for prefix in prefixes if keep is None or handover.overlaps(prefix, keep)]
+    result = {"changed": bool(prefixes), "prefixes": kept, "seconds": 0.0, "still": []}
     if check or not prefixes:
         return result
     began = time.monotonic()
@@ -189,6 +210,12 @@ def hand_over(gateway: Gateway, params: dict[str, Any], check: bool) -> dict[str
             "It carries its traffic as before."
         )
     return {**result, "seconds": round(time.monotonic() - began, 1), "still": left}
+
+
+def looked_at(gateway: Gateway, params: dict[str, Any]) -> list[handover.Way]:
+    """The ways to what stays in the deployment."""
+    deployed = params["deployed"]
+    return [way for way in gateway.ways() if deployed is None or handover.overlaps(way.prefix, deployed)]
 
 
 def until_quiet(gateway: Gateway, params: dict[str, Any], prefixes: list[str], began: float) -> list[str]:
@@ -218,8 +245,8 @@ def give_back(gateway: Gateway, params: dict[str, Any], check: bool) -> dict[str
     began = time.monotonic()
     handover.withdraw(gateway.request)
     while True:
-        own = {way.prefix for way in gateway.ways() if way.own_best} if params["prefixes"] else set()
-        missing = [prefix for prefix in params["prefixes"] if prefix not in own]
+        ways = gateway.ways() if params["prefixes"] else []
+        missing = handover.missing(params["prefixes"], ways, params["keep"])
         if not missing:
             return {"changed": asked, "seconds": round(time.monotonic() - began, 1)}
         if time.monotonic() - began > params["timeout"]:
@@ -240,6 +267,8 @@ def main() -> None:
             "quiet_seconds": {"type": "float", "default": 1.0},
             "force": {"type": "bool", "default": False},
             "prefixes": {"type": "list", "elements": "str", "default": []},
+            "deployed": {"type": "list", "elements": "str"},
+            "keep": {"type": "list", "elements": "str"},
             "config": {"type": "path", "default": "/etc/vpnha/agent.json"},
         },
         supports_check_mode=True,

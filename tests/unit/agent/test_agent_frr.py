@@ -27,8 +27,8 @@ exit
 
 
 def test_a_neighbour_without_route_maps_gets_them_and_loses_them_again() -> None:
-    running = frr.read_running(RUNNING)
-    away = frr.away_commands(64512, running, ["169.254.30.2"])
+    plain = RUNNING.replace(" !\n", " neighbor 169.254.30.2 remote-as 65030\n !\n")
+    away = frr.away_commands(64512, frr.read_running(plain), ["169.254.30.2"])
     assert f"route-map {frr.AWAY_OUT} permit 10" in away and not any(line.startswith("call") for line in away)
     now = frr.Running({("169.254.30.2", "out"): frr.AWAY_OUT, ("169.254.30.2", "in"): frr.AWAY_IN}, False)
     assert frr.back_commands(64512, now, ["169.254.30.2"])[-2:] == [
@@ -61,7 +61,7 @@ def test_bgp_states_are_read() -> None:
 
 
 def test_a_peer_with_ipv6_is_the_last_choice_in_both_families() -> None:
-    commands = frr.away_commands(64512, frr.read_running(RUNNING_DUAL), [PEER, "169.254.20.2"])
+    commands = frr.away_commands(64512, frr.read_running(RUNNING_DUAL), [PEER])
     at = commands.index("address-family ipv6 unicast")
     assert commands[at - 1 :] == [
         "exit-address-family",
@@ -92,3 +92,10 @@ def test_a_peer_is_away_only_in_every_family_and_both_ways() -> None:
         running = frr.read_running(away.replace(prefix + former, former))
         assert running.begun(PEER) and not running.away(PEER), former
     assert not frr.read_running(RUNNING_DUAL).begun(PEER)
+
+
+def test_frr_is_told_nothing_of_a_neighbour_that_it_does_not_have() -> None:
+    """After a reload that took a tunnel away, while the agent still knows it: vtysh would stop there."""
+    running = frr.read_running(RUNNING_DUAL)
+    assert frr.away_commands(64512, running, ["169.254.20.2", PEER]) == frr.away_commands(64512, running, [PEER])
+    assert running.away("169.254.20.2") and not running.begun("169.254.20.2")

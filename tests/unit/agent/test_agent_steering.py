@@ -323,3 +323,15 @@ def test_that_frr_does_not_run_is_told_apart(vtysh: Vtysh) -> None:
     with pytest.raises(frr.FrrError) as caught:
         asyncio.run(frr.vtysh("show version"))
     assert caught.value.gone
+
+
+def test_what_frr_does_not_have_yet_is_looked_at_again_soon(config: AgentConfig, vtysh: Vtysh) -> None:
+    steering = Steering(config, BoundedLog())
+    lossy_since(steering, 100.0)
+    vtysh.running("router bgp 64512\nexit\n")  # it was restarted, and reads its file
+    vtysh.told()
+    update(steering, 200.0, loss=0.2)
+    assert not any("neighbor" in line for line in vtysh.told())
+    vtysh.running(RUNNING)
+    update(steering, 200.0 + RETRY_SECONDS, loss=0.2)
+    assert any(f"neighbor {PEER} route-map {frr.AWAY_OUT}TO-SITES out" in line for line in vtysh.told())

@@ -33,7 +33,7 @@ answer = answers.get(call, {{}})
 (module.fail_json if "msg" in answer else module.exit_json)(**{{"changed": True, **answer}})
 """
 MODULES = {
-    "gateway_handover": ["state", "seconds", "force", "prefixes", "timeout"],
+    "gateway_handover": ["state", "seconds", "force", "prefixes", "timeout", "deployed", "keep"],
     "vpn_health_info": ["wait", "wait_for", "wait_timeout"],
     "vpn_ha_info": ["deployment", "region"],
     "gateway_idle": ["name", "address", "vpc_cidrs", "sites", "peers"],
@@ -86,8 +86,8 @@ CHECKED = {
     "gateways": [{"name": "gw-a", "address": "10.20.0.10"}, {"name": "gw-b", "address": "10.20.1.10"}],
     "sites": [{"name": "hq", "prefixes": ["192.168.10.0/24"]}],
     "tunnels": [
-        {"gateway": "gw-a", "peer_address": "198.51.100.11"},
-        {"gateway": "gw-b", "peer_address": "198.51.100.12"},
+        {"gateway": "gw-a", "site": "hq", "peer_address": "198.51.100.11"},
+        {"gateway": "gw-b", "site": "hq", "peer_address": "198.51.100.12"},
     ],
 }
 FOUND = {"hand_over": False, "takes_over": True, "up": []}  # a gateway that was there before
@@ -167,6 +167,17 @@ def test_each_is_handed_over_changed_seen_well_and_given_back_before_the_next(ro
     assert rollout.calls() == [*whole("gw-a"), *whole("gw-b")]
     assert rollout.asked("gw-a vpn_health_info")["wait_for"] == ["hq"]
     assert rollout.asked("gw-a gateway_handover given_back")["prefixes"] == ["192.168.10.0/24"]
+
+
+def test_it_is_told_what_stays_and_what_of_that_it_reaches_by_tunnels_of_its_own(rollout: Rollout) -> None:
+    sites = [*CHECKED["sites"], {"name": "plant", "prefixes": ["192.168.20.0/24", "192.168.21.0/24"]}]
+    tunnels = [*CHECKED["tunnels"], {"gateway": "gw-b", "site": "plant", "peer_address": "198.51.100.22"}]
+    assert rollout.run(vpnha_checked={**CHECKED, "sites": sites, "tunnels": tunnels}).code == 0
+    every = ["192.168.10.0/24", "192.168.20.0/24", "192.168.21.0/24"]
+    for name, kept in (("gw-a", every[:1]), ("gw-b", every)):
+        asked = rollout.asked(f"{name} gateway_handover handed_over")
+        assert (asked["deployed"], asked["keep"]) == (every, kept)
+        assert rollout.asked(f"{name} gateway_handover given_back")["keep"] == kept
 
 
 LOCKED = {"__vpnha_network_lock": {"resource": "sg-1"}, "vpnha_lock_minutes": "90"}  # as lock.yml leaves it

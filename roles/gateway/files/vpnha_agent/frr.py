@@ -23,6 +23,7 @@ _PREPENDS = 4  # more than the two of another zone's gateway
 # stays what says nothing of a tunnel.
 HANDED_OVER, LAST_CHOICE = 220, 221
 _FAMILY = re.compile(r"^ address-family (ipv4|ipv6) unicast$")
+_NEIGHBOR = re.compile(r"^ neighbor (\S+) remote-as ", re.MULTILINE)
 _NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
 
 
@@ -41,6 +42,7 @@ class Running:
     maps: Mapping[tuple[str, str], str]  # of IPv4: (neighbour, "in" or "out") -> route map
     graceful_shutdown: bool
     maps6: Mapping[tuple[str, str], str] = field(default_factory=dict)  # the same of IPv6
+    peers: frozenset[str] = frozenset()  # all neighbours
 
     @property
     def families(self) -> tuple[tuple[str, Mapping[tuple[str, str], str]], ...]:
@@ -55,18 +57,21 @@ class Running:
         """Whether it is the last choice in every family and both ways."""
         return all(self._away(peer))
 
+    def speaks(self, family: str, of: Mapping[tuple[str, str], str], peer: str) -> bool:
+        """Whether a peer has that family: IPv6 only with a route map of the role's.
+
+        One that FRR does not have, in the moments between its reload and the agent's restart, has none: vtysh would
+        stop at the first command for it.
+        """
+        return peer in self.peers if family == "ipv4" else (peer, "out") in of
+
     def _away(self, peer: str) -> list[bool]:
         return [
             of.get((peer, way), "").startswith(prefix)
             for family, of in self.families
-            if speaks(family, of, peer)
+            if self.speaks(family, of, peer)
             for way, prefix in (("out", AWAY_OUT), ("in", AWAY_IN))
         ]
-
-
-def speaks(family: str, of: Mapping[tuple[str, str], str], peer: str) -> bool:
-    """Whether a peer has that family: IPv6 only with a route map of the role's."""
-    return family == "ipv4" or (peer, "out") in of
 
 
 async def vtysh(*commands: str, daemon: str = "") -> str:
@@ -105,7 +110,7 @@ def read_running(text: str) -> Running:
         if found:
             maps[family][found[1], found[3]] = found[2]
     shutdown = any(line.strip() == "bgp graceful-shutdown" for line in text.splitlines())
-    return Running(maps["ipv4"], shutdown, maps["ipv6"])
+    return Running(maps["ipv4"], shutdown, maps["ipv6"], frozenset(_NEIGHBOR.findall(text)))
 
 
 def original(route_map: str) -> str:
@@ -123,7 +128,7 @@ def away_commands(asn: int, running: Running, peers: Sequence[str]) -> list[str]
     maps: list[str] = []
     neighbours: list[str] = []
     for family, of in running.families:
-        here = [peer for peer in peers if speaks(family, of, peer)]
+        here = [peer for peer in peers if running.speaks(family, of, peer)]
         for peer in here:
             out, into = (original(of.get((peer, way), "")) for way in ("out", "in"))
             maps += [f"route-map {AWAY_OUT}{out} permit 10", *([f"call {out}"] if out else [])]

@@ -191,16 +191,17 @@ class Steering:
         try:
             for commands in self._static_steps(wanted):  # first, since nobody else sees to a static tunnel that is dead
                 await frr.vtysh(*commands)
-            await self._set_bgp(wanted)
+            complete = await self._set_bgp(wanted)
         except frr.FrrError as exc:
             self._log.say("steering", f"FRR cannot be told which tunnels to prefer: {exc}")
             return
         self._applied = wanted
-        self._next = now + CONFIRM_SECONDS
+        self._next = now + (CONFIRM_SECONDS if complete else RETRY_SECONDS)
 
-    async def _set_bgp(self, wanted: set[str]) -> None:
+    async def _set_bgp(self, wanted: set[str]) -> bool:
+        """Whether FRR has all of them: one that starts may not have read its configuration to the end."""
         if not self._bgp:
-            return
+            return True
         asn = self._config.deployment.asn
         running = frr.read_running(await frr.vtysh("show running-config", daemon="bgpd"))
         steps: list[Sequence[str]] = []
@@ -215,6 +216,7 @@ class Steering:
         for commands in steps:
             if commands:
                 await frr.vtysh(*commands, daemon="bgpd")
+        return peers <= running.peers
 
     def _static_steps(self, wanted: set[str]) -> list[list[str]]:
         """Commands for all static routes, the last choice of all first."""

@@ -18,7 +18,9 @@ from ansible_collections.vpnha.aws.plugins.modules import gateway_handover
 from tests.unit.fake_clock import Clock
 
 HQ, PLANT = "192.168.10.0/24", "192.168.20.0/24"
-PARAMS = {"seconds": 900, "timeout": 30, "quiet_seconds": 1.0, "force": False, "prefixes": []}
+PARAMS = {
+    "seconds": 900, "timeout": 30, "quiet_seconds": 1.0, "force": False, "prefixes": [], "deployed": None, "keep": None,
+}  # fmt: skip
 
 
 class FakeGateway:
@@ -31,12 +33,17 @@ class FakeGateway:
         self.neighbour_from = 0.0  # when another gateway offers its way
         self.sessions_up = True
         self.counting = False
+        self.shop = ""  # the prefix of a third site, to which it has a tunnel
+        self.shop_elsewhere = False  # whether another gateway has one too
         self._clock, self._agent_after, self._site_after = clock, agent_after, site_after
         self._asked_at: float | None = None
 
     def ways(self) -> list[Way]:
         away, other = self._away(0.0), self._clock.now >= self.neighbour_from
+        elsewhere = self.shop_elsewhere
+        shop = [Way("shop", self.shop, True, not (away and elsewhere), elsewhere, away and elsewhere)]
         return [
+            *(shop if self.shop else []),
             Way("hq", HQ, self.sessions_up, self.sessions_up and not away, other, other and away),
             Way("plant", PLANT, False, False, True, True),  # it has no tunnel there
         ]
@@ -170,3 +177,57 @@ def test_without_prefixes_nothing_is_waited_for(make: Make, clock: Clock) -> Non
     handover.ask(900, gateway.request)
     gateway.sessions_up = False
     assert give_back(gateway) == {"changed": True, "seconds": 0.0}
+
+
+# --- What is deployed is not what the gateway has -------------------------------------------------------------
+
+
+SHOP = "192.168.30.0/24"
+
+
+def test_a_site_that_is_taken_out_needs_no_other_gateway_and_is_not_waited_for(make: Make) -> None:
+    gateway = make()
+    gateway.shop = SHOP  # the other gateway has had its turn, and has the site no longer
+    with pytest.raises(VpnhaError, match="No other gateway can take over shop"):
+        hand_over(gateway)
+    result = hand_over(gateway, deployed=[HQ, PLANT], keep=[HQ])
+    assert result["changed"] and result["prefixes"] == [HQ]
+    gateway.shop = ""
+    assert give_back(gateway, prefixes=result["prefixes"], keep=[HQ])["changed"]
+
+
+def test_nothing_is_handed_over_where_only_that_site_had_a_tunnel(make: Make) -> None:
+    gateway = make()
+    gateway.shop, gateway.sessions_up = SHOP, False
+    assert hand_over(gateway, deployed=[HQ, PLANT], keep=[])["changed"] is False
+    assert not gateway.request.exists()
+
+
+def test_a_site_whose_tunnel_goes_from_this_gateway_is_handed_over_and_not_waited_for(make: Make) -> None:
+    gateway = make()
+    gateway.shop, gateway.shop_elsewhere = SHOP, True
+    result = hand_over(gateway, deployed=[HQ, PLANT, SHOP], keep=[HQ])
+    assert result["prefixes"] == [HQ]
+    ways = {way.prefix: way for way in gateway.ways()}
+    assert ways[SHOP].neighbour_best and gateway.request.exists()
+
+
+def test_it_keeps_its_tunnel_until_another_gateway_has_one(make: Make) -> None:
+    gateway = make()
+    gateway.shop = SHOP
+    with pytest.raises(
+        VpnhaError, match=r"from gw-a, which is to have no tunnel there any more: deploy with this tunnel"
+    ):
+        hand_over(gateway, deployed=[HQ, PLANT, SHOP], keep=[HQ])
+    assert not gateway.request.exists()
+
+
+def test_a_prefix_that_is_described_otherwise_is_back_with_what_it_has_become(make: Make) -> None:
+    gateway = make()
+    gateway.shop, gateway.shop_elsewhere = SHOP, True
+    wider = "192.168.0.0/16"
+    result = hand_over(gateway, deployed=[HQ, PLANT, wider], keep=[HQ, wider])
+    assert result["prefixes"] == [SHOP, HQ]
+    gateway.shop = wider
+    assert give_back(gateway, prefixes=result["prefixes"], keep=[HQ, wider])["changed"]
+    assert handover.missing([SHOP], gateway.ways()) == [SHOP]

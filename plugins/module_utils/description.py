@@ -229,7 +229,10 @@ _TUNNEL_KEYS = ("gateway", "peer", "peer_id", "local_id", "inside", "auth", "psk
 
 
 def _tunnels(top: Section) -> list[tuple[str, Tunnel]]:
-    """Every site's tunnels with their paths; each keeps its name and interface when others come and go."""
+    """Every site's tunnels with their paths; each keeps its name and interface when others come and go.
+
+    Only where a site has several to one gateway, their names go by their order: the second is NAME-2, and so on.
+    """
     quiet = Problems()  # the sites' own fields were checked with the sites
     found: list[tuple[str, Tunnel]] = []
     for silent in Section(quiet, "", top.value).sections("vpnha_sites", _SITE_KEYS):

@@ -138,7 +138,7 @@ def examine(what: Examination) -> dict[str, Any]:
     ]
     known = {subject.name for subject in what.subjects}
     return {
-        "healthy": bool(tunnels) and all(tunnel["verdict"] == Verdict.UP.value for tunnel in tunnels),
+        "healthy": all(tunnel["verdict"] == Verdict.UP.value for tunnel in tunnels),
         "charon": {"state": state, "version": version},
         "tunnels": tunnels,
         "sites": _sites(tunnels),

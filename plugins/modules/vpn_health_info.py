@@ -121,7 +121,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 healthy:
-  description: Whether there are tunnels and every one is V(up).
+  description: Whether every tunnel is V(up). So it is on a gateway that is described without any.
   returned: always
   type: bool
 certificate_ends:
@@ -408,8 +408,10 @@ def what_to_examine(params: dict[str, Any]) -> vpn_health.Examination:
     else:
         socket, grey_loss = charon.SOCKET, vpn_health.GREY_LOSS
         subjects = tuple(vpn_health.subject(tunnel) for tunnel in params["tunnels"])
-    if not subjects:
-        raise VpnhaError("This gateway has no tunnels: give it some in the deployment's sites, or in 'tunnels'.")
+    if not subjects and params["tunnels"] is not None:
+        raise VpnhaError(
+            "'tunnels' is empty: give it some, or leave it out on a gateway, whose agent knows its tunnels."
+        )
     return vpn_health.Examination(
         subjects, params["vici_socket"] or socket, params["count"], params["interval"], grey_loss
     )

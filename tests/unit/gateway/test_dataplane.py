@@ -106,6 +106,18 @@ def test_a_gateway_without_tunnels_has_no_device_to_remove(run: Run) -> None:
     assert not any("link del" in command and "[" in command for command in done), done
 
 
+@pytest.mark.parametrize("data_plane", ["xfrm", "libipsec"])
+def test_a_gateway_without_tunnels_has_a_filter_that_lets_the_neighbours_ones_be_used(data_plane: str) -> None:
+    variables = dual()
+    for site in variables["vpnha_sites"]:
+        site["tunnels"] = [tunnel for tunnel in site["tunnels"] if tunnel["gateway"] != "gw-a"]
+    wanted = tunnel_config.gateway_view(parse(variables), "gw-a", data_plane)
+    assert not wanted.tunnels and wanted.neighbours
+    assert not re.search(r"\{\s*\}", rendered("firewall.nft.j2", wanted))
+    back = [rule for rule in chain(wanted, "forward") if rule.endswith("accept") and rule.startswith("ip saddr { 192.")]
+    assert len(back) == 1 and ("oifname" in back[0]) == bool(wanted.devices)
+
+
 def test_libipsec_makes_its_device_itself(run: Run) -> None:
     assert not any("type xfrm" in command for command in run(view("libipsec"), set()))
 

@@ -105,6 +105,12 @@ def test_a_peer_that_answers_no_pings_is_judged_by_the_sites_answers(tmp_path: P
 
 
 @needs_raw
+def test_a_gateway_without_tunnels_has_none_that_is_ill(tmp_path: Path) -> None:
+    result = examined(tmp_path, serve_sas(CAPTURED["established"]))
+    assert result["healthy"] and result["tunnels"] == [] and not vpn_health.ailing(result)
+
+
+@needs_raw
 def test_without_strongswan_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vpn_health, "_BINARIES", ("no-such-program",))
     with pytest.raises(VpnhaError, match=r"^strongSwan is not installed on this host: run the role vpnha.aws.gateway"):

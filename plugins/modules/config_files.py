@@ -54,6 +54,11 @@ options:
       validate:
         description: Command that fails when the file is bad; C(%s) stands for the path of a copy to check.
         type: str
+  unapplied:
+    description:
+      - A file below C(/run) that notes, one path a line, which files were replaced, before they are. Who has applied
+        them removes their lines. The paths in it count as changed, so that a run that died in between is made up for.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -73,7 +78,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: Paths of the files whose content, owner or mode changed.
+  description: Paths of the files whose content, owner or mode changed, and of those that O(unapplied) has.
   returned: always
   type: list
   elements: str
@@ -113,7 +118,10 @@ def main() -> None:
     }
     one = {"mutually_exclusive": [("content", "secret")], "required_one_of": [("content", "secret")]}
     module = QuietModule(
-        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": options, **one}},
+        argument_spec={
+            "files": {"type": "list", "elements": "dict", "required": True, "options": options, **one},
+            "unapplied": {"type": "path"},
+        },
         supports_check_mode=True,
     )
     files = module.params["files"]
@@ -125,6 +133,7 @@ def main() -> None:
             copies[file["path"]].write_text(wanted(file), encoding="utf-8")
             if file["validate"] and not module.check_mode:
                 check(module, file, copies[file["path"]])
+        noted = note(module, [file["path"] for file in differing])
         diffs, changed = [], []
         for file in files:
             differed = file in differing
@@ -135,7 +144,7 @@ def main() -> None:
                     before = os.umask(0o077)  # a new file is nobody's to read until it has its mode
                     module.atomic_move(str(copies[file["path"]]), file["path"])
                     os.umask(before)
-            if attributes(module, file) or differed:
+            if attributes(module, file) or differed or file["path"] in noted:
                 changed.append(file["path"])
     checksums = {file["path"]: checksum(file) for file in files}
     module.exit_json(changed=bool(changed), changed_files=changed, checksums=checksums, diff=diffs)
@@ -166,6 +175,20 @@ def check(module: AnsibleModule, file: dict[str, Any], copy: Path) -> None:
     if code != 0:
         said = (err or out).strip().replace(str(copy), file["path"])
         module.fail_json(msg=f"{file['path']} would be bad, so no file was replaced: {said}", rc=code)
+
+
+def note(module: AnsibleModule, paths: list[str]) -> set[str]:
+    """Note what will be replaced; what an earlier run has noted and nobody has applied."""
+    if not module.params["unapplied"]:
+        return set()
+    notes = Path(module.params["unapplied"])
+    before = set(notes.read_text(encoding="utf-8").splitlines()) if notes.exists() else set()
+    new = [path for path in paths if path not in before]
+    if new and not module.check_mode:
+        notes.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with notes.open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{path}\n" for path in new)
+    return before
 
 
 def diff(file: dict[str, Any]) -> dict[str, str]:

@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Says as JSON what this host is, whether its kernel has ESP and XFRM interfaces, whether it is a gateway already,
-# which of its units run and start at boot, and which packages it has. Changes nothing that stays.
+# Says as JSON what this host is, whether its kernel has ESP and XFRM interfaces, whether it is a gateway already, whether
+# its agent may run with other code than was brought, which of its units run and start at boot, and which packages it
+# has. Changes nothing that stays.
 set -u
 
 . /etc/os-release
@@ -35,6 +36,8 @@ configured=false
 [ -e /etc/vpnha/agent.json ] && [ -x /opt/vpnha/venv/bin/python ] && configured=true
 handed_over=false
 [ -e /run/vpnha/handover ] && handed_over=true
+code_unapplied=false
+grep -qx /opt/vpnha/lib /run/vpnha/unapplied 2>/dev/null && code_unapplied=true
 
 # systemd names a unit first, then its state, then whether it starts at boot
 running=
@@ -51,6 +54,6 @@ for line in $(systemctl show --property=Id,ActiveState,UnitFileState vpnha-datap
   esac
 done
 
-printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s, ' \
-  "$family" "$ID" "${VERSION_ID:-}" "$data_plane" "$configured" "$handed_over"
+printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s, "code_unapplied": %s, ' \
+  "$family" "$ID" "${VERSION_ID:-}" "$data_plane" "$configured" "$handed_over" "$code_unapplied"
 printf '"running": [%s], "replaceable": %s, "packages": "%s"}\n' "$running" "$replaceable" "$packages"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,12 @@ def test_a_host_that_says_nothing_has_nothing(told: Any) -> None:
     found = told(systemctl="exit 1", dpkg_query="exit 1")
     assert (found["running"], found["replaceable"], found["packages"].split()) == ([], False, [])
     assert (found["data_plane"], found["configured"]) == ("libipsec", False)
+
+
+def test_code_that_was_brought_and_that_no_agent_was_started_with_is_told(told: Any, tmp_path: Path) -> None:
+    notes = tmp_path / "unapplied"
+    notes.write_text("/etc/frr/frr.conf\n/opt/vpnha/lib\n")
+    grep = f"""exec {shutil.which("grep")} "$1" "$2" {notes}"""  # in the place of the host's
+    assert told(systemctl=UNITS, dpkg_query=DPKG, grep=grep)["code_unapplied"] is True
+    notes.write_text("/etc/frr/frr.conf\n")
+    assert told(systemctl=UNITS, dpkg_query=DPKG, grep=grep)["code_unapplied"] is False

@@ -55,6 +55,35 @@ def test_a_mode_alone_is_a_change_of_that_file(two: list[dict[str, Any]]) -> Non
     assert Path(two[0]["path"]).stat().st_mode & 0o777 == 0o600
 
 
+def apart(files: list[dict[str, Any]], notes: Path, **internal: Any) -> dict[str, Any]:
+    """As ``run``, with notes of what was replaced."""
+    given = [{**OWNER, **file} for file in files]
+    return run_module("config_files", files=given, unapplied=str(notes), **internal).result
+
+
+def test_what_was_replaced_counts_as_changed_until_somebody_has_applied_it(
+    two: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    notes, paths = tmp_path / "run" / "unapplied", [file["path"] for file in two]
+    assert apart(two, notes, _ansible_check_mode=True)["changed_files"] == paths and not notes.exists()
+    assert apart(two, notes)["changed_files"] == paths
+    assert notes.read_text().splitlines() == paths
+    for check in (True, False):  # that run died before it applied anything
+        again = apart(two, notes, _ansible_check_mode=check)
+        assert again["changed"] and again["changed_files"] == paths and again["diff"] == []
+    notes.write_text(f"{paths[1]}\n/of/another/call\n")
+    assert apart(two, notes)["changed_files"] == paths[1:]
+    notes.unlink()
+    assert apart(two, notes)["changed"] is False and not notes.exists()
+
+
+def test_it_is_noted_before_the_first_file_is_replaced(two: list[dict[str, Any]], tmp_path: Path) -> None:
+    notes = tmp_path / "unapplied"
+    two[0]["owner"] = "nobody-of-that-name"  # so that it ends with the first file
+    assert apart(two, notes)["failed"] and not Path(two[1]["path"]).exists()
+    assert notes.read_text().splitlines() == [file["path"] for file in two]
+
+
 def test_one_bad_file_keeps_all_from_being_replaced(two: list[dict[str, Any]]) -> None:
     two[0]["validate"] = "grep -q 1 %s"
     two[1]["validate"] = "ls --no-such-option %s"

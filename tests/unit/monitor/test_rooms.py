@@ -72,9 +72,9 @@ def test_it_says_which_release_it_has_loaded_wherever_the_link_leads_now(tmp_pat
 def test_a_configuration_that_is_being_read_is_not_taken_for_the_last_one(tmp_path: Path) -> None:
     asked: list[object] = []
     loop = SimpleNamespace(run_in_executor=lambda _pool, *call: asked.extend(call) or Future())
-    one = SimpleNamespace(_loop=loop, path=tmp_path, config_checksum="of before", _reloaded=asked.append)
+    one = SimpleNamespace(_loop=loop, path=tmp_path, config_reading=False, _reloaded=asked.append)
     Monitor.reload(cast(Monitor, one))
-    assert one.config_checksum == "" and asked[1] == tmp_path
+    assert one.config_reading and asked[1] == tmp_path
 
 
 # --- record ---------------------------------------------------------------------------------------------------

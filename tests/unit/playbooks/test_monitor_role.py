@@ -37,7 +37,7 @@ WRITING = """\
 """
 KEY = "mArKeR-of-all-heartbeats-0123456789"
 FRESH = {"release": "new", "unit": "a-hash"}
-WELL = {"process": FRESH, "config": {"checksum": "sum", "error": ""}}
+WELL = {"process": FRESH, "config": {"checksum": "sum", "error": "", "reading": False}}
 CARRIES = "vpnha_gateways: gw-c still carries 3 routes."
 
 
@@ -160,7 +160,7 @@ def host(person: Person, tmp_path_factory: pytest.TempPathFactory, request: pyte
 
 def configured(checksum: str = "sum", error: str = "", **process: str) -> dict[str, Any]:
     """A monitor's status that differs from what is on the host in this."""
-    return {"process": FRESH | process, "config": {"checksum": checksum, "error": error}}
+    return {"process": FRESH | process, "config": {"checksum": checksum, "error": error, "reading": False}}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"], ids=["everywhere", "one address"], indirect=True)

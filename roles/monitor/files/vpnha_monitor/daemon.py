@@ -110,6 +110,7 @@ class Monitor:
         self.ec2_error = ""
         self.config_checksum = config.checksum(path)
         self.config_error = ""
+        self.config_reading = False
         self._reads = ThreadPoolExecutor(4, thread_name_prefix="ec2-read")
         self.reader = Reader(self._read, loaded.deployment.timing.ec2_interval, self._deliver_reading)
         self.actuator = Actuator(
@@ -373,12 +374,12 @@ class Monitor:
     def reload(self) -> None:
         """SIGHUP: read the configuration again, beside the loop, and take it if it is good."""
         assert self._loop is not None
-        self.config_checksum = ""  # so that who waits for the answer does not take the last one for it
+        self.config_reading = True
         reading = self._loop.run_in_executor(None, config.load, self.path)
         reading.add_done_callback(self._reloaded)
 
     def _reloaded(self, reading: asyncio.Future[config.MonitorConfig]) -> None:
-        self.config_checksum = config.checksum(self.path)
+        self.config_checksum, self.config_reading = config.checksum(self.path), False
         try:
             fresh = reading.result()
             sentences = config.refuse_reload(self.config, fresh)

@@ -108,8 +108,11 @@ class House:
                 "unit": os.environ.get("VPNHA_UNIT", ""),
                 "listen": f"{monitor.config.host}:{monitor.config.port}",
             },
-            config_checksum=monitor.config_checksum,
-            config_error=monitor.config_error,
+            config={
+                "checksum": monitor.config_checksum,
+                "error": monitor.config_error,
+                "reading": monitor.config_reading,
+            },
             notify=monitor.notifications.status(),
             rtt={name: watch.asker.rtt for name, watch in monitor.observer.watches.items()},
         )

@@ -54,8 +54,8 @@ class Daemon:
     store_error: str = ""
     store_errors: int = 0
     process: Mapping[str, str] = field(default_factory=dict)  # what only a restart changes
-    config_checksum: str = ""  # of the file that was read last, also if it was refused; empty while one is being read
-    config_error: str = ""  # why it was refused
+    # the checksum of the file that was read last, why it was refused, and whether another one is being read
+    config: Mapping[str, Any] = field(default_factory=lambda: {"checksum": "", "error": "", "reading": False})
     rtt: Mapping[str, float | None] = field(default_factory=dict)  # by gateway, seconds
     notify: Mapping[str, Any] = field(default_factory=dict)  # see notify.room
 
@@ -118,7 +118,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "loop_lag": round(daemon.loop_lag, 4),
         "clock_skew": daemon.clock_skew,
         "process": dict(daemon.process),
-        "config": {"checksum": daemon.config_checksum, "error": daemon.config_error},
+        "config": dict(daemon.config),
         "journal": dict(daemon.journal),
         "notify": dict(daemon.notify),
         "refused": dict(daemon.refused),

@@ -51,7 +51,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lease does not run out", (16,), owners, "lease_left", _for_ever,
-        ("store cut from all", "monitor killed", "power off"),
+        ("store cut from all", "monitor killed", "power off"), seen=6,
     ),
     Mutant(
         "a lease is taken before it has run out", (16,), lease, "due", _at_once, ("store slow", "monitor paused"),
@@ -66,15 +66,15 @@ MUTANTS = (
     ),
     Mutant(
         "a repair needs no lease", (16,), repair, "LEAST", -1000.0,
-        ("host hangs", "monitor killed", "store cut from all"),
+        ("host hangs", "monitor killed", "store cut from all"), seen=20,
     ),
     Mutant(
         "nobody looks for late writes", (16,), decision, "_late_writes", lambda *_: False,
-        ("power off", "monitor is to be paused in a swap"),
+        ("power off", "monitor is to be paused in a swap"), seen=48,
     ),
     Mutant(
         "nobody acts for a monitor that is gone", (0,), owners, "OWNER_SILENCE", float("inf"),
-        ("zone lost", "monitor killed", "power off"),
+        ("zone lost", "monitor killed", "power off"), seen=16,
     ),
 )  # fmt: skip
 
@@ -82,7 +82,7 @@ MUTANTS = (
 def hunt(mutant: Mutant) -> Fate:
     """Look for the bug, in schedules of the faults under which it shows."""
     with planted(mutant):
-        for seed in range(1, PATIENCE + 1):
+        for seed in mutant.seeds(PATIENCE):
             outcome = several.run(seed, mutant.faults)
             if outcome.violation:
                 killed = outcome.promise in (*mutant.invariants, *mutant.also_found_as)

@@ -23,8 +23,9 @@ from lab.matrix.lookout import NotSeen
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """The handlers as they were."""
+    """The handlers as they were; meanwhile as a terminal has them, whatever started this."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -13,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vpnha.aws.plugins.module_utils import group_rules
+from ansible_collections.vpnha.aws.plugins.module_utils.listening import PORT
 
 Plain = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ def network_plan(
     admin_cidrs: Sequence[str] = (),
     *,
     elastic_ips: Sequence[str] = ("gateways", "monitors"),
-    monitor_port: int = 9784,
+    monitor_port: int = PORT,
 ) -> dict[str, list[dict[str, Any]]]:
     """``subnets``, ``groups`` (security groups) and ``hosts`` of a deployment, see the filter's documentation."""
     return {

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Any
 
+from .listening import PORT
+
 Plain = Mapping[str, Any]
 
 MOST = 60  # inbound rules of a group, for IPv4 and again for IPv6, unless AWS has raised the quota
 QUOTA = "Inbound or outbound rules per security group"
 
 
-def groups(checked: Plain, admin_cidrs: Sequence[str], monitor_port: int = 9784) -> list[dict[str, Any]]:
+def groups(checked: Plain, admin_cidrs: Sequence[str], monitor_port: int = PORT) -> list[dict[str, Any]]:
     """Each security group's ``role``, ``description`` and ``rules``.
 
     Adjacent prefixes of sites become one rule, but only where there are too many rules otherwise: another set of rules

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from .description_fields import Section, shown
 
-LISTEN = "0.0.0.0:9784"
+PORT = 9784
+LISTEN = f"0.0.0.0:{PORT}"
 
 
 def listening(section: Section, key: str) -> tuple[str, int]:

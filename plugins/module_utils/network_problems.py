@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from . import network_adoption, tags
 from .ec2_view import Item, destination_of, edge_of, gateway_of_interface, routes_of, target_of, zone_of_table
 from .endpoints import made_for
@@ -110,30 +112,35 @@ def _public_problems(network: Network, found: Found) -> list[str]:
     return out
 
 
-def _app_problems(network: Network, found: Found) -> list[str]:
-    out = []
+def _not_app(network: Network, found: Found) -> Iterator[tuple[str, str, Item, bool]]:
+    """Zone, subnet, table, and whether that is its own, where it is not one of the deployment's for applications."""
     for zone in network.zones:
         for subnet_id in zone.subnets:
             table, own = found.table_of(subnet_id)
-            if table is None or is_of(table, network.deployment, APP):
-                continue
-            if owner := network_adoption.owner(table.get("Tags"), network.deployment):
-                out.append(network_adoption.others_table(subnet_id, table["RouteTableId"], owner))
-                continue
-            if network.adopt:
-                continue
-            hint = (
-                f"tag it {tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP} and {tags.ZONE}={zone.zone} to "
-                "have its site routes looked after, or set adopt_route_tables"
+            if table is not None and not is_of(table, network.deployment, APP):
+                yield zone.zone, subnet_id, table, own
+
+
+def _app_problems(network: Network, found: Found) -> list[str]:
+    out = []
+    for zone, subnet_id, table, own in _not_app(network, found):
+        if owner := network_adoption.owner(table.get("Tags"), network.deployment):
+            out.append(network_adoption.others_table(subnet_id, table["RouteTableId"], owner))
+            continue
+        if network.adopt:
+            continue
+        hint = (
+            f"tag it {tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP} and {tags.ZONE}={zone} to "
+            "have its site routes looked after, or set adopt_route_tables"
+        )
+        if own:
+            out.append(f"{subnet_id} uses {table['RouteTableId']}, which is not the deployment's; {hint}.")
+        elif lost := _own_routes(network, found, table):
+            out.append(
+                f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, and would lose its routes "
+                f"({', '.join(lost)}) with a table of its own; associate a table with it and {hint}. "
+                "Or tag the main table so: every subnet without a table of its own then has that zone's gateway."
             )
-            if own:
-                out.append(f"{subnet_id} uses {table['RouteTableId']}, which is not the deployment's; {hint}.")
-            elif lost := _own_routes(network, found, table):
-                out.append(
-                    f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, and would lose its routes "
-                    f"({', '.join(lost)}) with a table of its own; associate a table with it and {hint}. "
-                    "Or tag the main table so: every subnet without a table of its own then has that zone's gateway."
-                )
     zones = [zone.zone for zone in network.zones]
     for table in found.tables:
         if zones and is_of(table, network.deployment, APP):
@@ -147,22 +154,18 @@ def _adoption_problems(network: Network, found: Found) -> list[str]:
     """With adopt: a table that subnets of two zones use can have one home gateway only."""
     users: dict[str, set[str]] = {}
     out = []
-    for zone in network.zones:
-        for subnet_id in zone.subnets:
-            table, own = found.table_of(subnet_id)
-            if table is None or is_of(table, network.deployment, APP):
-                continue
-            if own:
-                users.setdefault(table["RouteTableId"], set()).add(zone.zone)
-                if edge_of(table):
-                    out.append(f"{subnet_id}: {edge_of(table)}")
-            elif _own_routes(network, found, table):
-                out.append(
-                    f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, which other subnets use "
-                    f"too; associate a route table of zone {zone.zone} with it, or tag the main table "
-                    f"{tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP}, and {tags.ZONE} with the zone whose "
-                    "home gateway all of them shall use."
-                )
+    for zone, subnet_id, table, own in _not_app(network, found):
+        if own:
+            users.setdefault(table["RouteTableId"], set()).add(zone)
+            if edge_of(table):
+                out.append(f"{subnet_id}: {edge_of(table)}")
+        elif _own_routes(network, found, table):
+            out.append(
+                f"{subnet_id} uses the VPC's main route table {table['RouteTableId']}, which other subnets use "
+                f"too; associate a route table of zone {zone} with it, or tag the main table "
+                f"{tags.DEPLOYMENT}={network.deployment}, {tags.TABLE}={APP}, and {tags.ZONE} with the zone whose "
+                "home gateway all of them shall use."
+            )
     for table_id, zones in sorted(users.items()):
         if len(zones) > 1:
             out.append(

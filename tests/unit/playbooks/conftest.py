@@ -61,6 +61,14 @@ class Told:
             assert " ".join(self.output.replace("\\n", " ").replace('\\"', '"').split()).count(sentence) <= 2, sentence
 
 
+def book(*parts: str) -> str:
+    """A playbook that goes through parts of roles on localhost: ``network/check`` is network's tasks/check.yml."""
+    lines = ["- hosts: localhost", "  gather_facts: false", "  tasks:"]
+    for role, part in (one.split("/") for one in parts):
+        lines.append(f"    - ansible.builtin.include_role: {{name: vpnha.aws.{role}, tasks_from: {part}}}")
+    return "\n".join([*lines, ""])
+
+
 def copied(directory: Path, *parts: str) -> Path:
     """These parts of the collection under ``directory``, where a test may change them."""
     here = directory / "ansible_collections" / "vpnha" / "aws"
@@ -115,6 +123,15 @@ class Person:
 def person(tmp_path: Path) -> Person:
     """A person without credentials."""
     return Person(tmp_path)
+
+
+@pytest.fixture
+def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Playbooks of the AWS side alone: network.yml makes it, remove.yml removes it."""
+    directory = tmp_path_factory.mktemp("books")  # not beside the inventory: Ansible would read it all
+    (directory / "network.yml").write_text(book("network/main"))
+    (directory / "remove.yml").write_text(book("network/remove"))
+    return directory
 
 
 @pytest.fixture

@@ -10,24 +10,17 @@ from typing import Any
 
 import pytest
 
-from .conftest import Person
+from .conftest import Person, book
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:vpnha"
-BOOK = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: check}
-    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: alarms}
-"""
 
 
 def test_made_once_kept_and_removed(
     person: Person, description: dict[str, Any], account: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     ec2, cloudwatch = account(), account("cloudwatch")
-    book = tmp_path_factory.mktemp("book") / "book.yml"
-    book.write_text(BOOK)
+    alarming = tmp_path_factory.mktemp("book") / "book.yml"
+    alarming.write_text(book("network/check", "monitor/alarms"))
     description |= {"vpnha_deployment": "watched", "vpnha_notify_sns_topic": TOPIC}
     (monitor,) = (each["name"] for each in description["vpnha_monitors"])
 
@@ -35,7 +28,7 @@ def test_made_once_kept_and_removed(
         found = cloudwatch.describe_alarms(AlarmNamePrefix="vpnha/watched/")["MetricAlarms"]
         return {each["AlarmName"].rpartition("/")[2]: each["AlarmActions"] for each in found}
 
-    assert person.play(str(book), description, "--check").changed == 1  # also before there is an instance
+    assert person.play(str(alarming), description, "--check").changed == 1  # also before there is an instance
     tags = {"vpnha:deployment": "watched", "vpnha:made": "watched", "vpnha:role": "monitor", "Name": monitor}
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/24")["Subnet"]["SubnetId"]
@@ -49,14 +42,14 @@ def test_made_once_kept_and_removed(
             {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         ],
     )
-    told = person.play(str(book), description, "--check")
+    told = person.play(str(alarming), description, "--check")
     assert (told.code, told.changed, alarms()) == (0, 1, {})
-    told = person.play(str(book), description)
+    told = person.play(str(alarming), description)
     assert (told.code, told.changed) == (0, 1)
     assert alarms() == {"silent": [TOPIC], "recover": ["arn:aws:automate:eu-central-1:ec2:recover", TOPIC]}
-    told = person.play(str(book), description)
+    told = person.play(str(alarming), description)
     assert (told.code, told.changed) == (0, 0)
-    told = person.play(str(book), description, "-e", "vpnha_monitor_cloudwatch=false")
+    told = person.play(str(alarming), description, "-e", "vpnha_monitor_cloudwatch=false")
     assert (told.code, told.changed, list(alarms())) == (0, 1, ["recover"])
     told = person.play("teardown", description, "-e", "vpnha_confirm=watched")
     assert (told.code, alarms()) == (0, {})

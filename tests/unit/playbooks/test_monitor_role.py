@@ -18,23 +18,9 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import ROOT, Person, Told, copied
+from .conftest import ROOT, Person, Told, book, copied
 from .test_turns import STUB
 
-BOOK = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: service}
-    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: healthy}
-"""
-WRITING = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: check}
-    - ansible.builtin.include_role: {name: vpnha.aws.monitor, tasks_from: configure}
-"""
 KEY = "mArKeR-of-all-heartbeats-0123456789"
 FRESH = {"release": "new", "unit": "a-hash"}
 WELL = {"process": FRESH, "config": {"checksum": "sum", "error": "", "reading": False}}
@@ -53,7 +39,7 @@ class Host:
         tasks = here / "roles" / "monitor" / "tasks" / "service.yml"
         tasks.write_text(tasks.read_text().replace("ansible.builtin.systemd_service", "vpnha.aws.systemd"))
         (directory / "answers.json").write_text('{"localhost systemd started": {"changed": false}}')
-        (directory / "book.yml").write_text(BOOK)
+        (directory / "book.yml").write_text(book("monitor/service", "monitor/healthy"))
         self.runs: dict[str, Any] = WELL
         self.after_restart: dict[str, Any] = WELL
         self.after_reload: dict[str, Any] = WELL
@@ -129,7 +115,7 @@ def test_why_a_configuration_is_refused_is_said_without_its_secrets(
     writing = [task for task in yaml.safe_load(text) if {"vpnha.aws.config_files", "ansible.builtin.file"} & {*task}]
     tasks.write_text(yaml.safe_dump(writing))
     (work / "etc").mkdir()
-    (work / "book.yml").write_text(WRITING)
+    (work / "book.yml").write_text(book("network/check", "monitor/configure"))
     python = ("-e", f"ansible_python_interpreter={sys.executable}")
 
     def write(address: str, *options: str) -> Told:

@@ -9,21 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .conftest import Person
-from .test_without_internet import BOOK, REMOVE
 
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
-
-
-@pytest.fixture
-def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Playbooks, beside the person's inventory."""
-    directory = tmp_path_factory.mktemp("books")
-    (directory / "network.yml").write_text(BOOK)
-    (directory / "remove.yml").write_text(REMOVE)
-    return directory
 
 
 def test_what_is_somebody_elses(

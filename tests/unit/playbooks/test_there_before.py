@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .conftest import Person
-from .test_names import Path, books
 from .test_without_internet import KEY
-
-__all__ = ["books"]
 
 
 def tagged(kind: str, **tags: str) -> list[dict[str, Any]]:

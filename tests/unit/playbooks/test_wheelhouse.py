@@ -19,14 +19,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Person, Told
+from .conftest import Person, Told, book
 
-BOOK = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.include_role: {name: vpnha.aws.runtime, tasks_from: libraries}
-"""
 NOWHERE = "http://127.0.0.1:9/simple"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the role gives what it brings to root")
@@ -61,7 +55,7 @@ def home(work: Path) -> Path:
 @pytest.fixture
 def install(person: Person, home: Path, work: Path) -> Callable[..., Told]:
     """Runs the role's tasks on this machine, with another home than the hosts'. No index is to be reached."""
-    (work / "book.yml").write_text(BOOK)
+    (work / "book.yml").write_text(book("runtime/libraries"))
     person.environment |= {"PIP_INDEX_URL": NOWHERE, "XDG_CACHE_HOME": str(work / "cache"), "PIP_RETRIES": "0"}
     inner: dict[str, Any] = {"__vpnha_runtime_home": str(home), "__vpnha_runtime_python": sys.executable}
     home.mkdir()

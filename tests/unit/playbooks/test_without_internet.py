@@ -9,31 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .conftest import Person
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGyNUGsMc9Ma9zU5lxwuY8/rbiY4JF4gsxTqsbZ7tdF/ somebody"
-BOOK = """\
-- hosts: localhost
-  gather_facts: false
-  roles: [vpnha.aws.network]
-"""
-REMOVE = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: remove}
-"""
-
-
-@pytest.fixture
-def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Playbooks, beside the person's inventory."""
-    directory = tmp_path_factory.mktemp("books")
-    (directory / "network.yml").write_text(BOOK)
-    (directory / "remove.yml").write_text(REMOVE)
-    return directory
 
 
 def test_a_deployment_without_internet_gateway_and_elastic_ips(

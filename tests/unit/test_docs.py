@@ -53,6 +53,8 @@ def test_the_example_of_the_first_steps_is_a_deployment() -> None:
     given = yaml.safe_load(re.sub(r"{{ \w+ }}", "0123456789" * 4, text.split("```yaml\n")[1].split("```")[0]))
     parsed = description.parse({name: value for name, value in given.items() if name.startswith("vpnha_")})
     assert [gateway.name for gateway in parsed.gateways] == ["gw-a", "gw-b"]
+    assert "accept-new" in given["ansible_ssh_common_args"], "Ansible asks nobody about a new host's key"
+    assert {"ansible_user", "ansible_ssh_private_key_file"} <= set(given)
 
 
 def test_the_readme_is_short() -> None:

@@ -178,7 +178,23 @@ def test_missing_configuration(
 ) -> None:
     assert run("check-config", str(tmp_path / "none.yml"), "--json", monkeypatch=monkeypatch) == 1
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert problem.endswith("the file cannot be read (No such file or directory); give another, or its rights.")
+    assert problem.endswith("the file cannot be read (No such file or directory); give another.")
+
+
+def test_configuration_of_root(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may not read it is told to be root, and not to open a file with secrets to everybody."""
+
+    def denied(*_args: object, **_options: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)  # tests may run as root, whom nothing is denied
+    assert run("status", "--config", str(tmp_path / "monitor.yml"), monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err.replace("\n", " ").strip() == (
+        f"{tmp_path}/monitor.yml: the file cannot be read (Permission denied); it has secrets, for root and the "
+        "monitor alone: run vpnha with sudo."
+    )
 
 
 def test_times() -> None:

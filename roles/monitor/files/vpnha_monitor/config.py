@@ -68,10 +68,15 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise DescriptionError([f"{path}: the file is not UTF-8 text; write it anew with the monitor role."]) from None
-    except OSError as error:
+    except PermissionError as error:
         raise DescriptionError(
-            [f"{path}: the file cannot be read ({error.strerror}); give another, or its rights."]
+            [
+                f"{path}: the file cannot be read ({error.strerror}); it has secrets, for root and the monitor alone: "
+                "run vpnha with sudo."
+            ]
         ) from None
+    except OSError as error:
+        raise DescriptionError([f"{path}: the file cannot be read ({error.strerror}); give another."]) from None
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -54,6 +54,7 @@ def test_the_example_of_the_first_steps_is_a_deployment() -> None:
     parsed = description.parse({name: value for name, value in given.items() if name.startswith("vpnha_")})
     assert [gateway.name for gateway in parsed.gateways] == ["gw-a", "gw-b"]
     assert "accept-new" in given["ansible_ssh_common_args"], "Ansible asks nobody about a new host's key"
+    assert {host["zone"] for host in given["vpnha_app_hosts"]} == {zone.name for zone in parsed.zones}  # for drills
     assert {"ansible_user", "ansible_ssh_private_key_file"} <= set(given)
 
 

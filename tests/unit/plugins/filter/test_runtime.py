@@ -37,6 +37,13 @@ def test_without_an_environment_all_is_asked_for() -> None:
     assert unmet_requirements(["boto3>=1.34", "vici>=6.0"], []) == ["boto3>=1.34", "vici>=6.0"]
 
 
+def test_hosts_and_controller_have_a_boto3_that_can_cut_the_power() -> None:
+    """StopInstances has SkipOsShutdown since then; all files say so, as an image may be baked by any of them."""
+    files = [ROLES.parent, ROLES / "gateway" / "files", ROLES / "monitor" / "files"]
+    lines = [line for path in files for line in (path / "requirements.txt").read_text(encoding="utf-8").splitlines()]
+    assert {line for line in lines if line.startswith("boto")} == {"boto3>=1.39.12", "botocore>=1.39.12"}
+
+
 def test_the_gateways_packages_hold_those_of_the_runtime() -> None:
     """The role runtime installs none where the role gateway says which family a host is of."""
     gateway, runtime = (

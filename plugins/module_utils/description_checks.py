@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from . import dual_stack
 from .description_fields import Address, Net, Problems, Section, nearest, shown
 from .model import Deployment, Zone
+from .tunnel_config import MESH_NETWORK
 
 LINK_LOCAL = Net("169.254.0.0/16")
 # AWS keeps these for itself: its own VPN's reserved /30s, and metadata, DNS and time
@@ -272,6 +273,12 @@ def _check_inside(problems: Problems, where: str, net: Net, others: list[tuple[s
     within_span = net[0] <= _RESERVED_SPAN[1] and net[-1] >= _RESERVED_SPAN[0]
     if within_span or any(net.overlaps(reserved) for reserved in _RESERVED_INSIDE):
         problems.add(where, f"AWS keeps {net} for itself; choose another /30, like 169.254.10.0/30.")
+    if net.overlaps(MESH_NETWORK):
+        problems.add(
+            where,
+            f"{net} lies in {MESH_NETWORK}, which the gateways use among themselves; choose another /30, like "
+            "169.254.10.0/30.",
+        )
     for other_where, other in others:
         if net.overlaps(other):
             problems.add(where, f"{net} overlaps {other_where} ({other}); give each tunnel its own /30.")

@@ -25,7 +25,7 @@ DATA_PLANES = (XFRM, LIBIPSEC)
 LIBIPSEC_DEVICE = "ipsec0"
 
 MESH_DEVICE = "vpnhavx"  # the VXLAN between the gateways, by which one hands packets over to another
-MESH_NETWORK = ipaddress.IPv4Network("169.254.255.0/24")
+MESH_NETWORK = ipaddress.IPv4Network("169.254.255.0/24")  # no tunnel's: the description is checked for that
 
 TABLE_BASE = 7000  # of the policy routing tables, one for each tunnel: TABLE_BASE + if_id
 STATIC_TAG = 7784  # marks a static route to a site, so that FRR passes on these and not the blackholes
@@ -132,12 +132,6 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
     if data_plane not in DATA_PLANES:
         raise VpnhaError(f"The data plane '{data_plane}' is unknown: use one of {', '.join(DATA_PLANES)}.")
     tunnels = [tunnel for tunnel in deployment.tunnels if tunnel.gateway == name]
-    for tunnel in deployment.tunnels:
-        if MESH_NETWORK.overlaps(ipaddress.IPv4Network(tunnel.inside_cidr)):
-            raise VpnhaError(
-                f"The tunnel {tunnel.name} has {tunnel.inside_cidr} inside, but the gateways use {MESH_NETWORK} among "
-                "themselves: choose another /30."
-            )
     if data_plane == LIBIPSEC:
         _refuse_twins(name, tunnels)
     position = [other.name for other in deployment.gateways].index(name)

@@ -338,6 +338,11 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_sites.0.tunnels.0.inside", "169.254.10.0/29",
         "vpnha_sites[0].tunnels[0].inside: 169.254.10.0/29 is no /30",
     ),
+    "inside of the gateways among themselves": (
+        "vpnha_sites.0.tunnels.0.inside", "169.254.255.0/30",
+        "vpnha_sites[0].tunnels[0].inside: 169.254.255.0/30 lies in 169.254.255.0/24, which the gateways use among "
+        "themselves; choose another /30, like 169.254.10.0/30.",
+    ),
     "inside not link-local": (
         "vpnha_sites.0.tunnels.0.inside", "10.99.0.0/30",
         "vpnha_sites[0].tunnels[0].inside: 10.99.0.0/30 lies outside 169.254.0.0/16",

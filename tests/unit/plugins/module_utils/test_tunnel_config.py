@@ -135,17 +135,6 @@ def test_two_tunnels_to_one_site_need_interfaces_of_their_own() -> None:
     assert tunnel_config.gateway_view(given, "gw-b", "libipsec").tunnels  # it has no such pair
 
 
-def test_the_gateways_own_network_is_refused_as_a_tunnels() -> None:
-    variables = good()
-    variables["vpnha_sites"][0]["tunnels"][0]["inside"] = "169.254.255.4/30"
-    try:
-        given = parse(variables)
-    except VpnhaError:
-        return  # refused even earlier
-    with pytest.raises(VpnhaError, match=r"hq-gw-a has 169\.254\.255\.4/30"):
-        tunnel_config.gateway_view(given, "gw-b", "xfrm")
-
-
 @pytest.mark.parametrize(("name", "data_plane", "said"), [("gw-x", "xfrm", "gw-x"), ("gw-a", "wireguard", "wireguard")])
 def test_what_is_not_known_is_named(name: str, data_plane: str, said: str) -> None:
     with pytest.raises(VpnhaError, match=said):

@@ -163,7 +163,7 @@ class Drill:
         inventory = self._directory / "deployment.yml"
         inventory.write_text(yaml.safe_dump({group: {"hosts": dict.fromkeys(names)} for group, names in hosts.items()}))
         given = {
-            "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_user": "root",
+            "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False,
             "vpnha_checked": to_dict(replace(DEPLOYMENT, repair=repair)),
             "vpnha_drill_id": "d-7", "vpnha_drill_gateway": "gw-a",
             "vpnha_drill_output": str(self._directory), "vpnha_drill_count_plaintext": False,

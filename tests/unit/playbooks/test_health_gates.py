@@ -30,6 +30,7 @@ HOSTS = """\
     name: "{{ item }}"
     groups: [vpnha_gateways]
     ansible_connection: local
+    ansible_become: false
   changed_when: false
   loop: [gw-a, gw-b]
 """
@@ -40,8 +41,10 @@ GATE = """\
     - ansible.builtin.include_role: {name: vpnha.aws.network, tasks_from: "{{ entry }}"}
     - ansible.builtin.debug: {msg: it went on}
 """
+PLAYED = {"ansible_connection": "local", "ansible_become": False}
 DROPS_OUT = {
     "ansible_connection": "{{ 'ssh' if hostvars['localhost'].vpnha_monitor_statuses is defined else 'local' }}",
+    "ansible_become": False,
     "ansible_host": "127.0.0.1",
     "ansible_port": 1,
 }
@@ -95,7 +98,7 @@ class Gates:
             (self.here / "status.json").write_text(json.dumps(status))
         (self.here / "answers.json").write_text(json.dumps({"localhost vpn_ha_info": STANDING, **(answers or {})}))
         inventory = self.here / "monitors.yml"
-        hosts = {name: DROPS_OUT if name in self.drop_out else {"ansible_connection": "local"} for name in monitors}
+        hosts = {name: DROPS_OUT if name in self.drop_out else PLAYED for name in monitors}
         inventory.write_text(yaml.safe_dump({"vpnha_monitors": {"hosts": hosts}}))
         self._person.environment |= {"STUBS": str(self.here), "STUB_HOST": "localhost"}
         python = f"ansible_python_interpreter={sys.executable}"

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vpnha.aws.plugins.module_utils.description import VARIABLES
+from ansible_collections.vpnha.aws.plugins.module_utils.description import ONLY_DEPLOYED, VARIABLES
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
 
@@ -31,9 +32,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = dict(self._task.args)
         if arguments.get("description") is None:
             unread: list[str] = []
+            wanted = VARIABLES + (ONLY_DEPLOYED if boolean(arguments.get("deploying", False)) else ())
             arguments["description"] = {
                 # of others only the name matters: one that looks misspelt is told
-                name: self._read(name, value, unread) if name in VARIABLES else None
+                name: self._read(name, value, unread) if name in wanted else None
                 for name, value in (task_vars or {}).items()
                 if name.startswith("vpnha_") and name != "vpnha_checked"
             }

@@ -17,6 +17,7 @@ from .description_certificates import ending, with_certificates
 from .description_checks import check
 from .description_codec import from_dict, to_dict
 from .description_fields import Problems, Section, nearest, network6, shown
+from .description_images import check_images
 from .description_ipv6 import check_ipv6
 from .description_managed import check_managed, managed_gateways
 from .description_timing import timing
@@ -37,7 +38,7 @@ from .model import (
 )
 from .owners import owner_of
 
-__all__ = ["VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
+__all__ = ["ONLY_DEPLOYED", "VARIABLES", "from_dict", "parse", "remarks", "to_dict"]
 
 VARIABLES = (
     "vpnha_deployment", "vpnha_region", "vpnha_endpoint_url", "vpnha_vpc", "vpnha_asn", "vpnha_zones",
@@ -47,6 +48,7 @@ VARIABLES = (
     "vpnha_spread", "vpnha_endpoints", "vpnha_elastic_ips", "vpnha_pip_index_url", "vpnha_pip_wheelhouse",
     "vpnha_monitor_listen",
 )  # fmt: skip
+ONLY_DEPLOYED = ("vpnha_admin_cidrs",)  # what may be looked up anew each time: only a deploy shall depend on that
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
 HEARTBEAT_KEY_LEAST = 32
@@ -90,6 +92,8 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
     announcing(top, "vpnha_notify_")  # for the monitors only, and no part of the deployment: it has secrets
     check_ways(top)
     listening(top, "vpnha_monitor_listen")  # for the roles
+    check_images(top)
+    top.any_nets("vpnha_admin_cidrs")
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
     check_managed(problems, deployment)
     check_ipv6(problems, deployment)

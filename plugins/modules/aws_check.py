@@ -16,7 +16,8 @@ description:
     nothing.
   - Fails with one sentence when credentials are missing or not accepted, when the endpoint cannot be reached, or when
     the region has no such zone.
-  - Fails with a sentence for each security group and IAM role that has a name of the deployment and is not its own.
+  - Fails with a sentence for each security group and IAM role that has a name of the deployment and is not its own, and
+    for a key pair that is missing.
   - The role network runs it before any other task that talks to AWS.
 options:
   zones:
@@ -47,9 +48,22 @@ options:
     type: list
     elements: str
     default: []
+  hosts:
+    description:
+      - Names of the hosts that O(deployment) is to have. Those that have no instance yet will be launched with
+        O(key_name).
+      - Warns if they would have no key pair, since it may be that nobody can log in. Fails if their key pair is not
+        there and will not be made either.
+    type: list
+    elements: str
+    default: []
   key_name:
     description: Name of a key pair to look for.
     type: str
+  import_key:
+    description: Whether O(key_name) will be imported where it is not there.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - vpnha.aws.attributes
   - vpnha.aws.attributes.info
@@ -118,7 +132,8 @@ from ansible.module_utils.common.dict_transformations import camel_dict_to_snake
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
-from ansible_collections.vpnha.aws.plugins.module_utils import claims, ec2
+from ansible_collections.vpnha.aws.plugins.module_utils import claims, ec2, tags
+from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_instances
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 
 
@@ -131,12 +146,16 @@ def main() -> None:
             "deployment": {"type": "str"},
             "security_groups": names,
             "iam_roles": names,
+            "hosts": names,
             "key_name": {"type": "str", "no_log": False},
+            "import_key": {"type": "bool", "default": False, "no_log": False},
         },
         supports_check_mode=True,
     )
-    if not module.params["deployment"] and (module.params["security_groups"] or module.params["iam_roles"]):
-        module.fail_json(msg="deployment: whose security_groups and iam_roles these are is needed with them.")
+    if not module.params["deployment"] and any(module.params[key] for key in ("security_groups", "iam_roles", "hosts")):
+        module.fail_json(msg="deployment: whose security_groups, iam_roles and hosts these are is needed with them.")
+    if module.params["import_key"] and not module.params["key_name"]:
+        module.fail_json(msg="vpnha_public_key: vpnha_key_name, the name to import it under, is missing; give it.")
     client = ec2.of_module(module, patient=True)
     try:
         answer = ec2.call("asking EC2 for the region's zones", client.describe_availability_zones)
@@ -155,9 +174,22 @@ def main() -> None:
     try:
         claimed = _claimed(module, client, found["vpcs"])
         key_pairs = _key_pairs(client, module.params["key_name"])
+        provided = key_pairs or module.params["import_key"]
+        missing = [] if provided else _missing(client, module.params["deployment"], module.params["hosts"])
     except Ec2Error as error:
         said = str(error).rstrip(".")
         module.fail_json(msg=f"AWS cannot be asked for what has the deployment's names: {said}. Nothing was changed.")
+    if missing and not module.params["key_name"]:
+        module.warn(
+            f"{', '.join(missing)} will be launched without a key pair, since vpnha_key_name is empty. Unless the "
+            "image has users of its own, or Ansible comes in another way, as by SSM, nobody can log in; and a key pair "
+            "that is given later does not reach hosts that are there."
+        )
+    elif missing:
+        claimed.append(
+            f"vpnha_key_name: {client.meta.region_name} has no key pair {module.params['key_name']}, and "
+            f"{', '.join(missing)} would be launched with it; correct the name, or give vpnha_public_key to import it."
+        )
     if claimed:
         lines = "".join(f"\n- {sentence}" for sentence in claimed)
         module.fail_json(msg=claimed[0] if len(claimed) == 1 else f"{len(claimed)} things stand in the way:{lines}")
@@ -181,6 +213,16 @@ def _key_pairs(client: Any, name: str | None) -> list[str]:
         return []
     ask = partial(client.describe_key_pairs, Filters=[{"Name": "key-name", "Values": [name]}])
     return [pair["KeyName"] for pair in ec2.call("looking for the key pair", ask)["KeyPairs"]]
+
+
+def _missing(client: Any, deployment: str, hosts: list[str]) -> list[str]:
+    """The hosts that have no instance. Raises Ec2Error."""
+    if not hosts:
+        return []
+    there = read_instances(client, tags.filters(deployment))
+    there = [one for one in there if one["State"]["Name"] != "shutting-down"]  # another one takes its place
+    names = {tags.to_dict(one.get("Tags")).get("Name") for one in there}
+    return [host for host in hosts if host not in names]
 
 
 def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str, Any]]]:

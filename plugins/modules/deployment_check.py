@@ -25,6 +25,12 @@ options:
       - Never logged as a whole; pre-shared keys, the heartbeat key, the addresses of C(vpnha_notify_apprise) and
         V(vpnha_pip_index_url) appear in no message and no result.
     type: dict
+  deploying:
+    description:
+      - Whether V(vpnha_admin_cidrs) is read as well. It may be looked up anew each time, so that it is read only where
+        it is needed.
+    type: bool
+    default: false
   vpc:
     description:
       - What EC2 says of the VPC, in the form of V(vpnha_vpc), and taken instead of it.
@@ -156,7 +162,11 @@ _SECRETS = (
 def main() -> None:
     """Check the description, and return it normalised."""
     module = AnsibleModule(
-        argument_spec={"description": {"type": "dict", "no_log": True}, "vpc": {"type": "dict"}},
+        argument_spec={
+            "description": {"type": "dict", "no_log": True},
+            "deploying": {"type": "bool", "default": False},  # for the action plugin
+            "vpc": {"type": "dict"},
+        },
         supports_check_mode=True,
     )
     variables = dict(module.params["description"] or {})

@@ -141,6 +141,20 @@ def test_teardown_without_an_inventory_or_confirmation(person: Person, descripti
     person.play("teardown", description).refused_with("say so with -e vpnha_confirm=lab. Nothing was changed.")
 
 
+@pytest.mark.usefixtures("nobody_asked")
+def test_what_only_a_deploy_reads_is_told_with_the_rest(person: Person, description: Description) -> None:
+    description |= {"vpnha_admin_cidrs": ["10.0.0.0/99", "{{ looked_up }}"], "vpnha_image": "nonsense"}
+    person.play("deploy", {**description, "looked_up": "198.51.100.7/32"}).refused_with(
+        "The deployment's description has 2 problems:",
+        "vpnha_image: 'nonsense' is no id of an AMI; write one like ami-0123456789abcdef0.",
+        "vpnha_admin_cidrs[0]: '10.0.0.0/99' is no IPv4 network; write one like 192.168.10.0/24.",
+    )
+    # a failover in the night does not depend on it
+    person.play("failover", {**description, "vpnha_image": "ami-1"}, "-e", "vpnha_to=gw-x").refused_with(
+        "gw-x is no gateway of the deployment; it has gw-a, gw-b."
+    )
+
+
 # --- AWS -----------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +231,20 @@ def test_a_zone_that_the_region_lacks(person: Person, description: Description, 
         "eu-central-1c."
     )
     assert everything(ec2) == before
+
+
+def test_hosts_that_nobody_could_log_in_to(
+    person: Person, description: Description, account: Callable[..., Any]
+) -> None:
+    ec2 = account()
+    before = everything(ec2)
+    person.play("deploy", {**description, "vpnha_key_name": "mispelt"}).refused_with(
+        "vpnha_key_name: eu-central-1 has no key pair mispelt, and gw-a, gw-b, mon-a, app-a would be launched with it; "
+        "correct the name, or give vpnha_public_key to import it."
+    )
+    assert everything(ec2) == before
+    told = person.play("deploy", description, "--check")
+    assert "gw-a, gw-b, mon-a, app-a will be launched without a key pair" in " ".join(told.output.split())
 
 
 def test_a_gateway_in_another_vpc_is_told_before_a_new_vpc_is_made(

@@ -343,6 +343,14 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_sites[0].tunnels[0].inside: 169.254.255.0/30 lies in 169.254.255.0/24, which the gateways use among "
         "themselves; choose another /30, like 169.254.10.0/30.",
     ),
+    "an image that is none": (
+        "vpnha_image", "nonsense",
+        "vpnha_image: 'nonsense' is no id of an AMI; write one like ami-0123456789abcdef0.",
+    ),
+    "an administrator's network that is none": (
+        "vpnha_admin_cidrs", ["203.0.113.0/24", "10.0.0.0/99"],
+        "vpnha_admin_cidrs[1]: '10.0.0.0/99' is no IPv4 network; write one like 192.168.10.0/24.",
+    ),
     "inside not link-local": (
         "vpnha_sites.0.tunnels.0.inside", "10.99.0.0/30",
         "vpnha_sites[0].tunnels[0].inside: 10.99.0.0/30 lies outside 169.254.0.0/16",

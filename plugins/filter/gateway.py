@@ -14,7 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vpnha.aws.plugins.module_utils import gateway_turn as turns
-from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils import peers, tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.description_certificates import AUTHORITIES, credentials
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
@@ -54,6 +54,22 @@ def gateway_tunnels(
     ]
 
 
+def peer_settings(checked: Mapping[str, Any], name: str, data_plane: str, **own: Any) -> list[dict[str, Any]]:
+    """What the far end of each of a gateway's tunnels must be set to."""
+    plain = json.loads(json.dumps(own))
+    try:
+        found = peers.settings(_deployment(checked), name, data_plane, peers.Own(**plain))
+    except VpnhaError as error:
+        raise AnsibleFilterError(str(error)) from error
+    result: list[dict[str, Any]] = json.loads(json.dumps(found))
+    return result
+
+
+def peer_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same to be read by a person, all tunnels one after the other."""
+    return [line for each in found for line in peers.lines(dict(each))]
+
+
 def gateway_turn(checked: Mapping[str, Any], name: str, **found: Any) -> dict[str, Any]:
     """``gateway_turn.Turn`` as a dictionary."""
     others = len(_deployment(checked).gateways) - 1
@@ -77,4 +93,6 @@ class FilterModule:
             "gateway_tunnels": gateway_tunnels,
             "gateway_credentials": gateway_credentials,
             "gateway_turn": gateway_turn,
+            "peer_lines": peer_lines,
+            "peer_settings": peer_settings,
         }

@@ -28,6 +28,7 @@ MESH_DEVICE = "vpnhavx"  # the VXLAN between the gateways, by which one hands pa
 MESH_NETWORK = ipaddress.IPv4Network("169.254.255.0/24")  # no tunnel's: the description is checked for that
 
 TABLE_BASE = 7000  # of the policy routing tables, one for each tunnel: TABLE_BASE + if_id
+BGP_KEEPALIVE, BGP_HOLD = 3, 9  # seconds; BFD is quicker
 STATIC_TAG = 7784  # marks a static route to a site, so that FRR passes on these and not the blackholes
 
 IKE_PROPOSALS = ("aes256gcm16-prfsha384-ecp384", "aes256gcm16-prfsha256-ecp256", "aes256-sha256-modp2048")
@@ -88,6 +89,8 @@ class GatewayView:
     name: str
     address: str
     asn: int
+    bgp_keepalive: int
+    bgp_hold: int
     data_plane: str
     vpc_cidrs: tuple[str, ...]
     home_prefixes: tuple[str, ...]  # announced plain: the VPC's subnets whose home gateway this is
@@ -145,6 +148,8 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
         name=name,
         address=gateway.address,
         asn=deployment.asn,
+        bgp_keepalive=BGP_KEEPALIVE,
+        bgp_hold=BGP_HOLD,
         data_plane=data_plane,
         vpc_cidrs=dual_stack.ipv4(deployment.vpc_cidrs),
         home_prefixes=dual_stack.ipv4(home),

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ansible_collections.vpnha.aws.plugins.module_utils import failover_plan
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport
 from tests.unit.plugins.module_utils.scenario import Play, play
-from vpnha_monitor import cli, orders
+from vpnha_monitor import cli, cli_output, orders
 from vpnha_monitor.carrying import Carrying
 from vpnha_monitor.status import Daemon, build
 from vpnha_monitor.waiting import Progress
@@ -66,6 +66,22 @@ def test_the_status_says_how_far_swaps_are(world: Play) -> None:
     assert (found["ordered"], found["waiting"], found["ended"], found["refusals"]) == (500, 380, 110, 3)
     idle = build(world.plan, world.state, world.evidence(), Daemon("mon-a", 0.0), world.now)["swaps"]
     assert (idle["text"], idle["waiting"]) == ("", 0)
+
+
+def test_what_is_written_is_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    """Parts of an IPv6 address may look like the name of an emoji."""
+    route = {
+        "table": "rtb-1", "destination": "fd00:a:b::/48", "site": "hq", "gateway": "gw-b", "target": "eni-b",
+        "home": "gw-a",
+    }  # fmt: skip
+    out = cli_output.console()
+    cli_output.away(out, [route])
+    table = cli_output._table("destination")
+    table.add_row("2001:o::/32")
+    out.print(table)
+    said = capsys.readouterr().out
+    assert "Away from home: rtb-1 fd00:a:b::/48 uses gw-b, not gw-a" in said
+    assert "2001:o::/32" in said
 
 
 def test_traffic_is_what_the_gateways_count_of_each_zone() -> None:

@@ -38,8 +38,8 @@ _MOVES = ("failover", "failback", "voluntary-move")
 
 
 def console() -> Console:
-    """Standard output, in colour and to its width where it is a terminal; nothing in brackets is markup."""
-    out = Console(markup=False, highlight=False, soft_wrap=True)
+    """Standard output, in colour and to its width where it is a terminal; no bracket is markup, no `:b:` an emoji."""
+    out = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
     if not out.is_terminal:
         out.width = 160
     return out

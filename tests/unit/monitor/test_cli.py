@@ -19,6 +19,7 @@ from typing import cast
 
 import pytest
 from monitor_world import World, deployment
+from typer.testing import CliRunner
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from vpnha_monitor import cli, journal
@@ -215,6 +216,34 @@ def test_broken_journal_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"x" * 5000)
     with pytest.raises(journal.sqlite3.DatabaseError):
         journal.read(tmp_path / "journal.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ([], 50), (["--limit", "0"], 60), (["--limit", "7"], 7), (["--since", "1970-01-01"], 60), (["--json"], 60),
+        (["--since", "1970-01-01", "--limit", "7"], 7),
+    ],
+)  # fmt: skip
+def test_so_many_events_are_shown(
+    arguments: list[str], shown: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = tmp_path / "journal.sqlite"
+    written = journal.Journal(where, lambda trouble: None)
+    for number in range(60):
+        written.put(journal.Event(1000.0 + number, float(number), "failover", "gw-a", f"text {number}"))
+    written.start()
+    written.close()
+    monkeypatch.setattr(cli.config, "load", lambda path: SimpleNamespace(journal=where))
+    said = CliRunner().invoke(cli.app, ["events", *arguments])
+    assert said.exit_code == 0, said.output
+    assert said.stdout.count("text ") == shown
+    assert "text 59" in said.stdout, "the newest"
+
+
+def test_less_than_no_events_are_refused() -> None:
+    said = CliRunner().invoke(cli.app, ["events", "--limit", "-1"])
+    assert said.exit_code == 2 and "--limit" in said.output
 
 
 @pytest.mark.parametrize("said", [b"no HTTP at all\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])

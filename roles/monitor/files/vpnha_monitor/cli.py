@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 
 _YEAR = 525_600  # minutes
+_EVENTS = 50  # that are shown where nobody says which
 _READING_SECONDS = 3.0
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
@@ -69,11 +70,16 @@ def events(
     since: Annotated[
         str, typer.Option(help="From then on: 30m, 2h, 7d ago, 2026-01-31T12:00, seconds since 1970.")
     ] = "",
-    limit: Annotated[int, typer.Option(help="The newest so many; 0: all.")] = 0,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="The newest so many; 0: all. Without it 50, and all with --since or --json.", min=0),
+    ] = None,
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """Show the journal: what the monitor saw, decided and did."""
-    found = _journal(path, since, limit or (None if as_json or since else 50))
+    if limit is None and not (as_json or since):
+        limit = _EVENTS
+    found = _journal(path, since, limit or None)
     if as_json:
         _print_json([event.to_dict() for event in found])
     else:

@@ -21,10 +21,11 @@ import pytest
 from monitor_world import World, deployment
 from typer.testing import CliRunner
 
-from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils import description
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, VpnhaError
 from vpnha_monitor import cli, journal
 from vpnha_monitor.cli_time import since
-from vpnha_monitor.config import MonitorConfig, elsewhere
+from vpnha_monitor.config import MonitorConfig, elsewhere, parse
 
 
 def test_person_pauses_and_moves(world: World) -> None:
@@ -150,6 +151,16 @@ def test_bad_configuration(
     error = capsys.readouterr().err
     assert said in error and "short" not in error.replace("shorter", "")
     assert run("status", "--config", str(file), monkeypatch=monkeypatch) == 1
+
+
+def test_a_wrong_endpoint_is_refused_where_all_else_is_right() -> None:
+    good = {"monitor": "mon-a", "keys": ["k" * 32], "deployment": description.to_dict(deployment())}
+    assert parse(good, "monitor.yml").endpoint_url == ""
+    with pytest.raises(DescriptionError) as refused:
+        parse({**good, "endpoint_url": 8080}, "monitor.yml")
+    assert refused.value.sentences == (
+        "monitor.yml.endpoint_url: '8080' is a number; write a string, in quotes if YAML reads it otherwise.",
+    )
 
 
 def test_an_address_that_is_not_this_hosts(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
             )
     keys = _keys(section)
     announcing = announced.from_mapping(value.get("notify"), problems, section.at("notify"))
+    endpoint_url = section.text("endpoint_url", "")
     if problems.sentences or deployment is None:
         raise DescriptionError(problems.sentences)
     return MonitorConfig(
@@ -125,7 +126,7 @@ def parse(value: Mapping[str, Any], where: str) -> MonitorConfig:
         journal=Path(journal),
         host=host,
         port=port,
-        endpoint_url=section.text("endpoint_url", ""),
+        endpoint_url=endpoint_url,
         agent_port=agent_port,
         cloudwatch=cloudwatch,
         announcing=announcing,

@@ -64,6 +64,16 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     """The mapping in a YAML file. Raises DescriptionError with one sentence."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Says where a value is that PyYAML cannot make, such as an impossible date; it lets a plain error out."""
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError, AttributeError):
+                what = "its type has no such value; put it in quotes if it is a string"
+                raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -78,12 +88,16 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise DescriptionError([f"{path}: the file cannot be read ({error.strerror}); give another."]) from None
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise DescriptionError([f"{where}: this is not YAML ({what}); mend that line."]) from None
+    except (ValueError, RecursionError) as error:  # a character that there is not; too many brackets in each other
+        raise DescriptionError(
+            [f"{path}: this is not YAML ({error}); write the file anew with the monitor role."]
+        ) from None
     if not isinstance(value, Mapping):
         raise DescriptionError(
             [f"{path}: the file holds {kind(value)} where a dictionary with {', '.join(_KEYS)} is needed."]

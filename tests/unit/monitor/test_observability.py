@@ -22,6 +22,7 @@ from promql import Reader, Scraped, Wrong
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
+from vpnha_monitor import metrics
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 ALERTS = DOCS / "observability" / "alerts.yml"
@@ -150,6 +151,13 @@ def test_the_labels_of_a_result(expression: str, labels: set[str]) -> None:
     scraped = Scraped()
     scraped.add(PAGE)
     assert Reader(scraped, {"verdict": ["up", "down"]}).labels(expression) == labels
+
+
+def test_errors_are_counted_from_0_in_every_room() -> None:
+    """A counter that begins at 1 has not grown for Prometheus: no alert would tell of the first error."""
+    sources = "".join(path.read_text() for path in Path(metrics.__file__).parent.rglob("*.py"))
+    used = re.findall(r"(?:recorder\.error\(|errors\.labels\()\"(\w+)\"", sources)
+    assert set(used) == set(metrics.ROOMS)
 
 
 # --- the rules ------------------------------------------------------------------------------------------------

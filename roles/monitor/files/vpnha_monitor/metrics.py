@@ -19,7 +19,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Verdict
 _SWAP_BUCKETS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 _VERDICTS = tuple(verdict.value for verdict in Verdict)
 _TRAFFIC = {True: "flows", False: "broken", None: "unknown"}
-_ROOMS = ("cycle", "invariant", "reload")
+ROOMS = ("cycle", "house", "invariant", "reload")  # that errors are counted of
 
 
 class Counters:
@@ -49,7 +49,7 @@ class Counters:
         for diagnosis in DIAGNOSES.values():
             if diagnosis.action != "none":
                 self.events.labels(diagnosis.code, "false")
-        for room in _ROOMS:
+        for room in ROOMS:
             self.errors.labels(room)
         for result in ("ok", "failed"):
             self.reads.labels(result)

@@ -33,7 +33,7 @@ PLACE = "https://github.com/vpnha/vpnha.aws/blob/main/docs/"
 CLOSED = {
     "verdict": [verdict.value for verdict in Verdict],
     "code": list(DIAGNOSES),
-    "result": ["accepted", "refused", "unknown", "ok", "failed"],
+    "result": ["accepted", "refused", "not begun", "unknown", "ok", "failed"],
     "resolved": ["true", "false"],
     "state": ["flows", "broken", "unknown"],
 }

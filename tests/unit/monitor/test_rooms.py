@@ -128,6 +128,22 @@ def test_what_became_of_swaps_and_repairs_is_counted_and_remembered(tmp_path: Pa
     assert registry.get_sample_value("vpnha_repairs_total", {"result": "refused", "rung": "reboot"}) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("accepted", "error", "outcome"),
+    [
+        (False, "RequestLimitExceeded", "refused"), (False, "deadline", "not begun"), (False, "withdrawn", "not begun"),
+        (True, "deadline", "accepted"),
+    ],
+)  # fmt: skip
+def test_a_swap_that_was_not_begun_was_not_refused(tmp_path: Path, accepted: bool, error: str, outcome: str) -> None:
+    registry = CollectorRegistry()
+    recorder = Recorder(Journal(tmp_path / "journal.sqlite", lambda trouble: None), Counters(registry))
+    recorder.swapped(SwapResult(Swap(ROUTE, "gw-b", "eni-b", "gateway-silent"), accepted, error))
+    assert recorder.actions[0]["outcome"] == outcome
+    labels = {"result": outcome, "reason": "gateway-silent"}
+    assert registry.get_sample_value("vpnha_swaps_total", labels) == 1.0
+
+
 # --- journal --------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note, RepairResult, RouteKey, SwapResult
-from ansible_collections.vpnha.aws.plugins.module_utils.places import HOUR
+from ansible_collections.vpnha.aws.plugins.module_utils.places import HOUR, NOT_BEGUN
 
 from . import log
 from .clock import monotonic
@@ -91,6 +91,8 @@ class Recorder:
     def _acted(self, result: SwapResult | RepairResult, **what: str) -> str:
         """Remember it; how it ended, in a word."""
         outcome = {True: "accepted", False: "refused", None: "unknown"}[result.accepted]
+        if result.accepted is False and result.error in NOT_BEGUN:  # EC2 was not asked
+            outcome = "not begun"
         milliseconds = round(result.milliseconds, 1)
         self.actions.append(
             {"wall": time.time(), **what, "outcome": outcome, "error": result.error, "milliseconds": milliseconds}

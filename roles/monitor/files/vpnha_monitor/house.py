@@ -27,6 +27,7 @@ _WARM_EVERY = 10.0  # s; servers close connections that are quiet for long
 _LAG_MEMORY = 60  # s
 _REJECTED_AT_LEAST = 5  # suspicious packets within a minute: one may be a duplicate of the network's
 _REJECTED_MEMORY = 60.0  # s without another one until it is over
+_SKEW_MEMORY = 300.0  # s; the Date has whole seconds only, so that a skew near the tolerance comes and goes
 
 
 class House:
@@ -42,7 +43,7 @@ class House:
         self._worst = 0.0
         self._rejected: deque[tuple[float, int]] = deque()
         self._told_rejected = False
-        self._told_skew = False
+        self._skewed: float | None = None  # when a skew that was told was last seen
         self._told_ping = False
         self._sentence = ""
         self._told_credentials = False
@@ -62,7 +63,7 @@ class House:
         self._lags.append(self._worst)
         self._worst = 0.0
         self._packets(now)
-        self._clock()
+        self._clock(now)
         self._ping()
         self._renewal()
         self._drills()
@@ -141,12 +142,17 @@ class House:
             self._told_rejected = False
             self._monitor.note(Note("heartbeats-rejected", "", "No more such packets arrive.", counts, resolved=True))
 
-    def _clock(self) -> None:
+    def _clock(self, now: float) -> None:
         skew = ec2.CLOCK.skew
-        if bool(skew) != self._told_skew:
-            self._told_skew = bool(skew)
-            text = f"AWS's clock is {skew:+.0f} s from this host's." if skew else "This host's clock is right again."
-            self._monitor.note(Note("clock-skewed", "", text, {"skew": skew}, resolved=not skew))
+        if skew:
+            if self._skewed is None:
+                text = f"AWS's clock is {skew:+.0f} s from this host's."
+                self._monitor.note(Note("clock-skewed", "", text, {"skew": skew}))
+            self._skewed = now
+        elif self._skewed is not None and now - self._skewed >= _SKEW_MEMORY:
+            self._skewed = None
+            text = "This host's clock is right again."
+            self._monitor.note(Note("clock-skewed", "", text, {"skew": skew}, resolved=True))
 
     def _ping(self) -> None:
         denied = self._monitor.observer.errors["icmp EPERM"]

@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
-from vpnha_monitor.drills import DIED, rows
+from collections.abc import Iterable
+from typing import Any
+
+from vpnha_monitor import drills
+from vpnha_monitor.drills import DIED
 from vpnha_monitor.journal import Event
 
 
 def event(wall: float, code: str, drill: str, **more: object) -> Event:
     resolved = bool(more.pop("over", False))
     return Event(wall, wall, code, drill, f"{code} {drill}", more, resolved)
+
+
+def rows(events: Iterable[Event], now: float = 100.0) -> list[dict[str, Any]]:
+    return drills.rows(events, now)
 
 
 def test_one_that_ended_one_that_died_and_one_that_runs() -> None:
@@ -51,3 +59,35 @@ def test_the_same_name_again_is_another_drill() -> None:
 def test_a_result_alone_is_a_drill_too() -> None:
     found = rows([event(3.0, "drill-result", "d1", passed=False), event(4.0, "drill-result", "d1", passed=True)])
     assert [(row["wall"], row["ended"], row["state"]) for row in found] == [(3.0, 3.0, "failed"), (4.0, 4.0, "passed")]
+
+
+STARTED = event(50.0, "daemon-started", "mon-a")
+BEGUN = event(1.0, "drill-running", "d1")
+
+
+def test_one_whose_mark_went_while_no_monitor_was_there_has_died() -> None:
+    found = rows([BEGUN, STARTED], now=50.0 + 3600.0)
+    assert [(row["state"], row["ended"], row["verdict"]) for row in found] == [("died", 50.0, DIED)]
+    assert [row["state"] for row in rows([BEGUN, STARTED], now=60.0)] == ["running"], "EC2 may not have been read"
+    again = event(400.0, "daemon-started", "mon-a")
+    assert [row["state"] for row in rows([BEGUN, STARTED, again], now=700.0)] == ["running"], "each has its time"
+    assert [row["ended"] for row in rows([BEGUN, STARTED, again], now=1000.0)] == [400.0]
+
+
+def test_one_that_the_next_monitor_sees_runs_on() -> None:
+    seen = event(52.0, "drill-running", "d1")
+    assert [(row["wall"], row["state"]) for row in rows([BEGUN, STARTED, seen], now=9000.0)] == [(1.0, "running")]
+    over = event(900.0, "drill-running", "d1", over=True)
+    assert [row["ended"] for row in rows([BEGUN, STARTED, seen, over], now=9000.0)] == [900.0]
+
+
+def test_one_that_ended_is_not_touched_by_a_start() -> None:
+    passed = event(40.0, "drill-result", "d1", passed=True)
+    assert [row["state"] for row in rows([BEGUN, passed, STARTED], now=9000.0)] == ["passed"]
+    late = event(5000.0, "drill-result", "d1", passed=False)
+    assert [row["state"] for row in rows([BEGUN, STARTED, late], now=9000.0)] == ["failed"]
+
+
+def test_the_same_name_after_one_that_died_is_another_drill() -> None:
+    found = rows([BEGUN, STARTED, event(90_000.0, "drill-running", "d1")], now=90_001.0)
+    assert [row["state"] for row in found] == ["died", "running"]

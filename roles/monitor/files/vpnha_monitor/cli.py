@@ -93,7 +93,7 @@ def drills(
     path: ConfigPath = config.DEFAULT_PATH,
 ) -> None:
     """List the drills that this monitor knows of: when, who, what came of them, and where the report is."""
-    found = known_drills.rows(_journal(path, since, None))
+    found = known_drills.rows(_journal(path, since, None), time.time())
     if as_json:
         _print_json(found)
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 
-from . import RELEASE, status
+from . import RELEASE, flowing, status
 from .log import Log
 from .observe import SUSPICIOUS
 
@@ -120,7 +120,7 @@ class House:
 
     def _say(self) -> None:
         mind = self._monitor.mind
-        sentence = status.sentence(mind.deployment, mind.state.verdicts, mind.evidence)
+        sentence = flowing.sentence(mind.deployment, mind.state.verdicts, mind.evidence)
         if sentence != self._sentence:
             self._sentence = sentence
             self._monitor.notifier.status(sentence)

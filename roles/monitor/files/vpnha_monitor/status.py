@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The status document: what /status, /healthz, /metrics and ``vpnha status`` show, and the sentence of each cycle.
+"""The status document: what /status, /healthz, /metrics and ``vpnha status`` show.
 
 Pure: made from the verdicts and the evidence of one moment. Times are seconds unless a name says otherwise.
 """
@@ -22,17 +22,15 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     ManagedEvidence,
     ManagedGateway,
     Route,
-    Verdict,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.repair import history, under_way
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement, Verdicts
 
+from . import flowing
 from .waiting import Progress
 
-_FLOWS = (Verdict.UP, Verdict.VIA_NEIGHBOUR, Verdict.GREY, Verdict.SUSPECT)
 _NO_LOSS = LossStats()
-_UNJUDGED = Judgement(Verdict.UNKNOWN, "monitor-observing", "Not judged yet.")
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,9 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
     """The whole document, ready for JSON."""
     view, verdicts = evidence.ec2, state.verdicts
     routes = [_route(deployment, route) for _key, route in sorted(view.routes.items())] if view else []
-    traffic = _traffic(deployment, verdicts, view)
+    traffic = flowing.rows(deployment, verdicts, view)
     away = [route for route in routes if not route["at_home"]]
-    reasons = _reasons(deployment, evidence, verdicts)
+    reasons = flowing.attention(deployment, evidence, verdicts)
     carry = carried(view)
     return {
         "monitor": daemon.monitor,
@@ -74,7 +72,7 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
         "region": deployment.region,
         "wall": evidence.wall,
         "started_wall": daemon.started_wall,
-        "sentence": _sentence(deployment, traffic, len(away), view, reasons),
+        "sentence": flowing.sentence_of(deployment, traffic, len(away), view, reasons),
         "healthy": not reasons,
         "able": not reasons and owners.word(state, evidence, "", now).able,  # and has been for some seconds
         "reasons": reasons,
@@ -143,42 +141,6 @@ def _progress(how: Progress) -> dict[str, Any]:
     }
 
 
-def sentence(deployment: Deployment, verdicts: Verdicts, evidence: Evidence) -> str:
-    """One sentence that answers whether traffic flows; by far cheaper than the whole document."""
-    view = evidence.ec2
-    away = sum(not _at_home(deployment, route) for route in view.routes.values()) if view else 0
-    reasons = _reasons(deployment, evidence, verdicts)
-    return _sentence(deployment, _traffic(deployment, verdicts, view), away, view, reasons)
-
-
-def _sentence(
-    deployment: Deployment,
-    traffic: Sequence[Mapping[str, Any]],
-    away: int,
-    view: Ec2View | None,
-    reasons: Sequence[str],
-) -> str:
-    if view is None:
-        return "Routes are not known yet: EC2 has not been read."
-    broken = [f"{each['site']} from {each['zone']}" for each in traffic if each["flows"] is False]
-    unknown = [f"{each['site']} from {each['zone']}" for each in traffic if each["flows"] is None]
-    if broken:
-        said = f"Traffic does not flow to {_listed(broken)}"
-    elif unknown:
-        said = f"It is not known whether traffic flows to {_listed(unknown)}"
-    elif not traffic:
-        said = "There is no managed route"
-    else:
-        said = f"Traffic flows to {_listed([site.name for site in deployment.sites])} from every zone"
-    if away:
-        said += f"; {away} of {len(view.routes)} routes are away from home"
-    elif view.routes:
-        said += ", and every route is at home"
-    if reasons:
-        said += f"; the monitor needs attention: {reasons[0]}"
-    return said.rstrip(".") + "."
-
-
 def pauses(view: Ec2View | None, wall: float) -> list[dict[str, Any]]:
     """The pauses in force."""
     if view is None:
@@ -198,24 +160,13 @@ def carried(view: Ec2View | None) -> dict[str, int]:
     return counts
 
 
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    if len(names) > most:
-        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _rounded(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits)
 
 
 def _judged(judgement: Judgement | None) -> dict[str, Any]:
-    known = judgement or _UNJUDGED
+    known = judgement or flowing.UNJUDGED
     return {"verdict": known.verdict.value, "code": known.code, "text": known.text}
-
-
-def _at_home(deployment: Deployment, route: Route) -> bool:
-    home = deployment.home(route.zone)
-    return home is not None and route.gateway == home.name
 
 
 def _route(deployment: Deployment, route: Route) -> dict[str, Any]:
@@ -228,40 +179,10 @@ def _route(deployment: Deployment, route: Route) -> dict[str, Any]:
         "site": site.name if site else None,
         "gateway": route.gateway,
         "home": home.name if home else None,
-        "at_home": _at_home(deployment, route),
+        "at_home": flowing.at_home(deployment, route),
         "target": route.target,
         "blackhole": route.blackhole,
     }
-
-
-def _traffic(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -> list[dict[str, Any]]:
-    """For each zone and site whether packets get there, by the gateways that the routes really name."""
-    users: dict[tuple[str, str], set[str | None]] = {}
-    for key, route in view.routes.items() if view else ():
-        site = deployment.site_of(key.destination)
-        if site is not None:
-            users.setdefault((route.zone, site.name), set()).add(None if route.blackhole else route.gateway)
-    for key in view.missing_routes if view else ():
-        site = deployment.site_of(key.destination)
-        zone = view.table_zones.get(key.table_id) if view else None
-        if site is not None and zone is not None:
-            users.setdefault((zone, site.name), set()).add(None)
-    found = []
-    for (zone, site_name), gateways in sorted(users.items()):
-        states = [_flows(verdicts, gateway, site_name) for gateway in gateways]
-        flows = False if False in states else None if None in states else True
-        names = sorted(gateway or "no gateway" for gateway in gateways)
-        found.append({"zone": zone, "site": site_name, "gateways": names, "flows": flows})
-    return found
-
-
-def _flows(verdicts: Verdicts, gateway: str | None, site: str) -> bool | None:
-    if gateway is None:
-        return False
-    verdict = verdicts.paths.get((gateway, site), _UNJUDGED).verdict
-    if verdict is Verdict.UNKNOWN:
-        return None  # also where the others have lost the site
-    return site not in verdicts.sites_down and verdict in _FLOWS
 
 
 def _gateway(
@@ -389,18 +310,3 @@ def _monitors(state: State, evidence: Evidence) -> list[dict[str, Any]]:
         }
         for monitor in state.deployment.monitors
     ]
-
-
-def _reasons(deployment: Deployment, evidence: Evidence, verdicts: Verdicts) -> list[str]:
-    """Why the monitor could not do its work now, one sentence each; empty when it could."""
-    reasons = []
-    limit = max(3 * deployment.timing.ec2_interval, 15.0)
-    if evidence.ec2_age is None:
-        reasons.append("EC2 has not been read since the start.")
-    elif evidence.ec2_age > limit:
-        reasons.append(f"EC2 was last read {evidence.ec2_age:.0f} s ago.")
-    if lease.needed(deployment) and (evidence.store.age is None or evidence.store.age > limit):
-        reasons.append("The lease store cannot be read.")
-    if verdicts.isolated:
-        reasons.append("No gateway answers the monitor.")
-    return reasons

@@ -14,6 +14,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgemen
 
 UNJUDGED = Judgement(Verdict.UNKNOWN, "monitor-observing", "Not judged yet.")
 _FLOWS = (Verdict.UP, Verdict.VIA_NEIGHBOUR, Verdict.GREY, Verdict.SUSPECT)
+_NOWHERE = "no gateway"
 
 
 def sentence(deployment: Deployment, verdicts: Verdicts, evidence: Evidence) -> str:
@@ -61,29 +62,33 @@ def at_home(deployment: Deployment, route: Route) -> bool:
 
 def rows(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -> list[dict[str, Any]]:
     """For each zone and site whether packets get there, by the gateways that the routes really name."""
-    users: dict[tuple[str, str], set[str | None]] = {}
+    ways: dict[tuple[str, str], dict[str, bool | None]] = {}
     for key, route in view.routes.items() if view else ():
         site = deployment.site_of(key.destination)
         if site is not None:
-            users.setdefault((route.zone, site.name), set()).add(None if route.blackhole else route.gateway)
+            known = ways.setdefault((route.zone, site.name), {})
+            name = _NOWHERE if route.blackhole else route.gateway or route.target
+            if name not in known:
+                known[name] = _flows(verdicts, route, site.name)
     for key in view.missing_routes if view else ():
         site = deployment.site_of(key.destination)
         zone = view.table_zones.get(key.table_id) if view else None
         if site is not None and zone is not None:
-            users.setdefault((zone, site.name), set()).add(None)
+            ways.setdefault((zone, site.name), {})[_NOWHERE] = False
     found = []
-    for (zone, site_name), gateways in sorted(users.items()):
-        states = [_flows(verdicts, gateway, site_name) for gateway in gateways]
+    for (zone, site_name), known in sorted(ways.items()):
+        states = known.values()
         flows = False if False in states else None if None in states else True
-        names = sorted(gateway or "no gateway" for gateway in gateways)
-        found.append({"zone": zone, "site": site_name, "gateways": names, "flows": flows})
+        found.append({"zone": zone, "site": site_name, "gateways": sorted(known), "flows": flows})
     return found
 
 
-def _flows(verdicts: Verdicts, gateway: str | None, site: str) -> bool | None:
-    if gateway is None:
+def _flows(verdicts: Verdicts, route: Route, site: str) -> bool | None:
+    if route.blackhole:
         return False
-    verdict = verdicts.paths.get((gateway, site), UNJUDGED).verdict
+    if route.gateway is None:
+        return None  # somebody has pointed it at what is none of ours, and nobody here sees what that does
+    verdict = verdicts.paths.get((route.gateway, site), UNJUDGED).verdict
     if verdict is Verdict.UNKNOWN:
         return None  # also where the others have lost the site
     return site not in verdicts.sites_down and verdict in _FLOWS

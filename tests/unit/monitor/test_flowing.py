@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey
 from tests.unit.plugins.module_utils.scenario import Play, play
 from vpnha_monitor import flowing
+from vpnha_monitor.metrics import gauges
+from vpnha_monitor.status import Daemon, build
 
 HQ_A = RouteKey("rtb-a", "192.168.10.0/24")
 ALL_WELL = "Traffic flows to hq and plant from every zone, and every route is at home."
@@ -54,3 +56,33 @@ def test_a_missing_route_is_no_way(world: Play) -> None:
     world.change_view(routes=routes, missing_routes=frozenset({HQ_A}), table_zones=zones)
     assert row(world, "zone-a", "hq") == (["no gateway"], False)
     assert said(world).startswith("Traffic does not flow to hq from zone-a")
+
+
+def test_a_zone_whose_only_table_is_not_looked_after_is_not_said_to_be_well(world: Play) -> None:
+    routes = {key: route for key, route in world.view.routes.items() if key.table_id != "rtb-a"}
+    why = "rtb-a is shared by subnets of zone-a and zone-b; tag it vpnha:zone."
+    world.change_view(routes=routes, refused_tables={"rtb-a": why})
+    assert said(world) == (
+        "Traffic flows to hq and plant from zone-b, and every route is at home; 1 route table is not looked after."
+    )
+    world.change_view(routes={}, refused_tables={"rtb-a": why, "rtb-b": why})
+    assert said(world) == "There is no managed route; 2 route tables are not looked after."
+
+
+def test_a_table_that_is_not_looked_after_beside_others_is_said(world: Play) -> None:
+    world.change_view(
+        refused_tables={"rtb-x": "rtb-x has no associated subnet to tell its zone by; tag it vpnha:zone."}
+    )
+    assert said(world) == f"{ALL_WELL.rstrip('.')}; 1 route table is not looked after."
+    status = build(world.plan, world.state, world.evidence(), Daemon("mon-a", 0.0), world.now)
+    gauge = next(one for one in gauges(status) if one.name == "vpnha_route_tables_refused")
+    assert gauge.samples[0].value == 1.0
+
+
+def test_only_the_ways_that_have_routes_are_named(world: Play) -> None:
+    world.change_view(routes={key: route for key, route in world.view.routes.items() if key != HQ_A})
+    assert said(world).startswith("Traffic flows to plant from zone-a, hq from zone-b and plant from zone-b, and every")
+    world.change_view(
+        routes={key: route for key, route in world.view.routes.items() if key.destination == HQ_A.destination}
+    )
+    assert said(world).startswith("Traffic flows to hq from zone-b, and every route is at home")

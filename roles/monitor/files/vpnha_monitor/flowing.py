@@ -44,11 +44,14 @@ def sentence_of(
     elif not traffic:
         said = "There is no managed route"
     else:
-        said = f"Traffic flows to {_listed([site.name for site in deployment.sites])} from every zone"
+        said = f"Traffic flows to {_reached(deployment, traffic)}"
     if away:
         said += f"; {away} of {len(view.routes)} routes are away from home"
     elif view.routes:
         said += ", and every route is at home"
+    if view.refused_tables:
+        count = len(view.refused_tables)
+        said += f"; {count} route table{' is' if count == 1 else 's are'} not looked after"
     if reasons:
         said += f"; the monitor needs attention: {reasons[0]}"
     return said.rstrip(".") + "."
@@ -92,6 +95,15 @@ def _flows(verdicts: Verdicts, route: Route, site: str) -> bool | None:
     if verdict is Verdict.UNKNOWN:
         return None  # also where the others have lost the site
     return site not in verdicts.sites_down and verdict in _FLOWS
+
+
+def _reached(deployment: Deployment, traffic: Sequence[Mapping[str, Any]]) -> str:
+    """The sites and zones that have routes; of others nothing is said."""
+    sites = [site.name for site in deployment.sites if any(each["site"] == site.name for each in traffic)]
+    zones = [zone.name for zone in deployment.zones if any(each["zone"] == zone.name for each in traffic)]
+    if len(traffic) < len(sites) * len(zones):
+        return _listed([f"{each['site']} from {each['zone']}" for each in traffic])
+    return f"{_listed(sites)} from {'every zone' if len(zones) == len(deployment.zones) else _listed(zones)}"
 
 
 def _listed(names: Sequence[str], most: int = 4) -> str:

@@ -118,6 +118,8 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield refused
     yield _single("vpnha_routes_away_from_home", "Managed routes not at their home gateway.", len(status["away"]))
     yield _single("vpnha_routes_missing", "Managed routes that are not there.", len(status["missing_routes"]))
+    refused_tables = len(status["refused_tables"])
+    yield _single("vpnha_route_tables_refused", "Route tables that are not looked after.", refused_tables)
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))
     yield _single("vpnha_pauses", "Pauses in force.", len(status["pauses"]))
     yield from _swaps(status)

@@ -24,7 +24,7 @@ from vpnha_monitor.notify.outbox import Outbox
 from vpnha_monitor.notify.room import Notifications, Settings
 from vpnha_monitor.notify.sending import SECONDS, TIMED_OUT, Address
 from vpnha_monitor.notify.target import AGE_MOST, BURST, LATE, QUEUE, RETRY, RETRY_MOST, Target
-from vpnha_monitor.notify.telling import SETTLE
+from vpnha_monitor.notify.telling import RECONFIRM, SETTLE
 
 WALL = 1_795_600_000.0
 SECRET = "s3cr3t-t0ken"
@@ -296,6 +296,22 @@ def test_what_had_not_become_a_message_yet_does_after_a_restart(path: Path) -> N
     assert again.post.titles(A) == ["hq: Site is down"]
     again.tell("site-down", "hq")
     assert len(again.post.sent) == 1
+
+
+def test_what_began_and_ended_right_before_a_restart_gets_its_end_and_is_told_when_it_comes_again(path: Path) -> None:
+    desk = Desk(path)
+    desk.note("site-down", "hq")
+    desk.note("monitor-sick", "mon-a")
+    desk.room.step(desk.mono, desk.wall)
+    desk.note("site-down", "hq", resolved=True)
+    desk.room.step(desk.mono, desk.wall)
+    again = Desk(path)
+    again.go(0.1)
+    again.go(RECONFIRM + 2 * SETTLE, steps=40)
+    assert again.post.titles(A) == ["hq: Site is down", "Over: hq: Site is down"]
+    assert [rows(path, table) for table in ("notify_facts", "notify_open")] == [0, 0]
+    again.tell("site-down", "hq")
+    assert again.post.titles(A)[2:] == ["hq: Site is down"]
 
 
 def test_killed_between_sending_and_noting_it_the_message_is_sent_again(path: Path) -> None:

@@ -280,6 +280,49 @@ def test_after_a_restart_known_matters_are_not_told_again_and_ends_are() -> None
     assert list(telling.open) == [SILENT]
 
 
+def test_what_waited_over_a_restart_and_is_not_seen_again_is_over_and_can_be_told_anew() -> None:
+    telling = Telling(deployment())
+    assert telling.take_again(fact(*SILENT, text="gw-a was silent."), 1000.0)
+    assert len(made(telling, 1000.0 + SETTLE)) == 1
+    (gone,) = telling.gone(1000.0 + RECONFIRM, WALL)
+    assert gone.key == SILENT and gone.text == "Not seen again since the monitor's restart: gw-a was silent."
+    assert telling.take(gone, 1120.0) and len(made(telling, 1120.0 + SETTLE)) == 1
+    assert telling.take(fact(*SILENT), 1200.0)
+
+
+def test_what_waited_over_a_restart_and_is_seen_again_is_not_over() -> None:
+    telling = Telling(deployment())
+    telling.take_again(fact(*SILENT), 1000.0)
+    assert not telling.take(fact(*SILENT), 1001.0)
+    made(telling, 1000.0 + SETTLE)
+    assert telling.gone(1000.0 + RECONFIRM, WALL) == [] and SILENT in telling.open
+
+
+def test_what_waited_over_a_restart_and_ends_or_is_told_by_another_needs_no_end() -> None:
+    telling = Telling(deployment())
+    telling.take_again(fact(*SILENT), 1000.0)
+    telling.take(fact(*SILENT, resolved=True), 1001.0)
+    telling.take_again(fact("site-down", "hq"), 1000.0)
+    telling.take_again(fact("not-carrying", "rtb-a 192.168.10.0/24"), 1000.0)
+    assert len(made(telling, 1000.0 + YIELD, leads=False)) == 1
+    assert telling.gone(1000.0 + RECONFIRM, WALL) == []
+
+
+def test_a_moment_s_lateness_before_a_restart_is_not_told_after_it() -> None:
+    telling = Telling(deployment())
+    assert not telling.take_again(fact("monitor-sick"), 1000.0)
+    assert made(telling, 1000.0 + PATIENCE["monitor-sick"]) == []
+    assert telling.take(fact("monitor-sick"), 1100.0)  # it is late again, and stays so
+    assert len(made(telling, 1100.0 + PATIENCE["monitor-sick"])) == 1
+
+
+def test_what_is_seen_before_the_file_could_be_read_is_not_over() -> None:
+    telling = Telling(deployment())
+    telling.take(fact(*SILENT), 1000.0)
+    telling.restore({SILENT: Opened(WALL, "gw-a was silent.")}, 1001.0)
+    assert telling.gone(1001.0 + RECONFIRM, WALL) == []
+
+
 def test_a_blind_monitor_sees_nothing_end() -> None:
     telling = Telling(deployment())
     telling.restore({SILENT: Opened(WALL, "gw-a was silent.")}, 0.0)

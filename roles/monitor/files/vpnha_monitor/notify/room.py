@@ -209,7 +209,8 @@ class Notifications:
             elif all(one.message.id != message.id for one in post.target.waiting):
                 post.target.put(message, mono - max(0.0, wall - message.wall), tries)
         for fact in kept.facts:
-            self._consider(fact, mono, kept=True)
+            if not fact.kind or not self._telling.take_again(fact, mono):
+                self._outbox.forget(fact)
 
     def _take_in(self, mono: float) -> None:
         while not self._inbox.empty():

@@ -96,16 +96,19 @@ class Telling:
 
     def restore(self, known: Mapping[Key, Opened], mono: float) -> None:
         """What was told before this start, and has not been seen to end."""
+        seen = {one.key for group in self._groups.values() for one in group.facts if one.key not in group.ended}
         for key, opened in known.items():
             if key not in self.open:
                 self.open[key] = opened
-                self._unconfirmed[key] = mono + RECONFIRM
+                if key not in seen:
+                    self._unconfirmed[key] = mono + RECONFIRM
 
     def take(self, fact: Fact, mono: float) -> bool:
         """Whether this fact is to be told; one that is not is forgotten."""
         if fact.code in _EVENTS:
             self._group(fact, mono).facts.append(fact)
             return True
+        self._unconfirmed.pop(fact.key, None)
         pending = self._groups.get((fact.kind, self._scope(fact), False))
         if fact.resolved:
             if pending is not None and any(one.key == fact.key for one in pending.facts):
@@ -113,13 +116,11 @@ class Telling:
                 return False
             if fact.key not in self.open:
                 return False
-            self._unconfirmed.pop(fact.key, None)
             ends = self._group(fact, mono)
             known = any(one.key == fact.key for one in ends.facts)
             if not known:
                 ends.facts.append(fact)
             return not known
-        self._unconfirmed.pop(fact.key, None)
         ends_now = self._groups.get((fact.kind, self._scope(fact), True))
         ended = ends_now is not None and any(one.key == fact.key for one in ends_now.facts)
         if fact.key in self.open and not ended:
@@ -131,6 +132,16 @@ class Telling:
             return False
         group.facts.append(fact)
         return True
+
+    def take_again(self, fact: Fact, mono: float) -> bool:
+        """`take` for one that waited when the last monitor ended: nobody knows whether it still holds."""
+        begins = not fact.resolved and fact.code not in _EVENTS
+        if begins and fact.code in PATIENCE:
+            return False  # if it lasts, this monitor sees it by itself
+        taken = self.take(fact, mono)
+        if taken and begins:
+            self._unconfirmed[fact.key] = mono + RECONFIRM
+        return taken
 
     def accepted(self, gateway: str) -> None:
         """EC2 has accepted a swap to a gateway: what is being told of moves there says so."""
@@ -195,8 +206,10 @@ class Telling:
         facts = []
         for code, subject in gone:
             del self._unconfirmed[code, subject]
-            text = f"Not seen again since the monitor's restart: {self.open[code, subject].text}"
-            facts.append(Fact(new_id(), wall, code, subject, text, resolved=True))
+            opened = self.open.get((code, subject))
+            if opened is not None:  # else another monitor has told it
+                text = f"Not seen again since the monitor's restart: {opened.text}"
+                facts.append(Fact(new_id(), wall, code, subject, text, resolved=True))
         return facts
 
     def _remains(self, told: Told) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ from prometheus_client import CollectorRegistry
 
 import vpnha_monitor
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
-    AgentReport,
     Repair,
     RepairResult,
     RouteKey,
@@ -32,7 +31,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from vpnha_monitor import journal, web
 from vpnha_monitor.actuator import Actuator
-from vpnha_monitor.carrying import PATIENCE, Carrying
 from vpnha_monitor.clock import Lateness, monotonic
 from vpnha_monitor.daemon import Monitor
 from vpnha_monitor.journal import Event, Journal, Trouble
@@ -113,7 +111,7 @@ def test_a_journal_that_cannot_be_read_tells_of_no_moves(tmp_path: Path, content
 def test_what_became_of_swaps_and_repairs_is_counted_and_remembered(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     recorder = Recorder(Journal(tmp_path / "journal.sqlite", lambda trouble: None), Counters(registry))
-    recorder.swapped(accepted("gw-b"))
+    recorder.swapped(SwapResult(Swap(ROUTE, "gw-b", "eni-1", "gateway-silent"), True, milliseconds=200.0))
     recorder.swapped(SwapResult(Swap(ROUTE, "gw-b", "eni-b", "gateway-silent"), None, "timeout", milliseconds=3000.04))
     repair = Repair("gw-a", "reboot", "gateway-silent", "i-1", "eni-a")
     recorder.repaired(RepairResult(repair, marked=True, accepted=False, error="UnauthorizedOperation"))
@@ -289,55 +287,6 @@ def test_lateness_by_either_clock() -> None:
     assert late.woke(due=103.0, mono=103.0, boot=208.0) == pytest.approx(0.0)
     assert late.take() == pytest.approx(5.0)
     assert late.take() == 0.0
-
-
-# --- carrying -------------------------------------------------------------------------------------------------
-
-
-def report(**counters: int) -> AgentReport:
-    return AgentReport("boot", "agent", "alive", {}, {}, {}, counters=counters)
-
-
-def accepted(gateway: str, milliseconds: float = 200.0) -> SwapResult:
-    return SwapResult(Swap(ROUTE, gateway, "eni-1", "gateway-silent"), True, milliseconds=milliseconds)
-
-
-def test_packets_between_call_and_answer_count() -> None:
-    """EC2 may move the packets before it answers."""
-    seen = Carrying()
-    seen.saw({"gw-b": report(a=5)}, 10.0)
-    seen.saw({"gw-b": report(a=6)}, 10.15)
-    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 10.2)
-    (note,) = seen.judge(10.2)
-    assert (note.code, note.subject) == ("carrying", str(ROUTE))
-    assert seen.judge(20.0) == []
-
-
-def test_silent_zone_is_no_trouble() -> None:
-    """A zone that sends nothing says nothing about its route."""
-    seen = Carrying()
-    seen.saw({"gw-a": report(a=5), "gw-b": report(a=0)}, 10.0)
-    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 20.0)
-    assert seen.judge(20.1) == [] and seen.judge(20.1 + PATIENCE) == []
-
-
-def test_busy_zone_that_is_not_seen_is_trouble() -> None:
-    seen = Carrying()
-    for step in range(100):
-        seen.saw({"gw-a": report(a=step), "gw-b": report(a=0)}, 10.0 + step / 100)
-    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 11.0)
-    assert seen.judge(11.1) == []
-    (note,) = seen.judge(11.1 + PATIENCE)
-    assert note.code == "not-carrying" and note.evidence["carrying"] is False
-
-
-def test_restarted_agent_counts_anew() -> None:
-    """A counter that fell is a new one, and no sign of packets."""
-    seen = Carrying()
-    seen.saw({"gw-b": report(a=500)}, 10.0)
-    seen.accepted([accepted("gw-b")], {ROUTE: "a"}, 10.2)
-    seen.saw({"gw-b": report(a=0)}, 10.3)
-    assert seen.judge(10.3) == []
 
 
 # --- reader ---------------------------------------------------------------------------------------------------

@@ -5,17 +5,19 @@
 
 EC2 may accept a route and the packets still go nowhere. So the forwarded packets that the target's agent counts for
 the zone are compared from just before the swap on: when they grow, the swap carries. Silence counts as trouble only if
-the zone sent anything beforehand, through whichever gateway.
+the zone sent anything beforehand, through whichever gateway. Packets are counted by zone: while some of its routes lead
+elsewhere, those may be the ones that carry them, and silence says nothing.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.vpnha.aws.plugins.module_utils.followed import PATIENCE
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, Note, RouteKey, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.state import Group
 
 _MEMORY = 5.0  # s of counters, to tell whether a zone sent anything beforehand
 _REMEMBERED = 60.0  # s for which a zone's traffic counts after the last packet that was counted
@@ -62,9 +64,10 @@ class Carrying:
                 self._watches[place] = _Watch([result], count, now + PATIENCE, self._busy(zone, now))
             else:
                 watch.results.append(result)
+                watch.until = now + PATIENCE  # maybe it is this route alone that has traffic
 
-    def judge(self, now: float) -> list[Note]:
-        """What has become clear since the last call."""
+    def judge(self, now: float, groups: Iterable[Group]) -> list[Note]:
+        """What has become clear since the last call; ``groups`` say where the managed routes lead now."""
         notes = []
         for place, watch in list(self._watches.items()):
             gateway, zone = place
@@ -77,8 +80,12 @@ class Carrying:
                 notes += [_note("carrying", result, what) for result in watch.results]
             elif now >= watch.until:
                 del self._watches[place]
+                if not watch.busy or {(one.gateway, one.fault) for one in groups if one.zone == zone} != {
+                    (gateway, "")
+                }:
+                    continue
                 what = f"{gateway} has seen no packet of {zone} for {PATIENCE:g} s, although {zone} sent some before"
-                notes += [_note("not-carrying", result, what) for result in watch.results if watch.busy]
+                notes += [_note("not-carrying", result, what) for result in watch.results]
         return notes
 
     def traffic(self, now: float) -> dict[str, float]:

@@ -221,7 +221,7 @@ class Monitor:
         self.actuator.withdraw(self.mind.state.routes.overtaken)
         self.agreement.decided(now)
         self.carrying.saw({name: seen.report for name, seen in self.mind.evidence.gateways.items() if seen.report}, now)
-        for note in self.carrying.judge(now):
+        for note in self.carrying.judge(now, self.mind.state.routes.groups):
             self.note(note)
 
     def _act(self, actions: Sequence[Action], before: Mapping[str, object], now: float) -> None:

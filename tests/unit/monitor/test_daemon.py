@@ -16,7 +16,7 @@ import yaml
 from monitor_world import World, deployment
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Monitor
-from vpnha_monitor.config import MonitorConfig, checksum, refuse_reload
+from vpnha_monitor.config import MonitorConfig, load, refuse_reload
 
 PAST_THE_WINDOW = 1.0  # s after the monitor hears everybody, in which it only observes
 
@@ -240,7 +240,7 @@ def test_reload(world: World) -> None:
     world.config.write_text(good, encoding="utf-8")
     world.process.send_signal(signal.SIGHUP)
     world.until(lambda: world.events("config-reloaded"))
-    assert world.status()["config"] == {"checksum": checksum(world.config), "error": "", "reading": False}
+    assert world.status()["config"] == {"checksum": load(world.config).checksum, "error": "", "reading": False}
     assert [event.resolved for event in world.events("config-refused")] == [False, False, True]
     world.agents["gw-a"].die()
     world.until(lambda: world.target(world.zone_a) == "gw-b")

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -65,14 +64,6 @@ def test_it_says_which_release_it_has_loaded_wherever_the_link_leads_now(tmp_pat
     said = "import os, vpnha_monitor as it; os.unlink('lib'); os.symlink('new', 'lib'); print(it.RELEASE)"
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(lib)!r}); {said}"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == "old\n"
-
-
-def test_a_configuration_that_is_being_read_is_not_taken_for_the_last_one(tmp_path: Path) -> None:
-    asked: list[object] = []
-    loop = SimpleNamespace(run_in_executor=lambda _pool, *call: asked.extend(call) or Future())
-    one = SimpleNamespace(_loop=loop, path=tmp_path, config_reading=False, _reloaded=asked.append)
-    Monitor.reload(cast(Monitor, one))
-    assert one.config_reading and asked[1] == tmp_path
 
 
 # --- record ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class MonitorConfig:
     agent_port: int = PORT
     cloudwatch: bool = False  # whether it says there once a minute that it can act
     announcing: announced.Announcing = field(default_factory=announced.Announcing)
+    checksum: str = ""  # see `Read`
 
     @property
     def url(self) -> str:
@@ -47,21 +48,49 @@ class MonitorConfig:
         return f"http://{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"
 
 
+@dataclass(frozen=True)
+class Read:
+    """What one look into the file gave: a configuration, or why there is none."""
+
+    checksum: str  # SHA-1 of just the bytes that were read, as Ansible reports it of files; empty when none could be
+    outcome: MonitorConfig | Exception
+
+
 def load(path: Path) -> MonitorConfig:
     """The configuration in a file. Raises DescriptionError with every problem found."""
-    return parse(read_yaml(path), str(path))
+    found = read(path)
+    if isinstance(found.outcome, Exception):
+        raise found.outcome
+    return found.outcome
 
 
-def checksum(path: Path) -> str:
-    """SHA-1 of the file, as Ansible reports it of files that it writes; empty when it cannot be read."""
+def read(path: Path) -> Read:
+    """Look into the file once: later it may be another one."""
+    checksum = ""
     try:
-        return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
-    except OSError:
-        return ""
+        content = _content(path)
+        checksum = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        return Read(checksum, replace(parse(read_yaml(content, path), str(path)), checksum=checksum))
+    except Exception as error:
+        return Read(checksum, error)
 
 
-def read_yaml(path: Path) -> Mapping[str, Any]:
-    """The mapping in a YAML file. Raises DescriptionError with one sentence."""
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except PermissionError as error:
+        raise DescriptionError(
+            [
+                f"{path}: the file cannot be read ({error.strerror}); it has secrets, for root and the monitor alone: "
+                "run vpnha with sudo."
+            ]
+        ) from None
+    except OSError as error:
+        raise DescriptionError([f"{path}: the file cannot be read ({error.strerror}); give another."]) from None
+
+
+def read_yaml(content: bytes, path: Path) -> Mapping[str, Any]:
+    """The mapping in a file's YAML. Raises DescriptionError with one sentence."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -75,18 +104,9 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
                 raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode()
     except UnicodeDecodeError:
         raise DescriptionError([f"{path}: the file is not UTF-8 text; write it anew with the monitor role."]) from None
-    except PermissionError as error:
-        raise DescriptionError(
-            [
-                f"{path}: the file cannot be read ({error.strerror}); it has secrets, for root and the monitor alone: "
-                "run vpnha with sudo."
-            ]
-        ) from None
-    except OSError as error:
-        raise DescriptionError([f"{path}: the file cannot be read ({error.strerror}); give another."]) from None
     try:
         value = yaml.load(text, Loader)
     except yaml.YAMLError as error:

@@ -21,8 +21,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from ansible_collections.vpnha.aws.plugins.module_utils import repair, routes
-from ansible_collections.vpnha.aws.plugins.module_utils.decision import reload_problems
-from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError, InvariantViolation
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import InvariantViolation
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Action,
     Ec2View,
@@ -53,6 +52,7 @@ from .observe import Observer
 from .pulse import Pulse
 from .reader import Reader, Reading
 from .record import Recorder, moves_before
+from .reloading import Reloading
 from .sd_notify import Notifier
 from .way import OwnWay
 from .web import Server
@@ -108,7 +108,7 @@ class Monitor:
         self.house = House(self, lines)
         self.pulse = Pulse(self, lambda error: self._from_thread(self.pulse.said, error))
         self.ec2_error = ""
-        self.config_checksum = config.checksum(path)
+        self.config_checksum = loaded.checksum
         self.config_error = ""
         self.config_reading = False
         self._reads = ThreadPoolExecutor(4, thread_name_prefix="ec2-read")
@@ -139,7 +139,7 @@ class Monitor:
             ) from error
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self._loop.add_signal_handler(signal.SIGHUP, Reloading(self).ask)
         self.journal.start()
         self.notifications.start()
         self.reader.start()
@@ -368,42 +368,3 @@ class Monitor:
 
     def _journal_trouble(self, trouble: Trouble) -> None:
         self.note(Note("journal-failed", str(self.journal.path), trouble.text, resolved=trouble.kind == "recovered"))
-
-    # --- reload -------------------------------------------------------------------------------------------
-
-    def reload(self) -> None:
-        """SIGHUP: read the configuration again, beside the loop, and take it if it is good."""
-        assert self._loop is not None
-        self.config_reading = True
-        reading = self._loop.run_in_executor(None, config.load, self.path)
-        reading.add_done_callback(self._reloaded)
-
-    def _reloaded(self, reading: asyncio.Future[config.MonitorConfig]) -> None:
-        self.config_checksum, self.config_reading = config.checksum(self.path), False
-        try:
-            fresh = reading.result()
-            sentences = config.refuse_reload(self.config, fresh)
-            sentences += reload_problems(self.mind.state, fresh.deployment)
-        except DescriptionError as error:
-            sentences = list(error.sentences)
-        except Exception as error:
-            self.recorder.error("reload", error)
-            sentences = [f"{self.path} could not be loaded: {error}."]
-        if sentences:
-            self.config_error = " ".join(sentences)
-            self.note(Note("config-refused", str(self.path), f"The old configuration stays: {self.config_error}"))
-            return
-        resolved, self.config_error = bool(self.config_error), ""
-        self.observer = Observer(fresh, self.observer)
-        self.config = fresh
-        self.mind.reload(fresh.deployment)
-        self.agreement.suit()
-        self.witnesses.suit()
-        self.notifications.reload(Settings(fresh.monitor, fresh.deployment, fresh.announcing, fresh.endpoint_url))
-        self.reader.interval = fresh.deployment.timing.ec2_interval
-        self.pulse.suit()
-        self.way.suit()
-        self.reader.request()
-        if resolved:
-            self.note(Note("config-refused", str(self.path), "The configuration is good again.", resolved=True))
-        self.note(Note("config-reloaded", str(self.path), f"The configuration {self.path} is in force."))

@@ -12,6 +12,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.announced import KINDS, 
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from vpnha_monitor.notify.facts import Fact, Message, fact_from, message_from, new_id
 from vpnha_monitor.notify.telling import (
+    LAPSE,
     PATIENCE,
     RECONFIRM,
     SETTLE,
@@ -96,6 +97,24 @@ def test_packets_that_do_not_follow_a_swap_are_told_each_time() -> None:
         assert telling.take(fact("not-carrying", "rtb-a 192.168.10.0/24"), mono)
         assert len(made(telling, mono + 10.0)) == 1
     assert telling.open == {}
+
+
+def test_what_nobody_says_the_end_of_is_over_when_it_has_not_come_for_long() -> None:
+    """A broken promise may come in each step; that is one message, and one that it has stopped."""
+    telling = Telling(deployment())
+    broken, long = ("invariant-violated", "16"), LAPSE["invariant-violated"]
+    taken = [telling.take(fact(*broken, text="No lease."), 0.025 * step) for step in range(100)]
+    assert taken.count(True) == 1 and len(made(telling, 2.475 + SETTLE)) == 1
+    assert not telling.take(fact(*broken), 1000.0)
+    assert telling.gone(999.0 + long, WALL) == []
+    (gone,) = telling.gone(1000.0 + long, WALL)
+    assert gone.key == broken and gone.text == "Not seen again for 60 minutes: No lease."
+    assert telling.take(gone, 5000.0) and len(made(telling, 5000.0 + SETTLE)) == 1
+    assert telling.take(fact(*broken), 6000.0) and len(made(telling, 6000.0 + SETTLE)) == 1
+
+    again = Telling(deployment())
+    again.restore(telling.open, 0.0)
+    assert again.gone(RECONFIRM, WALL) == [] and len(again.gone(long, WALL)) == 1
 
 
 def test_no_end_without_a_beginning_that_was_told() -> None:

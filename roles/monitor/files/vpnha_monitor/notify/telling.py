@@ -19,6 +19,7 @@ from .facts import Fact, new_id
 SETTLE = 3.0  # s from the first fact of a message until it is made
 YIELD = 15.0  # s that a monitor without the lease leaves what all see to the one that has it
 RECONFIRM = 120.0  # s after a start in which what was told before must be seen again, or is over
+LAPSE = {"invariant-violated": 3600.0}  # s, instead of that and at any time, for what nobody says the end of
 PATIENCE = {"monitor-sick": 60.0, "gateway-grey": 30.0, "tunnel-grey": 30.0}  # s, instead of `SETTLE`
 TRIFLES = 2  # times that such a matter may come and go meanwhile without being told
 MOVES = ("failover", "voluntary-move", "failback")
@@ -92,7 +93,7 @@ class Telling:
         self.deployment = deployment
         self.open: dict[Key, Opened] = {}
         self._groups: dict[tuple[str, str, bool], _Group] = {}
-        self._unconfirmed: dict[Key, float] = {}  # told before the start -> when that counts as over
+        self._unconfirmed: dict[Key, float] = {}  # not seen since the start, or of `LAPSE` -> when it counts as over
 
     def restore(self, known: Mapping[Key, Opened], mono: float) -> None:
         """What was told before this start, and has not been seen to end."""
@@ -101,7 +102,7 @@ class Telling:
             if key not in self.open:
                 self.open[key] = opened
                 if key not in seen:
-                    self._unconfirmed[key] = mono + RECONFIRM
+                    self._unconfirmed[key] = mono + LAPSE.get(key[0], RECONFIRM)
 
     def take(self, fact: Fact, mono: float) -> bool:
         """Whether this fact is to be told; one that is not is forgotten."""
@@ -109,6 +110,8 @@ class Telling:
             self._group(fact, mono).facts.append(fact)
             return True
         self._unconfirmed.pop(fact.key, None)
+        if fact.code in LAPSE and not fact.resolved:
+            self._unconfirmed[fact.key] = mono + LAPSE[fact.code]
         pending = self._groups.get((fact.kind, self._scope(fact), False))
         if fact.resolved:
             if pending is not None and any(one.key == fact.key for one in pending.facts):
@@ -140,7 +143,7 @@ class Telling:
             return False  # if it lasts, this monitor sees it by itself
         taken = self.take(fact, mono)
         if taken and begins:
-            self._unconfirmed[fact.key] = mono + RECONFIRM
+            self._unconfirmed.setdefault(fact.key, mono + RECONFIRM)
         return taken
 
     def accepted(self, gateway: str) -> None:
@@ -199,7 +202,10 @@ class Telling:
         return min(times, default=None)
 
     def gone(self, mono: float, wall: float) -> list[Fact]:
-        """Ends of what was told before the start and has not been seen since; a blind monitor sees nothing end."""
+        """Ends of what nobody ends: told before the start and not seen since, or not seen for long.
+
+        A blind monitor sees nothing end.
+        """
         if _BLIND in self.open and _BLIND not in self._unconfirmed:
             self._unconfirmed = {key: max(at, mono + RECONFIRM) for key, at in self._unconfirmed.items()}
         gone = [key for key, at in self._unconfirmed.items() if mono >= at]
@@ -208,7 +214,8 @@ class Telling:
             del self._unconfirmed[code, subject]
             opened = self.open.get((code, subject))
             if opened is not None:  # else another monitor has told it
-                text = f"Not seen again since the monitor's restart: {opened.text}"
+                since = f"for {LAPSE[code] / 60:g} minutes" if code in LAPSE else "since the monitor's restart"
+                text = f"Not seen again {since}: {opened.text}"
                 facts.append(Fact(new_id(), wall, code, subject, text, resolved=True))
         return facts
 

@@ -55,6 +55,10 @@ class Agreement:
         elif not wanted and self.store is not None:
             self.store.leave()
             self.store, self._seen, self._word = None, Seen(), None
+            self._holds(False, "has left the lease")
+            self._error, self._failing_since = "", None
+            if self._told_failing:
+                self._tell_failing("It is not needed any more.", resolved=True)
 
     def see(self, now: float) -> Seen:
         """What the store says at this moment."""
@@ -107,10 +111,7 @@ class Agreement:
         if store is None:
             return
         held = owners.lease_left(self._monitor.mind.state, self._monitor.mind.evidence, now) > 0.0
-        if held != self._held:
-            self._held = held
-            code, text = ("lease-taken", "has taken the lease") if held else ("lease-lost", "has lost the lease")
-            self._monitor.note(Note(code, self._monitor.config.monitor, f"{self._monitor.config.monitor} {text}."))
+        self._holds(held, "has taken the lease" if held else "has lost the lease")
         if store.read_error and store.read_error != self._error:
             log.line(store.read_error, logging.WARNING, code="lease-store-unreadable")
         self._error = store.read_error
@@ -118,11 +119,9 @@ class Agreement:
         self._failing_since = (self._failing_since or now) if failing else None
         lasted = self._failing_since is not None and now - self._failing_since >= _TOLD_AFTER
         if lasted and not self._told_failing:
-            self._told_failing = True
-            self._monitor.note(Note("lease-store-unwritable", "", f"{failing}."))
+            self._tell_failing(f"{failing}.")
         elif not failing and self._told_failing:
-            self._told_failing = False
-            self._monitor.note(Note("lease-store-unwritable", "", "It can be written again.", resolved=True))
+            self._tell_failing("It can be written again.", resolved=True)
 
     def leave(self) -> None:
         """Say from now on that this monitor does not act, though its calls in flight may take a while."""
@@ -134,6 +133,15 @@ class Agreement:
         """Release the lease; takes some seconds at most, so not on the loop."""
         if self.store is not None:
             self.store.stop()
+
+    def _holds(self, held: bool, text: str) -> None:
+        if held != self._held:
+            self._held, name = held, self._monitor.config.monitor
+            self._monitor.note(Note("lease-taken" if held else "lease-lost", name, f"{name} {text}."))
+
+    def _tell_failing(self, text: str, resolved: bool = False) -> None:
+        self._told_failing = not resolved
+        self._monitor.note(Note("lease-store-unwritable", "", text, resolved=resolved))
 
     def _connect(self) -> Table:
         config = self._monitor.config

@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a monitor tells of the lease store, which stands for itself here."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from monitor_world import deployment
+
+from ansible_collections.vpnha.aws.plugins.module_utils import owners
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+from vpnha_monitor import agreement
+from vpnha_monitor.agreement import Agreement
+from vpnha_monitor.daemon import Monitor
+
+
+def test_what_was_told_of_the_store_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload leaves one monitor, and another one brings the second back."""
+    several = True
+    left: list[str] = []
+    notes: list[Note] = []
+    store = SimpleNamespace(
+        read_error="", write_error="no network", start=lambda: None, leave=lambda: left.append("left")
+    )
+    monkeypatch.setattr(agreement, "Store", lambda *_given: store)
+    monkeypatch.setattr(agreement.lease, "needed", lambda _deployment: several)
+    monkeypatch.setattr(owners, "lease_left", lambda _state, _evidence, _now: 5.0)
+    monitor = SimpleNamespace(
+        config=SimpleNamespace(monitor="mon-a", deployment=deployment()), note=notes.append, news=None,
+        mind=SimpleNamespace(state=None, evidence=None),
+    )  # fmt: skip
+    one = Agreement(cast(Monitor, monitor))
+
+    def told() -> list[tuple[str, bool]]:
+        found = [(note.code, note.resolved) for note in notes]
+        notes.clear()
+        return found
+
+    for _turn in range(2):
+        several = True
+        one.suit()
+        for now in (100.0, 103.0, 106.0):
+            one.keep(now)
+        assert told() == [("lease-taken", False), ("lease-store-unwritable", False)]
+        several = False
+        one.suit()
+        one.keep(107.0)
+        assert told() == [("lease-lost", False), ("lease-store-unwritable", True)]
+    assert left == ["left", "left"]

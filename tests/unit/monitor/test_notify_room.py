@@ -384,6 +384,29 @@ def test_targets_that_are_gone_lose_their_messages_and_those_that_stay_keep_them
     assert desk.post.titles(A)[-1] == "mine: plant: Site is down"
 
 
+def test_a_failing_target_that_goes_fails_no_more(path: Path) -> None:
+    desk = Desk(path, ONE, TWO)
+    desk.post.says = {B: "no"}
+    desk.tell("site-down", "hq")
+    desk.go(100.0, 20)
+    desk.room.reload(replace(desk.settings, announcing=Announcing(apprise=(ONE,))))
+    desk.go(1.0)
+    assert [(note.subject, note.resolved) for note in desk.told] == [(B, False), (B, True)]
+
+
+def test_what_ends_while_there_is_nobody_to_tell_is_told_when_it_comes_again(path: Path) -> None:
+    desk = Desk(path)
+    desk.tell("site-down", "hq")
+    desk.room.reload(replace(desk.settings, announcing=Announcing()))
+    desk.go(1.0)
+    desk.tell("site-down", "hq", resolved=True)
+    assert rows(path, "notify_open") == 0
+    desk.room.reload(desk.settings)
+    desk.go(1.0)
+    desk.tell("site-down", "hq")
+    assert desk.post.titles(A) == ["hq: Site is down"] * 2
+
+
 def test_a_note_that_comes_amid_a_reload_is_not_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop goes on while the notification's thread takes the new targets."""
     desk, real = Desk(path), room.addresses

@@ -100,8 +100,8 @@ class Notifications:
         self._thread.start()
 
     def put(self, note: Note, drill: str = "") -> None:
-        """A note was made; never blocks, never raises."""
-        if self._posts and (kind_of(note.code) or note.code == "swap-accepted"):
+        """A note was made; never blocks, never raises. An end counts also while there is nobody to tell."""
+        if (self._posts or note.resolved) and (kind_of(note.code) or note.code == "swap-accepted"):
             self._put(fact_of(note, self._wall(), drill))
 
     def reload(self, settings: Settings) -> None:
@@ -237,6 +237,8 @@ class Notifications:
                 post.attempt.kill()
             for waiting in post.target.waiting:
                 self._give_up(name, waiting.message, "its target is no longer configured")
+            if post.target.told:
+                self._failing(name, f"{name} is no longer configured.", resolved=True)
 
     def _consider(self, fact: Fact, mono: float, *, kept: bool = False) -> None:
         """Take a fact, and keep it until it is told; ``kept``: it is in the file already."""
@@ -298,15 +300,17 @@ class Notifications:
                     self._outbox.tried(name, waiting.message, waiting.tries)
             log.line("A message could not be sent; it is tried again.", logging.WARNING, target=name, error=error)
             if first:
-                self._tell(Note("notification-failing", name, f"Messages cannot be sent to {name}: {error}."))
+                self._failing(name, f"Messages cannot be sent to {name}: {error}.")
             return
         recovered = target.succeeded(parcel, wall)
         for message in parcel.stands_for:
             self._outbox.done(name, message)
         log.line("A message was sent.", target=name, title=parcel.message.title)
         if recovered:
-            text = f"Messages can be sent to {name} again."
-            self._tell(Note("notification-failing", name, text, resolved=True))
+            self._failing(name, f"Messages can be sent to {name} again.", resolved=True)
+
+    def _failing(self, name: str, text: str, resolved: bool = False) -> None:
+        self._tell(Note("notification-failing", name, text, resolved=resolved))
 
     def _give_up(self, name: str, message: Message, why: str) -> None:
         self._outbox.done(name, message)

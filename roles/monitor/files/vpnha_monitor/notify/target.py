@@ -56,6 +56,11 @@ class Target:
     _filled_at: float | None = None
     _crowded: bool = False  # more came than the rate allows: they go as one
 
+    @property
+    def told(self) -> bool:
+        """Whether people were told that it fails."""
+        return self.failures >= FAILING
+
     def put(self, message: Message, mono: float, tries: int = 0) -> list[Message]:
         """Queue a message; returns those that are given up for it."""
         self.waiting.append(Waiting(message, mono, tries))
@@ -106,7 +111,7 @@ class Target:
 
     def succeeded(self, parcel: Parcel, wall: float) -> bool:
         """It was sent. Whether that ends a failure that people were told of."""
-        told = self.failures >= FAILING
+        told = self.told
         self.waiting = [one for one in self.waiting if one.message not in parcel.stands_for]
         if len(parcel.stands_for) > 1:
             self._crowded = False

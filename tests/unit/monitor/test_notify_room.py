@@ -125,6 +125,13 @@ def test_a_matter_goes_to_every_target_once_and_its_end_too(path: Path) -> None:
     assert [rows(path, table) for table in ("notify_facts", "notify_open", "notify_queue")] == [0, 0, 0]
 
 
+def test_half_a_surrogate_pair_keeps_no_other_message_back(path: Path) -> None:
+    desk = Desk(path)
+    desk.tell("site-down", "hq\ud800")
+    desk.tell("site-down", "plant")
+    assert desk.post.titles(A) == ["hq?: Site is down", "plant: Site is down"]
+
+
 def test_what_is_only_recorded_is_not_sent(path: Path) -> None:
     desk = Desk(path)
     for code in ("swap-issued", "swap-accepted", "pinned", "gateway-up", "no-such-code"):

@@ -182,6 +182,39 @@ def test_journal_drops_what_does_not_fit(tmp_path: Path) -> None:
     assert written.dropped == 5
 
 
+def test_an_event_that_cannot_be_written_keeps_no_other_one_out(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    written = Journal(path, lambda trouble: None)
+    written.start()
+    cyclic: dict[str, object] = {}
+    cyclic["itself"] = cyclic
+    written.put(Event(1.0, 1.0, "failover", "gw-\ud800", "half a pair: \udfff", {"text": "\ud800"}))
+    written.put(Event(2.0, 2.0, "failover", "gw-a", "x", {("gw-a", "hq"): 1}))
+    written.put(Event(3.0, 3.0, "failover", "gw-a", "x", cyclic))
+    written.put(event(4))
+    written.close()
+    half, last = journal.read(path)
+    assert (half.subject, half.text) == ("gw-?", "half a pair: ?") and last == event(4)
+    assert written.dropped == 2 and not written.failing
+
+
+def test_a_journal_tells_of_whatever_keeps_it_from_writing_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.05)
+    told: list[Trouble] = []
+    written = Journal(tmp_path / "journal.sqlite", told.append)
+    monkeypatch.setattr(journal, "insert", lambda *_given: (_ for _ in ()).throw(RuntimeError("a bug")))
+    written.start()
+    written.put(event(0))
+    until(lambda: told)
+    monkeypatch.undo()
+    until(lambda: len(told) == 2)
+    written.close()
+    assert [trouble.kind for trouble in told] == ["failed", "recovered"]
+    assert len(journal.read(tmp_path / "journal.sqlite")) == 1
+
+
 def test_a_journal_that_was_corrupt_is_told_to_be_well_and_a_full_disk_after_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

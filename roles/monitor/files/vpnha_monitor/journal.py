@@ -11,6 +11,7 @@ The same file has the tables of what waits to be told, see ``notify.outbox``.
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import sqlite3
 import threading
@@ -19,6 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from . import log
 
 CAPACITY = 10_000  # events that wait for the disk; more are dropped and counted
 KEEP = 100_000  # events in the file; the oldest go first
@@ -39,6 +42,9 @@ CREATE TABLE IF NOT EXISTS notify_queue (
     target TEXT NOT NULL, message_id TEXT NOT NULL, tries INTEGER NOT NULL, message TEXT NOT NULL,
     PRIMARY KEY (target, message_id));
 """
+
+
+Row = tuple[float, float, str, str, str, str, int]
 
 
 @dataclass(frozen=True)
@@ -112,14 +118,14 @@ class Journal:
     # --- the thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        batch: list[Event] = []
+        batch: list[Row] = []
         while True:
             stopping = self._stop.is_set()
             while len(batch) < _BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+                batch += self._encoded(self._queue.get_nowait())
             try:
                 self._write(batch)
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # whatever it is, a thread that has ended would tell nobody
                 self._failed(error)
                 if stopping:
                     self.dropped += len(batch) + self._queue.qsize()
@@ -134,7 +140,17 @@ class Journal:
                 self._wake.wait()
                 self._wake.clear()
 
-    def _write(self, batch: list[Event]) -> None:
+    def _encoded(self, event: Event) -> list[Row]:
+        """The row of an event; none if it cannot be one, which must not keep the others out."""
+        try:
+            return [row(event)]
+        except Exception as error:
+            self.dropped += 1
+            what = {"code": event.code, "subject": event.subject, "error": f"{type(error).__name__}: {error}"}
+            log.line("An event cannot be written into the journal.", logging.ERROR, **what)
+            return []
+
+    def _write(self, batch: list[Row]) -> None:
         database = self._connect()
         with database:
             insert(database, batch)
@@ -188,14 +204,22 @@ class Journal:
         self._tell(Trouble("corrupt", f"The journal was corrupt ({error}) and is now {aside}; a new one was begun."))
 
 
-def insert(database: sqlite3.Connection, events: Sequence[Event]) -> None:
-    """Add events, within a transaction of the caller's."""
+def row(event: Event) -> Row:
+    """What the file has of an event. Raises TypeError or ValueError where its evidence has no JSON."""
+    evidence = json.dumps(event.evidence, default=str)
+    texts = (writable(event.code), writable(event.subject), writable(event.text))
+    return (event.wall, event.mono, *texts, evidence, int(event.resolved))
+
+
+def writable(text: str) -> str:
+    """A text as UTF-8 can have it: half a surrogate pair, which JSON of others may hold, becomes a question mark."""
+    return text.encode(errors="replace").decode()
+
+
+def insert(database: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Add rows of events, within a transaction of the caller's."""
     database.executemany(
-        "INSERT INTO events (wall, mono, code, subject, text, evidence, resolved) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (e.wall, e.mono, e.code, e.subject, e.text, json.dumps(e.evidence, default=str), int(e.resolved))
-            for e in events
-        ],
+        "INSERT INTO events (wall, mono, code, subject, text, evidence, resolved) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import kind_of
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 
+from ..journal import writable
+
 
 def new_id() -> str:
     """A name that no other fact or message has, also none from before a restart."""
@@ -56,7 +58,8 @@ class Fact:
 
 def fact_of(note: Note, wall: float, drill: str = "") -> Fact:
     """A note as it is handed over."""
-    return Fact(new_id(), wall, note.code, note.subject, note.text, dict(note.evidence), note.resolved, drill)
+    subject, text = writable(note.subject), writable(note.text)  # the outbox has them beside its JSON
+    return Fact(new_id(), wall, note.code, subject, text, dict(note.evidence), note.resolved, drill)
 
 
 def fact_from(text: str) -> Fact:

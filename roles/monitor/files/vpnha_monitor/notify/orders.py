@@ -15,7 +15,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 from ..config import MonitorConfig
-from ..journal import Event, insert
+from ..journal import Event, insert, row
 from .child import MISSING, UNKNOWN
 from .facts import Fact
 from .outbox import KEEP_FACT
@@ -92,7 +92,7 @@ def drill_result(
         database = sqlite3.connect(f"{loaded.journal.resolve().as_uri()}?mode=rw", uri=True, timeout=5.0)
         try:
             with database:
-                insert(database, [event])
+                insert(database, [row(event)])
                 if tell and loaded.announcing.wanted:
                     database.execute(KEEP_FACT, (fact.id, fact.to_json()))
         finally:

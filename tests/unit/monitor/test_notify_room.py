@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from monitor_world import deployment
+from notify_desk import ONE, SECRET, TWO, WALL, A, Attempt, B, Desk, rows
 
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import Announcing
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
@@ -21,85 +20,10 @@ from vpnha_monitor import journal
 from vpnha_monitor.notify import room
 from vpnha_monitor.notify.facts import Message
 from vpnha_monitor.notify.outbox import Outbox
-from vpnha_monitor.notify.room import Notifications, Settings
+from vpnha_monitor.notify.room import Notifications
 from vpnha_monitor.notify.sending import SECONDS, TIMED_OUT, Address
-from vpnha_monitor.notify.target import AGE_MOST, BURST, LATE, QUEUE, RETRY, RETRY_MOST, Target
-from vpnha_monitor.notify.telling import RECONFIRM, SETTLE
-
-WALL = 1_795_600_000.0
-SECRET = "s3cr3t-t0ken"
-ONE, TWO = f"json://127.0.0.1/{SECRET}", f"slack://{SECRET}"
-A, B = "apprise-1-json", "apprise-2-slack"
-
-
-class Attempt:
-    """A try whose end the test decides."""
-
-    def __init__(self, post: Post, name: str, message: Message, deadline: float) -> None:
-        self.post, self.name, self.message, self.deadline = post, name, message, deadline
-        self.killed = False
-
-    def outcome(self, mono: float) -> str | None:
-        said = self.post.says.get(self.name, "")
-        if said == "hangs":
-            self.killed = mono >= self.deadline
-            return TIMED_OUT if self.killed else None
-        if not said:
-            self.post.sent.append((self.name, self.message))
-        return said
-
-    def kill(self) -> None:
-        self.killed = True
-
-
-class Post:
-    """Begins tries; ``says`` is what each target answers: nothing, an error, or that it hangs."""
-
-    def __init__(self) -> None:
-        self.says: dict[str, str] = {}
-        self.sent: list[tuple[str, Message]] = []
-        self.begun: list[Attempt] = []
-
-    def __call__(self, address: Address, message: Message, deadline: float) -> Attempt:
-        self.begun.append(Attempt(self, address.name, message, deadline))
-        return self.begun[-1]
-
-    def titles(self, name: str) -> list[str]:
-        return [message.title.removeprefix("[test] ") for target, message in self.sent if target == name]
-
-
-class Desk:
-    """Notifications with a clock that the test moves."""
-
-    def __init__(self, path: Path, *addresses: str, rate: int = 1000, ready: bool = True) -> None:
-        self.post = Post()
-        self.told: list[Note] = []
-        self.mono, self.wall = 1000.0, WALL
-        self.ready = ready
-        self.settings = Settings("mon-a", deployment(), Announcing(apprise=addresses or (ONE,), rate=rate))
-        outbox = Outbox(path, lambda: self.ready)
-        self.room = Notifications(self.settings, outbox, self.told.append, self.post, lambda: self.wall)
-
-    def note(self, code: str, subject: str = "", *, resolved: bool = False, **evidence: object) -> None:
-        self.room.put(Note(code, subject, "It is so.", evidence, resolved))
-
-    def go(self, seconds: float = SETTLE, steps: int = 1) -> float:
-        """Time passes, in so many steps; what is begun in one step ends in the next."""
-        for _step in range(steps):
-            self.mono += seconds / steps
-            self.wall += seconds / steps
-            self.room.step(self.mono, self.wall)
-            idle = self.room.step(self.mono, self.wall)
-        return idle
-
-    def tell(self, code: str, subject: str = "", **given: object) -> None:
-        """A note, and its message is made."""
-        self.note(code, subject, **given)
-        self.room.step(self.mono, self.wall)
-        self.go()
-
-    def target(self, name: str = A) -> dict[str, object]:
-        return next(one for one in self.room.status()["targets"] if one["name"] == name)
+from vpnha_monitor.notify.target import AGE_MOST, BURST, QUEUE, RETRY, RETRY_MOST, Target
+from vpnha_monitor.notify.telling import SETTLE
 
 
 @pytest.fixture
@@ -108,11 +32,6 @@ def path(tmp_path: Path) -> Path:
     made = tmp_path / "journal.sqlite"
     journal._open(made).close()
     return made
-
-
-def rows(path: Path, table: str) -> int:
-    with sqlite3.connect(path) as database:
-        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
 def test_a_matter_goes_to_every_target_once_and_its_end_too(path: Path) -> None:
@@ -275,102 +194,6 @@ def test_a_summary_that_fails_loses_nothing(path: Path) -> None:
     desk.post.says.clear()
     desk.go(240.0, 48)
     assert desk.post.titles(A)[-1] == "3 more messages: see `vpnha events`" and desk.target()["queued"] == 0
-
-
-# --- restarts and the file ------------------------------------------------------------------------------------
-
-
-def test_what_was_not_sent_is_sent_after_a_restart_with_its_tries(path: Path) -> None:
-    desk = Desk(path)
-    desk.post.says[A] = "no"
-    desk.tell("site-down", "hq")
-    desk.go(1.0)
-    again = Desk(path)
-    again.wall += LATE + 60
-    again.go(0.1)
-    assert again.post.titles(A) == ["Late: [test] hq: Site is down"]
-    assert again.post.sent[0][1].id == desk.post.begun[0].message.id
-
-
-def test_what_had_not_become_a_message_yet_does_after_a_restart(path: Path) -> None:
-    desk = Desk(path)
-    desk.note("site-down", "hq")
-    desk.room.step(desk.mono, desk.wall)
-    assert rows(path, "notify_facts") == 1
-    again = Desk(path)
-    again.go(0.1)
-    again.go()
-    assert again.post.titles(A) == ["hq: Site is down"]
-    again.tell("site-down", "hq")
-    assert len(again.post.sent) == 1
-
-
-def test_what_began_and_ended_right_before_a_restart_gets_its_end_and_is_told_when_it_comes_again(path: Path) -> None:
-    desk = Desk(path)
-    desk.note("site-down", "hq")
-    desk.note("monitor-sick", "mon-a")
-    desk.room.step(desk.mono, desk.wall)
-    desk.note("site-down", "hq", resolved=True)
-    desk.room.step(desk.mono, desk.wall)
-    again = Desk(path)
-    again.go(0.1)
-    again.go(RECONFIRM + 2 * SETTLE, steps=40)
-    assert again.post.titles(A) == ["hq: Site is down", "Over: hq: Site is down"]
-    assert [rows(path, table) for table in ("notify_facts", "notify_open")] == [0, 0]
-    again.tell("site-down", "hq")
-    assert again.post.titles(A)[2:] == ["hq: Site is down"]
-
-
-def test_killed_between_sending_and_noting_it_the_message_is_sent_again(path: Path) -> None:
-    """At least once: the same message, by its id, and never none."""
-    desk = Desk(path)
-    desk.note("site-down", "hq")
-    desk.room.step(desk.mono, desk.wall)
-    desk.mono += SETTLE
-    desk.room.step(desk.mono, desk.wall)  # the try is begun
-    desk.room._outbox.write = lambda: False  # killed before anything else reaches the disk
-    desk.room.step(desk.mono, desk.wall)
-    assert len(desk.post.sent) == 1
-    again = Desk(path)
-    again.go(0.1)
-    assert [message.id for _name, message in again.post.sent] == [desk.post.sent[0][1].id]
-    last = Desk(path)
-    last.go(0.1)
-    assert last.post.sent == []
-
-
-def test_after_a_restart_a_known_matter_is_not_told_again_and_its_end_is(path: Path) -> None:
-    Desk(path).tell("site-down", "hq")
-    again = Desk(path)
-    again.go(0.1)
-    again.post.sent.clear()
-    again.tell("site-down", "hq")
-    assert again.post.sent == []
-    again.tell("site-down", "hq", resolved=True)
-    assert again.post.titles(A) == ["Over: hq: Site is down"]
-
-
-def test_messages_are_sent_while_the_file_cannot_be_written_and_kept_when_it_can(path: Path) -> None:
-    desk = Desk(path, ready=False)
-    desk.tell("journal-failed", str(path))
-    assert len(desk.post.sent) == 1
-    assert desk.room.status()["error"] == "the journal has not made its file yet"
-    desk.ready = True
-    desk.go(room.POLL)
-    assert rows(path, "notify_open") == 1 and rows(path, "notify_queue") == 0 and desk.room.status()["error"] == ""
-
-
-def test_another_process_puts_a_fact_into_the_file(path: Path) -> None:
-    desk = Desk(path)
-    desk.go(0.1)
-    order = {"id": "x", "wall": WALL, "code": "drill-result", "subject": "d1", "text": "It passed.",
-             "evidence": {"passed": True}, "resolved": False, "drill": ""}  # fmt: skip
-    with sqlite3.connect(path) as database:
-        database.execute("INSERT INTO notify_facts VALUES (?, ?)", ("x", json.dumps(order)))
-        database.execute("INSERT INTO notify_facts VALUES ('y', 'no fact')")
-    desk.go(room.POLL)
-    desk.go(room.POLL * 3, 3)
-    assert desk.post.titles(A) == ["Drill d1 passed"]
 
 
 # --- configuration --------------------------------------------------------------------------------------------

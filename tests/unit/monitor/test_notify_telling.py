@@ -11,17 +11,7 @@ from monitor_world import deployment
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import KINDS, kind_of
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from vpnha_monitor.notify.facts import Fact, Message, fact_from, message_from, new_id
-from vpnha_monitor.notify.telling import (
-    LAPSE,
-    PATIENCE,
-    RECONFIRM,
-    SETTLE,
-    TRIFLES,
-    YIELD,
-    Opened,
-    Telling,
-    Told,
-)
+from vpnha_monitor.notify.telling import LAPSE, PATIENCE, RECONFIRM, SETTLE, TRIFLES, YIELD, Opened, Telling, Told
 from vpnha_monitor.notify.wording import BODY_MOST, TITLE_MOST, Wording, late
 
 WALL = 1_795_600_000.0  # 2026-11-25 09:46:40 UTC

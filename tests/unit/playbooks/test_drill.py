@@ -156,7 +156,9 @@ class Drill:
     def ec2(self, stands: dict[str, Any]) -> None:
         (self._directory / "ec2.json").write_text(json.dumps(stands))
 
-    def run(self, entry: str = "main", *, outage: float = 0.5, behind: float = 0.0, repair: str = "none") -> Told:
+    def run(
+        self, entry: str = "main", *, outage: float = 0.5, behind: float = 0.0, repair: str = "none", repeat: int = 1
+    ) -> Told:
         """``outage``: so many seconds packets are lost; ``behind``: so far is the hosts' clock behind."""
         self._person.environment |= {"OUTAGE": str(outage), "BEHIND": str(behind)}
         hosts = {"vpnha_gateways": ["gw-a"], "vpnha_monitors": ["mon-a"], "vpnha_app_hosts": ["app-a"]}
@@ -165,7 +167,7 @@ class Drill:
         given = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False,
             "vpnha_checked": to_dict(replace(DEPLOYMENT, repair=repair)),
-            "vpnha_drill_id": "d-7", "vpnha_drill_gateway": "gw-a",
+            "vpnha_drill_id": "d-7", "vpnha_drill_gateway": "gw-a", "vpnha_drill_repeat": repeat,
             "vpnha_drill_output": str(self._directory), "vpnha_drill_count_plaintext": False,
             "vpnha_drill_steady_seconds": 0.2, "vpnha_drill_hold_seconds": 0.6,
         }  # fmt: skip
@@ -176,9 +178,14 @@ class Drill:
 
     def report(self) -> dict[str, Any]:
         """The only run's report."""
-        report = json.loads((self._directory / "report.json").read_text())
-        run: dict[str, Any] = report["scenarios"][0]["runs"][0]
-        return run
+        (run,) = self.whole_report()["scenarios"][0]["runs"]
+        found: dict[str, Any] = run
+        return found
+
+    def whole_report(self) -> dict[str, Any]:
+        """The report of all runs."""
+        found: dict[str, Any] = json.loads((self._directory / "report.json").read_text())
+        return found
 
 
 @pytest.fixture
@@ -212,3 +219,12 @@ def test_a_gateway_that_stays_off_is_known_to_the_undoing(drill: Drill) -> None:
     undone = drill.run("undo")
     assert undone.code == 0 and "was taken back: gw-a started" in " ".join(undone.output.split())
     assert (drill.ec2["state"], drill.ec2["drill"]) == ("running", None)
+
+
+def test_nothing_more_is_broken_after_a_run_that_failed(drill: Drill) -> None:
+    drill.ec2 = {**FRESH, "refusals": 4}  # the first run gives up, a second one would find it willing
+    told = drill.run(repeat=2)
+    report = drill.whole_report()
+    assert told.code != 0 and [len(scenario["runs"]) for scenario in report["scenarios"]] == [1]
+    assert not report["passed"] and "gw-a could not be started again" in report["aborted"]
+    assert "The drill was broken off: gateway_power_off: gw-a could not" in " ".join(told.output.split())

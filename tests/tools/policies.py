@@ -9,7 +9,8 @@ import json
 import re
 from pathlib import Path
 
-POLICY_PAGE = Path(__file__).resolve().parents[2] / "docs" / "first-steps-aws.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+POLICY_PAGE = DOCS / "first-steps-aws.md"
 
 
 def allowed_actions(page: str) -> set[str]:
@@ -17,6 +18,13 @@ def allowed_actions(page: str) -> set[str]:
     documents = [json.loads(text) for text in re.findall(r"```json\n(\{.*?\n\})\n```", page, flags=re.S)]
     statements = [each for document in documents for each in document["Statement"]]
     return {action for each in statements if each["Effect"] == "Allow" for action in _list(each["Action"])}
+
+
+def alarm_rights(playbook: str) -> set[str]:
+    """The actions that the page on events says a playbook needs."""
+    rows = (DOCS / "event-driven.md").read_text().splitlines()
+    [row] = [row for row in rows if row.startswith(f"| `{playbook}` |")]
+    return set(re.findall(r"`(\w+:\w+\*?)`", row))
 
 
 def _list(value: str | list[str]) -> list[str]:

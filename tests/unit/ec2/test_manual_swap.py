@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap, pace, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import manual_swap, pace, prefix_lists, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Report, Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark
 from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
+from tests.tools.policies import alarm_rights
 
 from .conftest import HQ, NOW, PLANT, World
 
@@ -67,6 +68,26 @@ def test_away_pinned_and_home_again(world: World) -> None:
     assert carried(world) == HOME
     assert not world.view().table_pins
     assert not run(world, Wish(Choice(), unpin=True)).changed
+
+
+def test_what_a_swap_started_by_an_alarm_calls_is_what_its_rights_say(world: World) -> None:
+    called = {"DescribeInstances"}  # by the playbook itself, to find hosts
+
+    def note(model: Any, **_more: Any) -> None:
+        called.add(model.name)
+
+    hq, plant = world.deployment.sites
+    listed = replace(world.deployment, sites=(replace(hq, by_prefix_list=True), plant))
+    world.new_table(vpnha_deployment=world.deployment.name, vpnha_table="app")  # without a zone: read from its subnets
+    world.client.meta.events.register("before-call.ec2", note)
+    try:
+        prefix_lists.bound(world.client, listed)
+        run(world, Wish(TO_B, pin_minutes=60))
+        run(world, Wish(TO_B, pin_minutes=120))  # over the earlier pin
+        run(world, Wish(TO_B, unpin=True))  # as a pin is taken back
+    finally:
+        world.client.meta.events.unregister("before-call.ec2", note)
+    assert {f"ec2:{name}" for name in called} == alarm_rights("failover")
 
 
 def test_run_again_at_once_it_changes_nothing(world: World) -> None:

@@ -5,7 +5,8 @@
 """A tunnel of an AWS-managed VPN connection replaced: EC2 gives it a new endpoint, which is away for minutes.
 
 It is done only while the other tunnel carries the traffic, and not again before a while: the time of the last one is a
-tag of the connection, written before the call, so that whoever comes next sees it whatever became of the call.
+tag of the connection, written before the call, so that whoever comes next sees it whatever became of the call. Only
+where EC2 has refused the call for certain does the tag say again what it said before.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import ec2, managed_vpn, tags
-from .errors import VpnhaError
+from . import ec2, managed_vpn, marks, tags
+from .errors import Ec2Error, VpnhaError
 from .managed_vpn import ManagedConnection, ManagedTunnel
 
 POLL_SECONDS = 5.0
@@ -151,12 +152,18 @@ def replace(client: Any, wish: Wish, *, check: bool = False, clock: Clock = Cloc
     mark = tags.to_list({tags.TUNNEL_REPLACED: tags.format_mark(tunnel=tunnel.address, at=now)})
     ec2.call(f"tagging {wish.connection}", partial(client.create_tags, Resources=[wish.connection], Tags=mark))
     called = clock.now()
-    with ec2.telling(f"replacing the tunnel {name}"):
-        client.replace_vpn_tunnel(
-            VpnConnectionId=wish.connection,
-            VpnTunnelOutsideIpAddress=tunnel.address,
-            ApplyPendingMaintenance=wish.apply_maintenance,
-        )
+    try:
+        with ec2.telling(f"replacing the tunnel {name}"):
+            client.replace_vpn_tunnel(
+                VpnConnectionId=wish.connection,
+                VpnTunnelOutsideIpAddress=tunnel.address,
+                ApplyPendingMaintenance=wish.apply_maintenance,
+            )
+    except Ec2Error as error:
+        if error.applied is not False:  # it may be under way
+            raise
+        told = _take_back(client, connection)
+        raise VpnhaError(f"{str(error).rstrip('.')}. {told}" if told else str(error)) from error
     text, after = f"{name} is being replaced.", None
     if wish.wait_seconds:
         after = _await(client, tunnel, wish, called + wish.wait_seconds, clock).telemetry.status
@@ -171,6 +178,19 @@ def _look(client: Any, wish: Wish) -> tuple[ManagedConnection, ManagedTunnel | N
     if connection.ec2_state != "available":
         raise VpnhaError(f"The VPN connection {wish.connection} is {connection.ec2_state}; it must be available.")
     return connection, choose(connection.tunnels, wish)
+
+
+def _take_back(client: Any, before: ManagedConnection) -> str:
+    """Has the tag say what it said before, as nothing was replaced. A sentence where that fails."""
+    earlier = dict(before.tags).get(tags.TUNNEL_REPLACED)
+    try:
+        if earlier is None:
+            marks.clear_tag(client, [before.id], tags.TUNNEL_REPLACED)
+        else:
+            marks.set_tag(client, [before.id], tags.TUNNEL_REPLACED, earlier)
+    except Ec2Error as error:
+        return f"The tag {tags.TUNNEL_REPLACED} says that it was replaced, so remove it yourself: {error}"
+    return ""
 
 
 def _await(client: Any, before: ManagedTunnel, wish: Wish, until: float, clock: Clock) -> ManagedTunnel:

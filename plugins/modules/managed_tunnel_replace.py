@@ -14,7 +14,8 @@ description:
   - Has EC2 give one tunnel of a Site-to-Site VPN connection a new endpoint (C(ReplaceVpnTunnel)), and waits until the
     connection's telemetry calls it up.
   - It is refused unless another tunnel of the connection is up, and while the last replacement is not long enough ago.
-    The time of the last one stands in the tag C(vpnha:tunnel-replaced) of the connection.
+    The time of the last one stands in the tag C(vpnha:tunnel-replaced) of the connection. What EC2 has refused does not
+    count.
   - A tunnel that is up is left as it is, unless O(also_when_up=true).
 options:
   connection:

@@ -60,6 +60,11 @@ class Ec2:
         self.calls.append("tag")
         self.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
 
+    def delete_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:
+        assert Resources == [VPN]
+        for tag in Tags:
+            del self.tags[tag["Key"]]
+
     def replace_vpn_tunnel(self, **request: Any) -> None:
         self.calls.append("replace")
         self.request = request
@@ -157,15 +162,47 @@ def test_what_does_not_come_back_is_told_and_counts_all_the_same() -> None:
     assert TUNNEL_REPLACED in ec2.tags
 
 
-def test_a_refusal_of_ec2_is_told_and_counts_all_the_same() -> None:
-    class Busy(Ec2):
-        def replace_vpn_tunnel(self, **request: Any) -> None:
-            raise ClientError({"Error": {"Code": "IncorrectState", "Message": "it is busy"}}, "ReplaceVpnTunnel")
+class Refusing(Ec2):
+    """Answers with an error instead of replacing."""
 
-    ec2 = Busy()
-    with pytest.raises(VpnhaError, match=f"replacing the tunnel {ONE} of {VPN}: IncorrectState: it is busy"):
+    code = "IncorrectState"
+
+    def replace_vpn_tunnel(self, **request: Any) -> None:
+        raise ClientError({"Error": {"Code": self.code, "Message": "it is busy"}}, "ReplaceVpnTunnel")
+
+
+@pytest.mark.parametrize("earlier", [None, f"tunnel={TWO} at={format_time(NOW - 25 * HOUR)}"])
+def test_a_refusal_of_ec2_is_told_and_counts_as_no_replacement(earlier: str | None) -> None:
+    ec2 = Refusing()
+    if earlier:
+        ec2.tags[TUNNEL_REPLACED] = earlier
+    before = dict(ec2.tags)
+    with pytest.raises(VpnhaError) as caught:
         replace(ec2)
-    assert TUNNEL_REPLACED in ec2.tags
+    assert str(caught.value) == f"replacing the tunnel {ONE} of {VPN}: IncorrectState: it is busy"
+    assert ec2.tags == before
+
+
+def test_what_may_be_under_way_counts() -> None:
+    ec2 = Refusing()
+    ec2.code = "InternalError"
+    with pytest.raises(VpnhaError, match="InternalError: it is busy"):
+        replace(ec2)
+    assert ec2.tags[TUNNEL_REPLACED] == f"tunnel={ONE} at={format_time(NOW)}"
+
+
+def test_a_tag_that_could_not_be_taken_back_is_told() -> None:
+    class Forbidding(Refusing):
+        def delete_tags(self, **_request: Any) -> None:
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "DeleteTags")
+
+    with pytest.raises(VpnhaError) as caught:
+        replace(Forbidding())
+    assert str(caught.value) == (
+        f"replacing the tunnel {ONE} of {VPN}: IncorrectState: it is busy. "
+        f"The tag {TUNNEL_REPLACED} says that it was replaced, so remove it yourself: "
+        f"clearing the tag {TUNNEL_REPLACED}: UnauthorizedOperation: the credentials lack a permission: no"
+    )
 
 
 def test_a_tunnel_that_was_up_is_up_again_only_after_its_status_changed() -> None:

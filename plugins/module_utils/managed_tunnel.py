@@ -125,17 +125,20 @@ def replace(client: Any, wish: Wish, *, check: bool = False, clock: Clock = Cloc
     """
     connection, tunnel = _look(client, wish)
     began = clock.now()
-    while tunnel is not None and not is_up(tunnel) and not check:
+    while tunnel is not None and not is_up(tunnel):
         since = tunnel.telemetry.since_wall
-        down = clock.now() - began if since is None else clock.wall() - since
+        down = clock.now() - began if since is None else max(0.0, clock.wall() - since)
         if down >= wish.down_seconds:
             break
         # refused at once where it would be in the end, instead of after the wait
-        refuse(connection.tunnels, tunnel, wish, last_replacement(connection), clock.wall())
+        last = last_replacement(connection)
+        refuse(connection.tunnels, tunnel, wish, last, clock.wall())
+        if check:
+            return _too_early(wish, tunnel, down, last)
         clock.sleep(POLL_SECONDS)
         connection, tunnel = _look(client, wish)
     last = last_replacement(connection)
-    shown = tags.format_time(last) if last is not None else None
+    shown = _shown(last)
     if tunnel is None or (is_up(tunnel) and not wish.also_when_up):
         status = tunnel.telemetry.status if tunnel else None
         which = f"{tunnel.address} of {wish.connection} is" if tunnel else f"All tunnels of {wish.connection} are"
@@ -170,6 +173,20 @@ def replace(client: Any, wish: Wish, *, check: bool = False, clock: Clock = Cloc
         text = f"{name} was replaced, and is up after {clock.now() - called:.0f} s."
     seconds = round(clock.now() - called, 1)
     return Replacement(wish.connection, tunnel.address, True, before, after, now, seconds, text)
+
+
+def _shown(last: float | None) -> str | None:
+    return tags.format_time(last) if last is not None else None
+
+
+def _too_early(wish: Wish, tunnel: ManagedTunnel, down: float, last: float | None) -> Replacement:
+    """What check mode says instead of waiting."""
+    text = (
+        f"{tunnel.address} of {wish.connection} has been down for {down:.0f} s and would be replaced after "
+        f"{wish.down_seconds:.0f} s, should it not come up before."
+    )
+    status = tunnel.telemetry.status
+    return Replacement(wish.connection, tunnel.address, False, status, status, _shown(last), text=text)
 
 
 def _look(client: Any, wish: Wish) -> tuple[ManagedConnection, ManagedTunnel | None]:

@@ -41,7 +41,7 @@ options:
   down_seconds:
     description:
       - How many seconds a tunnel must have been down by EC2's word. That is waited for; should the tunnel come up
-        meanwhile, nothing is replaced.
+        meanwhile, nothing is replaced. Check mode does not wait, and says that nothing would be replaced yet.
     type: float
     default: 0.0
   hours_between:

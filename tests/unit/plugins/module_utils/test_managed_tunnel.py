@@ -258,6 +258,19 @@ def test_check_mode_changes_nothing() -> None:
     assert ec2.calls == []
 
 
+def test_check_mode_does_not_say_that_a_tunnel_which_has_just_gone_down_would_be_replaced() -> None:
+    ec2 = Ec2()
+    ec2.changed[ONE] = NOW - 300
+    would = replace(ec2, check=True, down_seconds=900)
+    assert would == Replacement(
+        VPN, ONE, False, "DOWN", "DOWN", None,
+        text=f"{ONE} of {VPN} has been down for 300 s and would be replaced after 900 s, should it not come up before.",
+    )  # fmt: skip
+    assert ec2.calls == [] and ec2.now == 0.0
+    ec2.changed[ONE] = NOW - 900
+    assert replace(ec2, check=True, down_seconds=900).replaced
+
+
 def test_what_is_not_there_is_told(refused: Callable[..., str]) -> None:
     ec2 = Ec2()
     assert refused(ec2, tunnel="192.0.2.1") == f"192.0.2.1 is no tunnel of {VPN}; its tunnels are {ONE}, {TWO}."

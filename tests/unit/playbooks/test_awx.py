@@ -253,6 +253,8 @@ def test_the_whole_configuration_without_a_controller(person: Person, wish: Desc
     assert len(found["job_templates"]) == 8
     assert found["needed"]["execution_environments"] == ["vpnha EE"]
     assert [node["identifier"] for node in found["workflow_nodes"]] == ["drill", "restore", "status"]
+    # no gateway that is not described: the playbooks make these groups
+    assert list(found["inventory_source"]["source_vars"]["groups"]) == ["vpnha_app_hosts"]
     _fields_match_the_specs(found["job_templates"])
 
 

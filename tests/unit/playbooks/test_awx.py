@@ -245,6 +245,7 @@ def test_the_specs_say_what_the_playbooks_do() -> None:
 def test_the_whole_configuration_without_a_controller(person: Person, wish: Description, tmp_path: Path) -> None:
     wish["vpnha_awx_host"] = ""
     wish["vpnha_awx_credentials"] = [{"name": "secrets", "type": "Machine", "inputs": {"password": SECRET}}]
+    wish["vpnha_managed_gateways"] = [{"name": "vgw", "id": "vgw-1"}]
     told = person.play("awx", wish | {"vpnha_awx_export": str(tmp_path / "awx.yml")})
     assert told.code == 0
     text = (tmp_path / "awx.yml").read_text()
@@ -256,6 +257,16 @@ def test_the_whole_configuration_without_a_controller(person: Person, wish: Desc
     # no gateway that is not described: the playbooks make these groups
     assert list(found["inventory_source"]["source_vars"]["groups"]) == ["vpnha_app_hosts"]
     _fields_match_the_specs(found["job_templates"])
+    asked = {
+        (template["name"], question["variable"]): question["choices"]
+        for template in found["job_templates"]
+        for question in template["survey"]
+        if question["variable"] in ("vpnha_to", "vpnha_from", "vpnha_broken", "vpnha_drill_gateway")
+    }
+    assert {where: choices[2:] for where, choices in asked.items() if choices[2:]} == {
+        ("vpnha failover", "vpnha_to"): ["vgw"],
+        ("vpnha failover", "vpnha_from"): ["vgw"],
+    }
 
 
 def test_a_window_that_makes_no_sense_is_told_before_the_controller_is_asked(

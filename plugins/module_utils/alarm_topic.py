@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 from . import ec2, tags
 from .errors import Ec2Error, VpnhaError
 
+_PASSWORD = re.compile(r"(?<=://)([^/?#:@]*):([^/?#]*)@")  # of a URL
 _PENDING = "PendingConfirmation"  # what SNS gives as the ARN of a subscription that nobody has confirmed
 
 
@@ -24,8 +26,8 @@ class Topic:
     arn: str  # empty where there is none, or none yet
     made: bool = False
     removed: bool = False
-    subscribed: tuple[str, ...] = ()  # endpoints that are new
-    unconfirmed: tuple[str, ...] = ()  # endpoints that get nothing until somebody confirms there
+    subscribed: tuple[str, ...] = ()  # endpoints that are new, as `Subscription.shown`
+    unconfirmed: tuple[str, ...] = ()  # likewise, those that get nothing until somebody confirms there
 
     @property
     def changed(self) -> bool:
@@ -39,6 +41,21 @@ class Subscription:
 
     protocol: str
     endpoint: str
+
+    @property
+    def shown(self) -> str:
+        """The endpoint as SNS lists it and as people may read it: with stars for the password of a URL."""
+        return _PASSWORD.sub(r"\1:****@", self.endpoint) if self._is_url else self.endpoint
+
+    @property
+    def password(self) -> str:
+        """The password in a URL; empty if there is none."""
+        found = _PASSWORD.search(self.endpoint) if self._is_url else None
+        return found[2] if found else ""
+
+    @property
+    def _is_url(self) -> bool:
+        return self.protocol in ("http", "https")
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ def see_to(sns: Any, deployment: str, wanted: Wanted, *, check: bool) -> Topic:
         )
     made = not found
     if made and check:
-        return Topic("", made=True, subscribed=tuple(each.endpoint for each in wanted.subscriptions))
+        return Topic("", made=True, subscribed=tuple(each.shown for each in wanted.subscriptions))
     if made:
         own = {tags.DEPLOYMENT: deployment, tags.MADE: deployment}
         create = partial(sns.create_topic, Name=wanted.name, Tags=tags.to_list(own))
@@ -107,12 +124,13 @@ def _subscribe(
                 f"There is no topic {arn}; correct topic_arn, or leave it out to have one made."
             ) from error
         raise
-    known = {(each["Protocol"], each["Endpoint"]) for each in there}
-    pending = [str(each["Endpoint"]) for each in there if each["SubscriptionArn"] == _PENDING]
-    new = [each for each in subscriptions if (each.protocol, each.endpoint) not in known]
+    listed = [(Subscription(str(each["Protocol"]), str(each["Endpoint"])), each["SubscriptionArn"]) for each in there]
+    known = {(each.protocol, each.shown) for each, _its_arn in listed}
+    pending = [each.shown for each, its_arn in listed if its_arn == _PENDING]
+    new = [each for each in subscriptions if (each.protocol, each.shown) not in known]
     for each in () if check else new:
         subscribe = partial(sns.subscribe, TopicArn=arn, Protocol=each.protocol, Endpoint=each.endpoint)
-        answer = ec2.call(f"subscribing {each.endpoint}", subscribe)
+        answer = ec2.call(f"subscribing {each.shown}", subscribe)
         if "pending" in str(answer.get("SubscriptionArn", "")).lower():
-            pending.append(each.endpoint)
-    return tuple(each.endpoint for each in new), tuple(pending)
+            pending.append(each.shown)
+    return tuple(each.shown for each in new), tuple(pending)

@@ -61,7 +61,10 @@ options:
         type: str
         required: true
       endpoint:
-        description: The address, number, URL or ARN.
+        description:
+          - The address, number, URL or ARN.
+          - SNS hides the password of a URL as in C(https://user:password@example.com). So it is not shown here either,
+            and a password that has changed is not noticed. Remove the subscription to have it made anew.
         type: str
         required: true
   notify_tunnels:
@@ -234,9 +237,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    wish = wish_of(module.params)
+    module.no_log_values.update(each.password for each in wish.topic.subscriptions if each.password)
     try:
         clients = Clients(*(ec2.of_module(module, patient=True, service=name) for name in ("ec2", "cloudwatch", "sns")))
-        done = see_to(clients, wish_of(module.params), check=module.check_mode)
+        done = see_to(clients, wish, check=module.check_mode)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     for endpoint in done.topic.unconfirmed:

@@ -176,6 +176,13 @@ def test_a_deleted_connection_loses_its_alarms_and_a_foreign_alarm_stays(office:
     assert f"{office.name}-vpn-mine" in {each["AlarmName"] for each in left}
 
 
+def test_the_password_of_an_endpoint_is_in_no_output(office: Office) -> None:
+    web = {"protocol": "https", "endpoint": f"https://me:{SECRET}@alert.example"}
+    told = office.see_to_alarms(subscriptions=[web], _ansible_check_mode=True)
+    assert "Subscribed to it would be: https://me:****@alert.example." in told["summary"]
+    assert SECRET not in json.dumps(told)
+
+
 def test_one_tunnel_down_wakes_nobody_and_both_wake_once(office: Office) -> None:
     """The lab evaluates the alarms; who is subscribed to the topic hears the composite one alone."""
     sqs = office.of("sqs")

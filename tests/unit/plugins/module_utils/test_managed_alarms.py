@@ -390,6 +390,39 @@ def test_the_topic_is_made_told_and_removed() -> None:
     assert not world.run(present=False).changed
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "shown", "password"),
+    [
+        ("https://me:s3cret@alert.example/x?to=a@b", "https://me:****@alert.example/x?to=a@b", "s3cret"),
+        ("http://me:s3:cr@t@alert.example", "http://me:****@alert.example", "s3:cr@t"),
+        ("https://me@alert.example:8443/a:b@c", "https://me@alert.example:8443/a:b@c", ""),
+        ("https://me:****@alert.example", "https://me:****@alert.example", "****"),
+    ],
+)
+def test_the_password_of_a_url_is_not_shown(endpoint: str, shown: str, password: str) -> None:
+    one = Subscription(endpoint.split(":", 1)[0], endpoint)
+    assert (one.shown, one.password) == (shown, password)
+
+
+def test_who_is_subscribed_with_a_password_is_known_again() -> None:
+    class Hiding(Sns):
+        """Lists what it was given with stars for the password, as SNS does."""
+
+        def list_subscriptions_by_topic(self, TopicArn: str) -> dict[str, Any]:
+            listed = super().list_subscriptions_by_topic(TopicArn)["Subscriptions"]
+            return {"Subscriptions": [{**one, "Endpoint": one["Endpoint"].replace("s3cret", "****")} for one in listed]}
+
+    world = World(connection(1))
+    world.sns = Hiding()
+    url, shown = "https://me:s3cret@alert.example", "https://me:****@alert.example"
+    asked = Wanted("lab-managed-vpn", subscriptions=(Subscription("https", url),))
+    assert world.run(topic=asked, check=True).topic.subscribed == (shown,)
+    assert world.run(topic=asked).topic.subscribed == (shown,)
+    assert [one["Endpoint"] for one in world.sns.subscriptions[TOPIC]] == [url]
+    assert not world.run(topic=asked).changed
+    assert len(world.sns.subscriptions[TOPIC]) == 1
+
+
 def test_a_topic_of_others_is_used_by_its_arn_only_and_never_removed() -> None:
     world = World(connection(1))
     world.sns.create_topic("lab-managed-vpn", [])

@@ -91,9 +91,12 @@ def see_to(sns: Any, deployment: str, wanted: Wanted, *, check: bool) -> Topic:
 
 
 def remove(sns: Any, deployment: str, wanted: Wanted, *, check: bool) -> Topic:
-    """Removes the topic with its subscriptions if we have made it. Raises Ec2Error."""
+    """Removes the topic of that name with its subscriptions if we have made it. Raises Ec2Error.
+
+    One that is given by its ARN stays. One that was made before an ARN was given goes.
+    """
     found = _find(sns, wanted.name) if wanted.name else ""
-    if not found or not _is_ours(sns, deployment, found):
+    if not found or found == wanted.arn or not _is_ours(sns, deployment, found):
         return Topic("")
     if not check:
         ec2.call(f"removing the topic {wanted.name}", partial(sns.delete_topic, TopicArn=found))

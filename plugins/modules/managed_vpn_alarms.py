@@ -41,12 +41,13 @@ options:
     type: dict
     default: {}
   topic_arn:
-    description: ARN of an SNS topic that exists, to be notified.
+    description: ARN of an SNS topic that exists, to be notified. It is never removed.
     type: str
     default: ""
   topic:
     description:
-      - Name of an SNS topic that is made, and removed when O(state=absent). Ignored with O(topic_arn).
+      - Name of an SNS topic that is made, unless there is O(topic_arn).
+      - O(state=absent) removes it if it was made for the deployment, also where O(topic_arn) names another one.
       - With neither, nobody is notified.
     type: str
     default: ""

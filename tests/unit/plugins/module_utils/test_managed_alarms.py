@@ -435,6 +435,16 @@ def test_a_topic_of_others_is_used_by_its_arn_only_and_never_removed() -> None:
     assert world.sns.topics == {TOPIC: {}}
 
 
+def test_a_topic_that_is_given_by_its_arn_stays_and_one_that_was_made_before_goes() -> None:
+    world = World(connection(1))
+    assert world.run().topic.made
+    world.run(topic=Wanted("lab-managed-vpn", arn=TOPIC), present=False)
+    assert world.sns.topics == {TOPIC: OURS}
+    theirs = world.sns.create_topic("theirs", [])["TopicArn"]
+    assert world.run(topic=Wanted("lab-managed-vpn", arn=theirs), present=False).topic.removed
+    assert world.sns.topics == {theirs: {}}
+
+
 def test_a_topic_that_does_not_exist_is_refused_before_anything_is_changed() -> None:
     world = World(connection(1))
     with pytest.raises(VpnhaError, match=f"There is no topic {TOPIC}; correct topic_arn"):

@@ -23,7 +23,7 @@ options:
     required: true
   state:
     description:
-      - V(running) starts the instance, if need be after waiting until it has stopped.
+      - V(running) starts the instance, if need be after waiting until it has stopped; see O(wait_timeout).
       - V(stopped) shuts it down in order.
       - V(power_cut) stops it without a shutdown.
       - V(replaced) terminates it, unless it is gone already, and launches another one with the same network interface
@@ -35,6 +35,7 @@ options:
     description:
       - How many seconds to wait until EC2 says that the instance is running or stopped; with V(0), do not wait. A
         replacement is always waited for.
+      - An instance that is still stopping cannot be started. So with O(state=running) and V(0) it fails while it is.
     type: float
     default: 300.0
 author:

@@ -73,8 +73,8 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         problems.append(f"{wish.site} is no site of the deployment; it has {_names(deployment.sites)}.")
     if not wish.app_hosts:
         problems.append(
-            "There is no application host to measure from; describe some in vpnha_app_hosts, which deploy makes, or name "
-            "hosts of the inventory in vpnha_drill_app_hosts."
+            "There is no application host to measure from; describe some in vpnha_app_hosts, which deploy makes, or "
+            "name hosts of the inventory in vpnha_drill_app_hosts."
         )
     if problems or gateway is None:
         raise VpnhaError(" ".join(problems))

@@ -208,10 +208,10 @@ def test_configuration_of_root(
 ) -> None:
     """Who may not read it is told to be root, and not to open a file with secrets to everybody."""
 
-    def denied(*_args: object, **_options: object) -> str:
+    def denied(*_args: object, **_options: object) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", denied)  # tests may run as root, whom nothing is denied
+    monkeypatch.setattr(Path, "read_bytes", denied)  # tests may run as root, whom nothing is denied
     assert run("status", "--config", str(tmp_path / "monitor.yml"), monkeypatch=monkeypatch) == 1
     assert capsys.readouterr().err.replace("\n", " ").strip() == (
         f"{tmp_path}/monitor.yml: the file cannot be read (Permission denied); it has secrets, for root and the "

@@ -79,10 +79,10 @@ def test_a_voluntary_swap_is_not_begun_when_its_source_or_its_target_is_down(bro
 def test_each_step_takes_back_what_must_leave_at_once() -> None:
     taken: list[Any] = []
     keys = frozenset({RouteKey("rtb-1", "192.168.10.0/24")})
-    routes = SimpleNamespace(overtaken=keys)
+    routes = SimpleNamespace(overtaken=keys, groups={})
     nothing = SimpleNamespace(
         see=lambda now: SimpleNamespace(store=None, vetoes={}), decided=lambda now: None, take=lambda: 0.0,
-        saw=lambda *_given: None, judge=lambda now: [], traffic=lambda now: {}, withdraw=taken.append,
+        saw=lambda *_given: None, judge=lambda *_given: [], traffic=lambda now: {}, withdraw=taken.append,
         evidence=lambda *_given: {}, managed=SimpleNamespace(evidence=lambda now: {}),
     )  # fmt: skip
     mind = SimpleNamespace(

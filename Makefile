@@ -37,7 +37,8 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || { echo "installing $(APT)"; $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq $(APT) >/dev/null; }
 	@[ -x $(PY) ] || python3 -m venv $(VENV)
 	@echo "installing Python packages into .venv (once, a minute or two)"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@# Python compiles what it imports; pip would all of Ansible's collections, which takes longer than fetching them
+	@$(VENV)/bin/pip install --quiet --no-compile --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 # the tree under the name that Python and Ansible import it by
@@ -188,9 +189,17 @@ integration-vm: deps ## tests in virtual machines: two gateways on a stock kerne
 
 .PHONY: test
 test: deps ## everything that CI checks
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint sanity
-	@# the lab first, which takes longest and waits most, and beside it the simulation, which takes what the others leave
-	@# of the processor; what is in one file shares fixtures. Tests of daemons wait half of their time: three keep two cores busy
+	@$(MAKE) --no-print-directory --jobs 3 checks tests
+
+# beside the tests, which begin with the lab's first deploy and leave it some of the processor
+.PHONY: checks
+checks:
+	@$(MAKE) --no-print-directory --output-sync=line lint sanity
+
+# the lab first, which takes longest and waits most, and beside it the simulation, which takes what the others leave of the
+# processor; what is in one file shares fixtures. Tests of daemons wait half of their time: three keep two cores busy
+.PHONY: tests
+tests:
 	@$(AS_ROOT) $(VENV)/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/integration/test_main_job.py tests/simulation tests/unit
 
 .PHONY: docs

@@ -150,15 +150,27 @@ class Labs:
             assert down.returncode == 0, down.stdout + down.stderr
 
 
+LABS = pytest.StashKey[Labs]()
+
+
 @pytest.fixture(scope="session")
-def labs() -> Iterator[Labs]:
+def labs(request: pytest.FixtureRequest) -> Iterator[Labs]:
     """Taken down at the end, whatever happened."""
     assert os.geteuid() == 0, "the lab needs root: run `make integration`"
-    found = Labs()
+    found = request.config.stash[LABS] = Labs()
     try:
         yield found
     finally:
         found.down()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Other tests follow that have no lab: idle as it is, its daemons take a quarter of two cores."""
+    yield
+    labs = item.config.stash.get(LABS, None)
+    if labs is not None and nextitem is not None and Path(__file__).parent not in nextitem.path.parents:
+        labs.down()
 
 
 @pytest.fixture(scope="module")

@@ -35,15 +35,16 @@ def sha1(text: str) -> str:
 def test_the_checksum_is_of_what_was_read_though_the_file_is_another_one_by_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    path, real = tmp_path / "monitor.yml", yaml.safe_load
+    path, real = tmp_path / "monitor.yml", yaml.load
     path.write_text(text)
 
-    def replaced(content: str) -> Any:
+    def replaced(content: str, loader: type[yaml.SafeLoader]) -> Any:
         path.write_text("monitor: mon-b")
-        return real(content)
+        return real(content, loader)
 
-    monkeypatch.setattr(yaml, "safe_load", replaced)
+    monkeypatch.setattr(yaml, "load", replaced)
     found = config.read(path)
+    assert path.read_text() == "monitor: mon-b"
     assert found.checksum == sha1(text)
     assert isinstance(found.outcome, config.MonitorConfig if text == GOOD else DescriptionError)
     if isinstance(found.outcome, config.MonitorConfig):

@@ -26,6 +26,7 @@ def written(data_plane: str, **settings: Any) -> config.AgentConfig:
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
     known = {**yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8")), **settings}
     known["__vpnha_gateway_data_plane"] = data_plane
+    known["__vpnha_gateway_libipsec_mtu"] = variables["__vpnha_gateway_libipsec_mtu"]
     size = jinja2.Template(variables["__vpnha_gateway_large_bytes"], undefined=jinja2.StrictUndefined).render(known)
     text = rendered(
         "agent.json.j2",

@@ -15,9 +15,7 @@ _IMAGE = re.compile(r"ami-[0-9a-z]+|resolve:ssm:\S+")  # the second is EC2's own
 
 def check_images(top: Section) -> None:
     """Note what is no image. One that is left out is the matter of the role that needs it."""
-    seen: set[str] = set()
-    for key in ("vpnha_image", "vpnha_app_image"):  # by default the second is the first
-        image = top.text(key, "")
-        if image and image not in seen and not _IMAGE.fullmatch(image):
+    images = {top.text(key, ""): key for key in ("vpnha_app_image", "vpnha_image")}  # by default the same
+    for image, key in images.items():
+        if image and not _IMAGE.fullmatch(image):
             top.problem(key, f"{shown(image)} is no id of an AMI; write one like ami-0123456789abcdef0.")
-        seen.add(image)

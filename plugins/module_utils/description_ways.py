@@ -46,7 +46,7 @@ def _check_packages(top: Section) -> None:
         top.problem(
             "vpnha_pip_wheelhouse",
             f"{shown(wheelhouse)} is no absolute path; write one of this controller, like /srv/wheels or "
-            "{{ inventory_dir }}/wheels.",
+            "~/vpnha-wheels.",
         )
     if wheelhouse and top.given("vpnha_pip_index_url"):
         top.problem(

@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this on
 from gateway_agents import own_network
 from monitor_world import World
 
+from vpnha_monitor import journal
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -29,3 +31,11 @@ def world(tmp_path: Path) -> Iterator[World]:
             yield made
         finally:
             made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """An empty journal's file."""
+    made = tmp_path / "journal.sqlite"
+    journal._open(made).close()
+    return made

@@ -9,21 +9,11 @@ import json
 import sqlite3
 from pathlib import Path
 
-import pytest
 from notify_desk import WALL, A, Desk, rows
 
-from vpnha_monitor import journal
 from vpnha_monitor.notify import room
 from vpnha_monitor.notify.target import LATE
 from vpnha_monitor.notify.telling import RECONFIRM, SETTLE
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A journal's file."""
-    made = tmp_path / "journal.sqlite"
-    journal._open(made).close()
-    return made
 
 
 def test_what_was_not_sent_is_sent_after_a_restart_with_its_tries(path: Path) -> None:

@@ -16,7 +16,6 @@ from notify_desk import ONE, SECRET, TWO, WALL, A, Attempt, B, Desk, rows
 
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import Announcing
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
-from vpnha_monitor import journal
 from vpnha_monitor.notify import room
 from vpnha_monitor.notify.facts import Message
 from vpnha_monitor.notify.outbox import Outbox
@@ -24,14 +23,6 @@ from vpnha_monitor.notify.room import Notifications
 from vpnha_monitor.notify.sending import SECONDS, TIMED_OUT, Address
 from vpnha_monitor.notify.target import AGE_MOST, BURST, QUEUE, RETRY, RETRY_MOST, Target
 from vpnha_monitor.notify.telling import SETTLE
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A journal's file."""
-    made = tmp_path / "journal.sqlite"
-    journal._open(made).close()
-    return made
 
 
 def test_a_matter_goes_to_every_target_once_and_its_end_too(path: Path) -> None:

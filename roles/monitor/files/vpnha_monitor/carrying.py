@@ -80,12 +80,12 @@ class Carrying:
                 notes += [_note("carrying", result, what) for result in watch.results]
             elif now >= watch.until:
                 del self._watches[place]
-                if not watch.busy or {(one.gateway, one.fault) for one in groups if one.zone == zone} != {
-                    (gateway, "")
-                }:
-                    continue
-                what = f"{gateway} has seen no packet of {zone} for {PATIENCE:g} s, although {zone} sent some before"
-                notes += [_note("not-carrying", result, what) for result in watch.results]
+                ways = {(one.gateway, one.fault) for one in groups if one.zone == zone}
+                if watch.busy and ways == {(gateway, "")}:
+                    what = (
+                        f"{gateway} has seen no packet of {zone} for {PATIENCE:g} s, although {zone} sent some before"
+                    )
+                    notes += [_note("not-carrying", result, what) for result in watch.results]
         return notes
 
     def traffic(self, now: float) -> dict[str, float]:

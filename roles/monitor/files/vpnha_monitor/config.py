@@ -55,13 +55,16 @@ class Read:
     checksum: str  # SHA-1 of just the bytes that were read, as Ansible reports it of files; empty when none could be
     outcome: MonitorConfig | Exception
 
+    def config(self) -> MonitorConfig:
+        """The configuration. Raises why there is none, mostly DescriptionError with every problem found."""
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
 
 def load(path: Path) -> MonitorConfig:
     """The configuration in a file. Raises DescriptionError with every problem found."""
-    found = read(path)
-    if isinstance(found.outcome, Exception):
-        raise found.outcome
-    return found.outcome
+    return read(path).config()
 
 
 def read(path: Path) -> Read:

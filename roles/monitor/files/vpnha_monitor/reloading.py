@@ -41,9 +41,7 @@ class Reloading:
         monitor, found = self._monitor, reading.result()
         monitor.config_checksum, monitor.config_reading = found.checksum, False
         try:
-            if isinstance(found.outcome, Exception):
-                raise found.outcome
-            fresh = found.outcome
+            fresh = found.config()
             sentences = config.refuse_reload(monitor.config, fresh)
             sentences += reload_problems(monitor.mind.state, fresh.deployment)
         except DescriptionError as error:

@@ -229,11 +229,8 @@ def _repairs(state: State, evidence: Evidence, now: float, swapping: bool) -> tu
 
 def _first(state: State, move: Move) -> bool:
     """Whether the move is new, not another round of one that was told."""
-    retries = state.routes.retries
-    others = not move.leave.voluntary  # an emergency is news, whatever has failed in quieter times
-    return any(
-        swap.key not in retries or (others and retries[swap.key].emergency_at is not None) for swap in move.swaps
-    )
+    failed = {key: (retry.swap.target, retry.swap.voluntary) for key, retry in state.routes.retries.items()}
+    return any(failed.get(swap.key) != (swap.target, swap.voluntary) for swap in move.swaps)
 
 
 def _in_flight(state: State, swaps: Iterable[Swap], now: float) -> dict[RouteKey, Flight]:

@@ -185,7 +185,7 @@ def _check_bounds(state: State, swap: Swap, now: float) -> None:
     if swap.key in state.routes.flights:
         raise InvariantViolation(9, f"A swap of {swap.key} is still in flight.")
     retry = state.routes.retries.get(swap.key)
-    if retry is not None and now < retry.due(swap.voluntary):
+    if retry is not None and now < retry.due(swap.voluntary, swap.target):
         raise InvariantViolation(11, f"{swap.key} failed lately and is not to be tried again yet.")
 
 

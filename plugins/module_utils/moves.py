@@ -115,7 +115,7 @@ class _Planner:
         swaps = tuple(
             Swap(key, target, target_id, leave.code, leave.voluntary, leased, self._view.priority(key.table_id))
             for key in keys
-            if free(self._state.routes, key, self._now, leave.voluntary)
+            if free(self._state.routes, key, self._now, leave.voluntary, target_id)
             and not unseen(self._state, self._evidence, key)
         )
         if swaps:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from . import lease
 from .changed import changed
-from .model import DEADLINE, WITHDRAWN, Deployment, Ec2View, Evidence, RouteKey, SwapResult
+from .model import DEADLINE, WITHDRAWN, Deployment, Ec2View, Evidence, RouteKey, Swap, SwapResult
 from .owners import read_lately
 from .state import Belief, Doubt, Group, Interface, Retry, Routes
 
@@ -57,15 +57,15 @@ def take_in(routes: Routes, deployment: Deployment, evidence: Evidence, now: flo
     return _grouped(routes, deployment, view)
 
 
-def free(routes: Routes, key: RouteKey, now: float, voluntary: bool) -> bool:
-    """Whether a swap of the route may be ordered now."""
+def free(routes: Routes, key: RouteKey, now: float, voluntary: bool, target: str) -> bool:
+    """Whether a swap of the route to that target may be ordered now."""
     if key in routes.flights:
         return False
     doubt = routes.doubts.get(key)
     if doubt is not None and now - doubt.since < DOUBT_SECONDS:
         return False
     retry = routes.retries.get(key)
-    return retry is None or now >= retry.due(voluntary)
+    return retry is None or now >= retry.due(voluntary, target)
 
 
 def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> Routes:
@@ -78,11 +78,9 @@ def _take_result(routes: Routes, result: SwapResult, now: float, seed: int) -> R
     if result.error == WITHDRAWN and swap.voluntary:
         return routes  # nothing was sent, so that an emergency need not wait
     last = routes.retries.get(key)
-    if last is not None and last.emergency_at is not None and not swap.voluntary:
+    if last is not None and last.swap.voluntary and not swap.voluntary:
         last = None  # an emergency has its own rounds
-    retry = _next_retry(last, key, result.error or "unknown", now, seed)
-    if swap.voluntary:
-        retry = replace(retry, emergency_at=now + RETRY_LEAST)
+    retry = _next_retry(last, swap, result.error or "unknown", now, seed)
     routes = changed(routes, retries={**routes.retries, key: retry})
     if result.accepted is None:
         routes = changed(routes, doubts={**routes.doubts, key: Doubt(swap, now)})
@@ -104,18 +102,28 @@ def _accepted(routes: Routes, key: RouteKey, belief: Belief, voluntary_at: float
     )
 
 
-def _next_retry(last: Retry | None, key: RouteKey, error: str, now: float, seed: int) -> Retry:
+def _found_done(routes: Routes, doubt: Doubt, now: float) -> Routes:
+    """The routes where a read shows that a doubted swap was applied; what has failed since keeps its pause."""
+    swap, retry = doubt.swap, routes.retries.get(doubt.swap.key)
+    belief = Belief(swap.gateway, swap.target, doubt.since, confirmed=True)
+    routes = _accepted(routes, swap.key, belief, now if swap.voluntary else None)
+    if retry is None or retry.swap == swap:
+        return routes
+    return changed(routes, retries={**routes.retries, swap.key: retry})
+
+
+def _next_retry(last: Retry | None, swap: Swap, error: str, now: float, seed: int) -> Retry:
     """Rounds 1 to 30 s apart; the spread comes from the route's name, so that a step stays a pure function.
 
     A call that was never begun is no round: what waits for EC2's limit must not wait longer each time.
     """
     before = last.round if last is not None else 0
     count = max(1, before if error in NOT_BEGUN else before + 1)
-    spread = zlib.crc32(f"{seed} {key} {count}".encode()) / 2**32
+    spread = zlib.crc32(f"{seed} {swap.key} {count}".encode()) / 2**32
     delay = RETRY_LEAST * 2 ** min(count - 1, 5) * (1.0 + spread)
     if error in FORBIDDEN:
         delay = RETRY_MOST
-    return Retry(count, now + min(RETRY_MOST, max(RETRY_LEAST, delay)), error)
+    return Retry(count, now + min(RETRY_MOST, max(RETRY_LEAST, delay)), error, swap, now + RETRY_LEAST)
 
 
 def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, several: bool) -> Routes:
@@ -155,8 +163,7 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
             continue
         now_there = view.routes.get(key)
         if now_there is not None and now_there.target == doubt.swap.target:
-            belief = Belief(doubt.swap.gateway, doubt.swap.target, doubt.since, confirmed=True)
-            routes = _accepted(routes, key, belief, now if doubt.swap.voluntary else None)
+            routes = _found_done(routes, doubt, now)
         else:
             routes = changed(routes, doubts=_without(routes.doubts, key))
     return routes

@@ -43,11 +43,16 @@ class Retry:
     round: int
     next_at: float
     error: str
-    emergency_at: float | None = None  # of a voluntary swap's: an emergency does not wait for the whole pause
+    swap: Swap  # that failed
+    soon_at: float  # for what is not the same again
 
-    def due(self, voluntary: bool) -> float:
-        """When a swap of that kind may be tried."""
-        return self.next_at if voluntary or self.emergency_at is None else self.emergency_at
+    def again(self, voluntary: bool, target: str) -> bool:
+        """Whether a swap is another round of this: no emergency is one of a voluntary swap, or of one elsewhere."""
+        return voluntary or (not self.swap.voluntary and self.swap.target == target)
+
+    def due(self, voluntary: bool, target: str) -> float:
+        """When a swap of that kind and to that target may be tried."""
+        return self.next_at if self.again(voluntary, target) else self.soon_at
 
 
 @dataclass(frozen=True)

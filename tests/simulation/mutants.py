@@ -101,8 +101,12 @@ def _someone(self: Any, group: Any, leave: Any) -> list[str]:
     return _emergency(self, group, leave) or _everyone(self, group, leave, Verdict.UP)
 
 
-def _no_backoff(last: Any, key: Any, error: str, now: float, seed: int) -> Any:
-    return replace(_next_retry(last, key, error, now, seed), next_at=now)
+def _no_backoff(last: Any, swap: Any, error: str, now: float, seed: int) -> Any:
+    return replace(_next_retry(last, swap, error, now, seed), next_at=now)
+
+
+def _without_its_pause(routes: Any, doubt: Any, now: float) -> Any:
+    return _found_done(replace(routes, retries={}), doubt, now)
 
 
 def _every_read(belief: Any, shown: Any, _version: Any, _began: Any, _now: Any) -> Any:
@@ -155,6 +159,7 @@ def _by_the_wall_clock(state: Any, evidence: Any, _now: float) -> Any:
 _candidates: Callable[..., list[str]] = moves._Planner._candidates
 _emergency: Callable[..., Any] = moves._Planner._emergency
 _next_retry: Callable[..., Any] = places._next_retry
+_found_done: Callable[..., Any] = places._found_done
 _movable: Callable[..., bool] = moves.movable
 _grouped: Callable[..., Any] = places._grouped
 _down_everywhere: Callable[..., str] = judge_paths._SiteView.down_everywhere
@@ -250,6 +255,10 @@ MUTANTS = (
     Mutant(
         "tries again without a pause", (11,), places, "_next_retry", _no_backoff,
         ("power off", "writes throttled", "writes fail"),
+    ),
+    Mutant(
+        "a swap found to be done ends the pause of one that failed since", (11,), places, "_found_done",
+        _without_its_pause, ("reads fail", "gateway cut off", "new interface", "announced stop"), rare=10,
     ),
     Mutant("no hold-down", (12,), moves, "held", lambda *_: True, ("power off", "tunnel cut")),
     Mutant(

@@ -50,6 +50,7 @@ class Oracle:
         self._failed: dict[RouteKey, float] = {}  # when the monitor came to know that a call was refused
         self.moves: dict[RouteKey, list[float]] = {}  # voluntary ones
         self._accepted: dict[RouteKey, tuple[float, str]] = {}  # when, and to which gateway
+        self._unknown: dict[RouteKey, Swap] = {}  # the last one, if what became of it is not known
         self._told: set[str] = set()  # routes whose move was told, and has not ended yet
         self._interfaces: dict[str, list[str]] = {}  # as the monitor came to know them
         self._superseded: set[str | None] = set()
@@ -60,6 +61,9 @@ class Oracle:
         for result in results:
             key = result.swap.key
             self._ordered.pop(key, None)
+            self._unknown.pop(key, None)
+            if result.accepted is None:
+                self._unknown[key] = result.swap
             self.coverage["promise 8"] += result.accepted is None
             self.coverage["promise 11"] += not result.accepted
             if result.accepted is False and result.error not in NOT_BEGUN:
@@ -79,6 +83,7 @@ class Oracle:
         self._ordered.clear()
         self._failed.clear()
         self._accepted.clear()
+        self._unknown.clear()
         self._told.clear()
 
     def on_actions(
@@ -212,6 +217,7 @@ class Oracle:
             (source in view.instances and view.instances[source].source_dest_check)
             or view.routes[swap.key].blackhole
             or self._superseded & {view.routes[swap.key].eni_id}
+            or self._tried_again(swap, source)
         )
         if by_ec2:
             self.coverage["by EC2's word"] += 1
@@ -232,6 +238,11 @@ class Oracle:
             ]
             if down and now - down[-1] < 8.0:
                 raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")
+
+    def _tried_again(self, swap: Swap, source: str) -> bool:
+        """Whether it leads to where the one before may have led it, which nobody knows, and leaves no gateway."""
+        before = self._unknown.get(swap.key)
+        return before is not None and before.target == swap.target and source == swap.gateway
 
     def _check_voluntary(self, swap: Swap, site: str, now: float) -> None:
         hold = self.world.plan.timing.hold_down

@@ -97,7 +97,7 @@ def test_8_9_and_11_not_while_one_is_in_flight_nor_too_soon_after_a_failure() ->
     world, state, evidence = a_is_down()
     flying = replace(state.routes, flights={HQ_A: Flight(AWAY, world.now + 30)})
     assert broken(replace(state, routes=flying), evidence, AWAY, world.now) == 9
-    failed = replace(state.routes, retries={HQ_A: Retry(1, world.now + 1, "InternalError")})
+    failed = replace(state.routes, retries={HQ_A: Retry(1, world.now + 1, "InternalError", AWAY, world.now + 1)})
     assert broken(replace(state, routes=failed), evidence, AWAY, world.now) == 11
 
 

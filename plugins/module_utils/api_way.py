@@ -18,8 +18,8 @@ from typing import Any, Union
 from urllib.parse import urlsplit
 
 from . import ec2, tags
-from .ec2_view import Item, destination_of, gateway_of_interface, target_of
 from .errors import Ec2Error
+from .items import Item, destination_of, gateway_of_interface, target_of
 from .model import Deployment
 
 WITHIN = "within"  # the VPC itself, so by an endpoint

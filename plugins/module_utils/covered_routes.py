@@ -17,7 +17,8 @@ from typing import Any
 
 from . import left_routes, prefix_lists, prefix_lists_build
 from .dual_stack import ipv4, ipv6
-from .ec2_view import Item, read_tables, routes_of, target_of
+from .ec2_view import read_tables
+from .items import Item, routes_of, target_of
 from .left_routes import around, networks
 from .model import Deployment, Site
 from .network_worker import Change, Worker

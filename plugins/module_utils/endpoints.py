@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from . import ec2, tags
-from .ec2_view import Item
+from .items import Item
 
 GATEWAY = "dynamodb"  # by routes, for nothing; all others by interfaces, billed by zone and hour
 SERVICES = ("ec2", "sts", "monitoring", "sns", "secretsmanager", "ssm", GATEWAY)

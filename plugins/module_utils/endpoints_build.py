@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import ec2, endpoints, tags
-from .ec2_view import Item
 from .endpoints import GATEWAY, Seen, Wanted, made_for, state_of
 from .errors import Ec2Error, VpnhaError
+from .items import Item
 from .network_worker import NEW, Worker
 
 _PORT = 443

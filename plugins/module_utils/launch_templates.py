@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from . import ec2, gateway_bundle, tags
-from .ec2_view import Item
+from .items import Item
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from . import ec2, prefix_lists, tags
-from .ec2_view import Item, Snapshot, gateway_of_interface, routes_of, target_of
+from .ec2_view import Snapshot
+from .items import Item, gateway_of_interface, routes_of, target_of
 from .model import Deployment
 
 Entries = Mapping[str, tuple[str, ...]]  # of prefix lists, by their ids

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import ec2, prefix_lists, tags
-from .ec2_view import Item, destination_of, read_instances
+from .ec2_view import read_instances
 from .endpoints import Seen as EndpointsSeen
 from .endpoints import Wanted as EndpointsWanted
 from .endpoints import read as read_endpoints
+from .items import Item, destination_of
 from .prefix_lists import Key, PrefixList, SiteList
 
 APP = "app"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import tags
-from .ec2_view import Item
+from .items import Item
 
 _ENDING = ("shutting-down", "terminated")
 _OF_AMAZON = "amazon"  # the owner of a public address that goes when its instance stops

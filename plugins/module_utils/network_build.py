@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import endpoints_build, left_routes, network_adoption, prefix_lists, prefix_lists_build, tags
-from .ec2_view import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .errors import Ec2Error, VpnhaError
+from .items import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .network import (
     APP,
     PUBLIC,

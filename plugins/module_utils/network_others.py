@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import ec2, tags
-from .ec2_view import Item
 from .endpoints import made_filters
 from .errors import VpnhaError
+from .items import Item
 from .network import PUBLIC, is_of, read_by
 from .network_adoption import is_made
 

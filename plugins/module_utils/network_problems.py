@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import network_adoption, tags
-from .ec2_view import Item, destination_of, edge_of, gateway_of_interface, routes_of, target_of, zone_of_table
 from .endpoints import made_for
 from .endpoints import problems as endpoint_problems
+from .items import Item, destination_of, edge_of, gateway_of_interface, routes_of, target_of, zone_of_table
 from .network import APP, PUBLIC, Found, Network, is_of, leads_to_internet
 
 

@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import ec2, endpoints_build, prefix_lists, prefix_lists_build, tags
-from .ec2_view import Item, destination_of, read_instances, target_of
+from .ec2_view import read_instances
 from .errors import Ec2Error, VpnhaError
+from .items import Item, destination_of, target_of
 from .network_adoption import is_made as _made
 from .network_build import Outcome, remove_probes
 from .network_others import refuse_others

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import ec2, tags
 from .dual_stack import ipv4, ipv6
-from .ec2_view import Item
+from .items import Item
 from .model import Deployment
 
 IPV4, IPV6 = "IPv4", "IPv6"  # EC2's words for a list's family

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import ec2, pace
-from .ec2_view import read_view, routes_of, target_of
+from .ec2_view import read_view
 from .errors import Ec2Error
+from .items import routes_of, target_of
 from .model import DEADLINE, Deployment, Ec2View, Route, RouteKey, Swap, SwapResult
 from .urgency import ordered
 

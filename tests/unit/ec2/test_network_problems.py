@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import network, network_problems
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import target_of
+from ansible_collections.vpnha.aws.plugins.module_utils.items import target_of
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
 

@@ -17,8 +17,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     prefix_lists_build,
     tags,
 )
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import destination_of
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
+from ansible_collections.vpnha.aws.plugins.module_utils.items import destination_of
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey
 from ansible_collections.vpnha.aws.plugins.module_utils.network_worker import Worker

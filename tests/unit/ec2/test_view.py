@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import tags
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import Snapshot, read_snapshot, view_of, zone_of_table
+from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import Snapshot, read_snapshot, view_of
+from ansible_collections.vpnha.aws.plugins.module_utils.items import zone_of_table
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark, RouteKey
 
 from .conftest import HQ, NOW, PLANT, World

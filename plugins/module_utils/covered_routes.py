@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import left_routes, prefix_lists, prefix_lists_build
+from . import ec2, left_routes, prefix_lists, prefix_lists_build, tags
 from .dual_stack import ipv4, ipv6
 from .ec2_view import read_tables
 from .items import Item, routes_of, target_of
@@ -56,11 +56,22 @@ class Cleared:
     changes: list[Change]
 
 
+def _read_targets(client: Any, deployment: Deployment) -> dict[str, str]:
+    """The deployment's gateways, by what routes to them lead to. Raises Ec2Error."""
+    return left_routes.targets(
+        ec2.pages(
+            client, "describe_network_interfaces", "NetworkInterfaces", "reading the gateways' interfaces",
+            Filters=[*tags.filters(deployment.name), {"Name": "tag-key", "Values": [tags.GATEWAY]}],
+        ),
+        deployment,
+    )  # fmt: skip
+
+
 def clear(client: Any, deployment: Deployment, *, check: bool) -> Cleared:
     """Removes the routes that are covered, and the lists that no site wants. Raises VpnhaError."""
     lists = prefix_lists.read(client, deployment.name)
     tables = read_tables(client, deployment.name)
-    found = list(covered(tables, lists, deployment, left_routes.read_targets(client, deployment)))
+    found = list(covered(tables, lists, deployment, _read_targets(client, deployment)))
     needless = [one for one in found if not one.why]
     worker = Worker(client, check)
     for one in needless:

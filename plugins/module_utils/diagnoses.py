@@ -350,8 +350,8 @@ _ALL = (
         "EC2 refuses a repair",
         "told",
         "The call or the tag before it failed; it comes again in its time, within the day's steps.",
-        "See the error: a lack of capacity passes, or wants another `instance_type`; a lack of rights does not pass "
-        "(deploy with `vpnha_repair` set).",
+        "See the error: a lack of capacity passes, or the gateway needs another instance type (see the runbook); a "
+        "lack of rights does not pass (deploy with `vpnha_repair` set).",
     ),
     Diagnosis(
         "repair-waits",
@@ -447,6 +447,15 @@ _ALL = (
         "told",
         "It points at something that is no gateway of the deployment: a person's decision, left alone.",
         "Run the failback playbook to give it back to the deployment.",
+    ),
+    Diagnosis(
+        "route-not-described",
+        "Route to a gateway is not described",
+        "told",
+        "It leads to a gateway of the deployment, for a destination that is none of a described site: when that "
+        "gateway fails, the route stays.",
+        "Describe it as a prefix of a site, or delete it; the deploy playbook deletes it with "
+        "`vpnha_remove_covered_routes` where a described route takes its place.",
     ),
     Diagnosis(
         "table-refused",

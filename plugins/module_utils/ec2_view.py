@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import ec2, tags
+from . import ec2, left_routes, tags
 from .items import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .model import USUAL_PRIORITY, Deployment, Ec2View, Gateway, Instance, Pin, RepairMark, Route, RouteKey
 
@@ -202,6 +202,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         unreadable_marks=tuple(marks.unreadable),
         managed=managed,
         table_priorities=marks.priorities,
+        left=tuple(left_routes.of(snapshot.tables, snapshot.interfaces, deployment)),
     )
 
 

@@ -5,58 +5,20 @@
 """Routes to gateways of the deployment for what is not described any more: no monitor moves them when a gateway fails.
 
 They remain where a site goes, gets another name with a prefix list, or gets one wide prefix instead of several. EC2
-follows the longest prefix, so that the narrow one which nobody moves wins over the described one.
+follows the longest prefix, so that the narrow one which nobody moves wins over the described one. Pure.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
-from . import ec2, prefix_lists, tags
-from .ec2_view import Snapshot
 from .items import Item, gateway_of_interface, routes_of, target_of
-from .model import Deployment
+from .model import Deployment, Left
 
 Entries = Mapping[str, tuple[str, ...]]  # of prefix lists, by their ids
-
-
-@dataclass(frozen=True)
-class Left:
-    """A route in a table that is looked after, to a gateway of the deployment, which nobody moves."""
-
-    table_id: str
-    destination: str
-    target: str
-    gateway: str
-    within: tuple[str, ...]  # the described destinations that it is a part of
-
-
-def read_targets(client: Any, deployment: Deployment) -> dict[str, str]:
-    """The deployment's gateways, by what routes to them lead to. Raises Ec2Error."""
-    return targets(
-        ec2.pages(
-            client, "describe_network_interfaces", "NetworkInterfaces", "reading the gateways' interfaces",
-            Filters=[*tags.filters(deployment.name), {"Name": "tag-key", "Values": [tags.GATEWAY]}],
-        ),
-        deployment,
-    )  # fmt: skip
-
-
-def read_lists(client: Any, deployment: str, found: Iterable[Left]) -> dict[str, str]:
-    """The sites of the prefix lists that were made for a deployment, by their ids. Asks where a route is to a list.
-
-    Raises Ec2Error.
-    """
-    if not any(one.destination.startswith("pl-") for one in found):
-        return {}
-    return {str(item["PrefixListId"]): site for (site, _family), item in prefix_lists.made(client, deployment)}
-
-
-# --- Pure from here ------------------------------------------------------------------------------------------------
+TABLES_NAMED = 10
 
 
 def targets(interfaces: Iterable[Item], deployment: Deployment) -> dict[str, str]:
@@ -101,11 +63,10 @@ def left(tables: Iterable[Item], known: Iterable[str], lists: Entries, gateways:
             yield Left(str(table["RouteTableId"]), destination, target, gateways[target], within)
 
 
-def of_snapshot(snapshot: Snapshot, deployment: Deployment) -> list[Left]:
+def of(tables: Iterable[Item], interfaces: Iterable[Item], deployment: Deployment) -> Iterator[Left]:
     """The routes that are left, as one read of EC2 shows them. Lists of no site count as if nothing were in them."""
     entries = {listed: prefixes for site in deployment.sites for listed, prefixes in site.prefix_lists.items()}
-    gateways = targets(snapshot.interfaces, deployment)
-    return list(left(snapshot.tables, described(deployment), entries, gateways))
+    return left(tables, described(deployment), entries, targets(interfaces, deployment))
 
 
 def carried_to(destination: str, have: Mapping[str, Item], lists: Entries, gateways: Iterable[str]) -> str:
@@ -130,29 +91,39 @@ def carried_to(destination: str, have: Mapping[str, Item], lists: Entries, gatew
     return parts.pop() if len(parts) == 1 else ""
 
 
-def sentences(found: Iterable[Left], sites: Mapping[str, str], made: Mapping[str, str]) -> list[str]:
-    """What to tell people, one sentence for each destination and gateway.
+def facts(
+    found: Iterable[Left], sites: Mapping[str, str], made: Mapping[str, str] | None = None
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """What to tell people of each destination and gateway: what is so, and what to do, neither with its full stop.
 
     ``sites``: see `described`; ``made``: the sites of the deployment's prefix lists, by their ids.
     """
     groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for one in found:
         groups.setdefault((one.destination, one.gateway, one.within), []).append(one.table_id)
-    lines = []
+    told: dict[tuple[str, str], tuple[str, str]] = {}
     for (destination, gateway, within), tables in groups.items():
-        name = f"{destination} ({made[destination]})" if destination in made else destination
-        start = f"{name} leads to {gateway} in {', '.join(sorted(tables))}, and is not described, so that no monitor "
+        of_list = (made or {}).get(destination)
+        name = f"{destination} ({of_list})" if of_list is not None else destination
+        fact = f"{name} leads to {gateway} in {_named(tables)}, and is not described, so that no monitor moves it"
+        removes = "the deploy playbook removes it with vpnha_remove_covered_routes where"
         if within:
-            over = ", ".join(f"{one} ({sites[one]})" for one in within)
-            lines.append(
-                f"{start}moves it, though it takes packets of {over}; the deploy playbook removes it with "
-                "vpnha_remove_covered_routes where both lead to the same gateway."
-            )
-        elif destination in made:
-            lines.append(
-                f"{start}moves it; the deploy playbook removes it with vpnha_remove_covered_routes where described "
-                "routes that lead to the same gateway are for all its entries."
-            )
+            fact += f", though it takes packets of {', '.join(f'{one} ({sites[one]})' for one in within)}"
+            told[destination, gateway] = fact, f"{removes} both lead to the same gateway"
+        elif of_list is not None:
+            advice = f"{removes} described routes that lead to the same gateway are for all its entries"
+            told[destination, gateway] = fact, advice
         else:
-            lines.append(f"{start}moves it; describe it as a prefix of a site, or delete the route if nobody needs it.")
-    return lines
+            advice = "describe it as a prefix of a site, or delete the route if nobody needs it"
+            told[destination, gateway] = fact, advice
+    return told
+
+
+def sentences(found: Iterable[Left], sites: Mapping[str, str], made: Mapping[str, str] | None = None) -> list[str]:
+    """The same, a sentence for each."""
+    return [f"{fact}; {advice}." for fact, advice in facts(found, sites, made).values()]
+
+
+def _named(tables: list[str]) -> str:
+    more = f" and {len(tables) - TABLES_NAMED} more" if len(tables) > TABLES_NAMED else ""
+    return ", ".join(sorted(tables)[:TABLES_NAMED]) + more

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import ec2, marks, pace
+from . import ec2, left_routes, marks, pace
 from .errors import Ec2Error, VpnhaError
 from .model import Deployment, Ec2View, Pin, RouteKey
 from .new_pins import NewPins, Undone
@@ -151,7 +151,14 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
     rows = [_row(deployment, line, line.key in acts, done.get(line.key)) for line in lines]
     spent = None if check else round(time.monotonic() - began, 2)
     swapping, warnings = _swapping(len(swaps), spent, bucket.refusals)
+    warnings = (*warnings, *_staying(view, deployment, choice))
     return Report(changed, rows, tables, failure, swapping, warnings, undone.tables)
+
+
+def _staying(view: Ec2View, deployment: Deployment, choice: Choice) -> list[str]:
+    """What stays at a gateway that is to be left, because it is not described."""
+    stays = [one for one in view.left if choice.leaving and one.gateway == choice.leaving]
+    return left_routes.sentences(stays, left_routes.described(deployment))
 
 
 def _too_many(calls: int, allowed: float) -> str:

@@ -322,6 +322,17 @@ class RepairMark:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A route in a table of the deployment, to a gateway of the deployment, which nobody moves."""
+
+    table_id: str
+    destination: str
+    target: str
+    gateway: str
+    within: tuple[str, ...]  # the described destinations that it is a part of
+
+
+@dataclass(frozen=True)
 class Ec2View:
     """One consistent read of everything of the deployment in EC2."""
 
@@ -342,6 +353,7 @@ class Ec2View:
     unreadable_marks: tuple[str, ...] = ()  # pins, pauses, drills whose tag cannot be read in full; one sentence each
     managed: Mapping[str, str] = field(default_factory=dict)  # managed gateway -> its virtual private gateway
     table_priorities: Mapping[str, int] = field(default_factory=dict)  # table id -> its tag's, where it has one
+    left: tuple[Left, ...] = ()  # routes for what is not described, which nobody moves
 
     def priority(self, table_id: str) -> int:
         """When the routes of a table have their turn among others: 1 is the first, 9 the last."""

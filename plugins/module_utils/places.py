@@ -107,8 +107,8 @@ def _found_done(routes: Routes, doubt: Doubt, now: float) -> Routes:
     swap, retry = doubt.swap, routes.retries.get(doubt.swap.key)
     belief = Belief(swap.gateway, swap.target, doubt.since, confirmed=True)
     routes = _accepted(routes, swap.key, belief, now if swap.voluntary else None)
-    if retry is None or retry.swap == swap:
-        return routes
+    if retry is None or retry.soon_at <= doubt.since + RETRY_LEAST:
+        return routes  # the doubt's own
     return changed(routes, retries={**routes.retries, swap.key: retry})
 
 

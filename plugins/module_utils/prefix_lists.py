@@ -125,6 +125,16 @@ def made(client: Any, deployment: str) -> list[tuple[Key, Item]]:
     return ours
 
 
+def sites_of(client: Any, deployment: str, destinations: Iterable[str]) -> dict[str, str]:
+    """The sites of the prefix lists that were made for a deployment, by their ids. Asks only if a destination is one.
+
+    Raises Ec2Error.
+    """
+    if not any(one.startswith("pl-") for one in destinations):
+        return {}
+    return {str(item["PrefixListId"]): site for (site, _family), item in made(client, deployment)}
+
+
 def _with_entries(client: Any, item: Item, key: Key) -> PrefixList:
     list_id, (site, family) = str(item["PrefixListId"]), key
     entries = ec2.pages(

@@ -419,7 +419,7 @@ summary:
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, left_routes, prefix_lists
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_snapshot, view_of
+from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_view
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
 
@@ -432,14 +432,12 @@ def main() -> None:
     try:
         client = ec2.of_module(module, patient=True)
         deployment = prefix_lists.bound(client, from_dict(module.params["deployment"]))
-        snapshot = read_snapshot(client, deployment.name)
-        left = left_routes.of_snapshot(snapshot, deployment)
-        made = left_routes.read_lists(client, deployment.name, left)
+        view = read_view(client, deployment)
+        made = prefix_lists.sites_of(client, deployment.name, (one.destination for one in view.left))
     except VpnhaError as error:
         module.fail_json(msg=str(error))
-    wall = ec2.CLOCK.now()
-    told = overview(view_of(snapshot, deployment, wall), deployment, wall)
-    told["summary"] += left_routes.sentences(left, left_routes.described(deployment), made)
+    told = overview(view, deployment, ec2.CLOCK.now())
+    told["summary"] += left_routes.sentences(view.left, left_routes.described(deployment), made)
     module.exit_json(changed=False, **told)
 
 

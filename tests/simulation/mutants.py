@@ -258,7 +258,7 @@ MUTANTS = (
     ),
     Mutant(
         "a swap found to be done ends the pause of one that failed since", (11,), places, "_found_done",
-        _without_its_pause, ("reads fail", "gateway cut off", "new interface", "announced stop"), rare=10,
+        _without_its_pause, ("reads fail", "gateway cut off", "new interface", "announced stop"), rare=10, seen=144,
     ),
     Mutant("no hold-down", (12,), moves, "held", lambda *_: True, ("power off", "tunnel cut")),
     Mutant(

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import covered_routes, left_routes, prefix_lists
+from ansible_collections.vpnha.aws.plugins.module_utils import covered_routes, left_routes, manual_swap, prefix_lists
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
-from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_snapshot
+from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_view
+from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.prefix_lists import IPV4, PrefixList
+from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
 from tests.unit.module_process import run_module
 
 from .conftest import HQ, PLANT, REGION, A, B, World
@@ -24,9 +27,8 @@ REMOVED = "the deploy playbook removes it with vpnha_remove_covered_routes"
 
 def told(world: World) -> list[str]:
     """What vpn_ha_info adds to its summary."""
-    snapshot = read_snapshot(world.client, world.deployment.name)
-    left = left_routes.of_snapshot(snapshot, world.deployment)
-    made = left_routes.read_lists(world.client, world.deployment.name, left)
+    left = read_view(world.client, world.deployment).left
+    made = prefix_lists.sites_of(world.client, world.deployment.name, (one.destination for one in left))
     return left_routes.sentences(left, left_routes.described(world.deployment), made)
 
 
@@ -65,6 +67,20 @@ def test_a_wide_prefix_goes_where_the_narrow_ones_are_and_takes_their_place(fail
     assert set(routes_of(world, table)) == set(routes_of(world, world.table(B))) == {WIDE, PLANT}
     assert told(world) == [] and rows(world) == {}
     assert world.build().changes == []
+
+
+def test_who_empties_a_gateway_is_told_what_stays_there(failed_over: World) -> None:
+    world = by_prefixes(failed_over, WIDE)
+    world.build()
+    wish = Wish(Choice(gateway="gw-a", leaving="gw-b", zones=(A,)))
+    report = manual_swap.run(world.client, world.deployment, wish, check=False, wall=time.time())
+    assert {row["destination"] for row in report.routes if row["action"] == "swap"} == {WIDE, PLANT}
+    assert [line.partition(", and is not described")[0] for line in report.warnings] == [
+        f"{destination} leads to gw-b in {', '.join(sorted((world.table(A), world.table(B))))}"
+        for destination in (HQ, MORE)
+    ]
+    wish = Wish(Choice(gateway="gw-b", zones=(A,)))  # who leaves no certain gateway is told nothing
+    assert manual_swap.run(world.client, world.deployment, wish, check=False, wall=time.time()).warnings == ()
 
 
 def test_the_modules_name_them_and_remove_them(failed_over: World, url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision
 from ansible_collections.vpnha.aws.plugins.module_utils.judge_gateway import RETIREMENT_LEAD
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Pin, RouteKey, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Left, Pin, RouteKey, Swap, SwapResult
 
 from .scenario import TICK, WALL, Play, deployment, play
 
@@ -212,6 +212,47 @@ def test_row_42_routes_leave_an_old_interface_also_where_the_gateway_has_only_it
     assert {swap.gateway for _at, swap in world.swaps} == ({"gw-b"} if other else {"gw-a"})
 
 
+def test_11_a_swap_that_failed_keeps_its_pause_although_an_older_one_turns_out_to_be_done() -> None:
+    world = play()
+    world.answer = lambda swap: SwapResult(swap, accepted=None, error="timeout")
+    world.gateways["gw-a"].power_off()
+    world.frozen = True  # nobody learns what became of the first, nor that gw-b has another interface
+    world.run(1)
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error="InvalidNetworkInterfaceID.NotFound")
+    while not world.state.routes.retries or "NotFound" not in world.state.routes.retries[HQ_A].error:
+        world.run(TICK)
+    refused_at = world.now
+    assert HQ_A in world.state.routes.doubts
+    world.swaps.clear()
+    world.frozen = False
+    routes = {key: replace(route, eni_id="eni-b", target="eni-b") for key, route in world.view.routes.items()}
+    world.change_view(routes={key: replace(route, gateway=None) for key, route in routes.items()})
+    world.change_instance("gw-b", eni_id="eni-b2")
+    world.answer = world._obey
+    world.run(2)
+    [again] = tries(world, HQ_A)
+    assert 0.9 <= again - refused_at <= 1.5, "promise 11's pause, and no more: it leads to another interface now"
+    assert world.view.routes[HQ_A].target == "eni-b2"
+
+
+def test_11_an_emergency_to_another_gateway_does_not_wait_for_the_pause_of_what_failed() -> None:
+    world = play("abc")
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error="InternalError")
+    world.gateways["gw-a"].power_off()
+    world.run(16)
+    first = world.swaps[-1][1].gateway
+    waits_until = world.state.routes.retries[HQ_A].next_at
+    assert waits_until > world.now + 2.0
+    world.answer = world._obey
+    world.gateways[first].power_off()
+    world.swaps.clear()
+    world.run(2)
+    [at] = tries(world, HQ_A)
+    assert at < waits_until
+    assert world.carrying()["zone-a hq"] not in (first, "gw-a")
+    assert {note.evidence["to"] for note in world.told("failover")} > {first}, "another move is told anew"
+
+
 def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None:
     world = play()
     world.answer = lambda swap: world._obey(swap) if swap.key == HQ_A else None  # killed after the first route
@@ -387,6 +428,25 @@ def test_row_60_a_deploy_while_failed_over_has_nothing_to_undo_and_a_refused_tab
     world.run(5)
     assert world.swaps == []
     assert world.told("table-refused", "rtb-a")
+
+
+def test_a_route_for_what_is_not_described_is_told_once_it_stays() -> None:
+    world = play()
+    of_old = Left("rtb-a", "192.168.99.0/24", "eni-a", "gw-a", ())
+    part = Left("rtb-b", "192.168.10.128/25", "eni-b", "gw-b", (HQ_A.destination,))
+    world.change_view(left=(of_old, part))
+    world.run(30)
+    assert not world.told("route-not-described"), "a deploy may be at work"
+    world.run(40)
+    [one] = world.told("route-not-described", "192.168.99.0/24 to gw-a")
+    assert one.text == ("192.168.99.0/24 leads to gw-a in rtb-a, and is not described, so that no monitor moves it.")
+    [other] = world.told("route-not-described", "192.168.10.128/25 to gw-b")
+    assert other.text.endswith(f"though it takes packets of {HQ_A.destination} (hq).")
+    world.change_view(left=(part,))
+    world.run(10)
+    assert world.told("route-not-described", "192.168.99.0/24 to gw-a", resolved=True)
+    assert not world.told("route-not-described", "192.168.10.128/25 to gw-b", resolved=True)
+    assert world.swaps == []
 
 
 def test_row_33_a_gateway_that_carries_routes_cannot_be_removed() -> None:

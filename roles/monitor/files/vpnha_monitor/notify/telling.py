@@ -26,7 +26,8 @@ MOVES = ("failover", "voluntary-move", "failback")
 _EVENTS = (*MOVES, "drill-result", "not-carrying")  # things that happen and have no end
 _SHARED_KINDS = ("redundancy", "site-down")  # every monitor sees these
 _SHARED_CODES = (
-    "route-missing", "route-foreign", "table-refused", "pinned-to-broken", "moves-limited", "drill-running",
+    "route-missing", "route-foreign", "route-not-described", "table-refused", "pinned-to-broken", "moves-limited",
+    "drill-running",
 )  # fmt: skip
 _BLIND = ("monitor-isolated", "")
 

@@ -29,6 +29,7 @@ from lab.vm.network import Cable
 
 PROGRAMS = {"mke2fs": "e2fsprogs", "ping": "iputils-ping", "setpriv": "util-linux"}
 MEMORY_MB = 768
+_PROCESSORS = "2"  # emulated: the agent, FRR and charon take half of one, and Ansible's modules wait for the other half
 _DISK_MB = 2048
 _BOOT_SECONDS = 900.0  # an emulated machine on a busy one
 
@@ -105,7 +106,7 @@ class Machine:
         kernel, initrd = image.boot_files(self.names)
         return [
             "nice", "-n", "10", arch.qemu, "-nodefaults", "-display", "none", "-machine", arch.machine,
-            "-accel", "tcg,tb-size=256", "-cpu", arch.cpu, "-smp", "1", "-m", str(MEMORY_MB),
+            "-accel", "tcg,tb-size=256", "-cpu", arch.cpu, "-smp", _PROCESSORS, "-m", str(MEMORY_MB),
             "-kernel", str(kernel), "-initrd", str(initrd),
             "-append", f"root=/dev/vda rw quiet console={arch.console} mitigations=off panic=-1",
             "-drive", f"file={self.dir / 'disk'},format=raw,if=virtio,cache=unsafe",

@@ -135,8 +135,8 @@ def _take_view(routes: Routes, view: Ec2View, evidence: Evidence, now: float, se
     for key, belief in routes.beliefs.items():
         route = view.routes.get(key)
         shown = route.target if route is not None else None
-        if began >= belief.at and shown not in gateway_of_target:
-            continue  # it led to a gateway before our swap as well: no stale read shows this, a person has done it
+        if _overruled(belief, shown, routes.gateway_of_target, began):
+            continue
         kept = (_weigh_of_several if several else _weigh)(belief, shown, evidence.ec2_version, began, now)
         if kept is not None:
             beliefs[key] = kept
@@ -183,6 +183,15 @@ def _interface(known: Interface | None, shown: str | None, now: float) -> Interf
         if now - since < BELIEF_SECONDS:
             return replace(known, back_since=since)
     return Interface(shown, frozenset(one for one in former if one != shown))
+
+
+def _overruled(belief: Belief, shown: str | None, known: Mapping[str, str], began: float) -> bool:
+    """Whether a read ends a belief at once, as it cannot be older than the swap. ``known``: targets seen before it.
+
+    The route led to a gateway before the swap as well: what is no gateway's, or a network interface that nobody had
+    seen, was put there since.
+    """
+    return began - belief.at >= BELIEF_SECONDS or (began >= belief.at and shown not in known)
 
 
 def _weigh(belief: Belief, shown: str | None, version: int, began: float, now: float) -> Belief | None:

@@ -30,6 +30,7 @@ ROUTES_NAMED = 20  # in a note's evidence
 _OF_MONITOR = ("monitor-isolated", "monitor-sick")
 _OF_PATH = ("via-neighbour", "no-path", "site-not-behind-peer")
 _OF_MANAGED = ("managed-down", "managed-silent", "managed-grey", "managed-unheard")
+_OF_GATEWAY_DOWN = ("repair-waits", "repair-needs-person")
 _TROUBLE = (Verdict.DOWN, Verdict.GREY)
 _TOLD_UNKNOWN = ("monitor-cut-off-from-gateway", "gateway-unheard", "gateway-no-second-sign")
 
@@ -196,6 +197,11 @@ def _repair_matters(state: State, view: Ec2View, wall: float, now: float) -> Ite
         yield ("repair-needs-person", gateway), Matter(text, PATH_DELAY)
     for gateway, text in state.repairs.failed.items():
         yield ("repair-failed", gateway), Matter(text)
+    after = state.deployment.timing.repair_after
+    for code, subject in state.told:
+        # who has begun to count afresh, as after a moment's lateness, has not found out again that nothing can be done
+        if code in _OF_GATEWAY_DOWN and now - state.repairs.down_since.get(subject, float("-inf")) < after:
+            yield (code, subject), Matter(state.told[code, subject].text)
 
 
 def _pinned(view: Ec2View, table: str, wall: float) -> bool:

@@ -238,6 +238,10 @@ MUTANTS = (
         "every read is believed", (8,), places, "_weigh", _every_read, ("power off", "reads stale", "tunnel cut"),
     ),
     Mutant(
+        "what was done counts more than any first read", (15,), places, "_overruled", lambda *_: False,
+        ("reads fail", "new interface", "person points route elsewhere", "power off"), (8, 13), rare=2, seen=50,
+    ),
+    Mutant(
         "orders a swap again while it is in flight", (9,), places, "free", lambda *_: True, ("power off",),
     ),
     Mutant(

@@ -223,7 +223,7 @@ class Oracle:
             self.coverage["by EC2's word"] += 1
             return
         announced = self.world.announced(source) or self.world.said_goodbye(source)
-        lossy = self.world.loss(source) > 0.3 or self.world.has(("tunnel loses 40 %",), (source, site))
+        lossy = self.world.loss(source) > 0.0 or self.world.has(("tunnel loses 40 %",), (source, site))
         # a monitor that is cut off from it has only the others' word that the fault is over
         hidden = SECOND_HAND if self.world.has(("monitor cut from gateway",), (source,)) else 0.0
         least = (LEAST_FAULT - hidden) / (2 if lossy else 1)  # what was lost before the fault counts as well

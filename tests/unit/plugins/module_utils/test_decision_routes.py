@@ -253,6 +253,40 @@ def test_11_an_emergency_to_another_gateway_does_not_wait_for_the_pause_of_what_
     assert {note.evidence["to"] for note in world.told("failover")} > {first}, "another move is told anew"
 
 
+def test_a_read_counts_more_than_a_swap_of_long_ago_however_long_ec2_could_not_be_read() -> None:
+    world = play()
+    old = world.view
+    world.gateways["gw-a"].power_off()
+    world.run(5)
+    world.frozen = True
+    world.gateways["gw-a"].power_on()
+    world.run(5)
+    assert world.carrying()["zone-a hq"] == "gw-b"
+    world.change_view(paused_deployment_until_wall=WALL + 1e6)  # nothing of ours moves it meanwhile
+    world.rest(58)
+    world.frozen = False
+    world.change_view(routes=old.routes)
+    world.run(TICK)
+    group = next(group for group, keys in world.state.routes.groups.items() if HQ_A in keys)
+    assert group.gateway == "gw-a", "one read is enough: a stale one is not a minute old"
+
+
+def test_row_42_a_route_that_somebody_led_to_the_new_interface_is_there() -> None:
+    world = play()
+    world.gateways["gw-a"].power_off()
+    world.run(3)
+    assert world.state.routes.beliefs[HQ_A].target == "eni-b"
+    world.swaps.clear()
+    instance = replace(world.view.instances["gw-b"], eni_id="eni-b2")
+    routes = {
+        key: replace(route, eni_id="eni-b2", target="eni-b2", gateway="gw-b")
+        for key, route in world.view.routes.items()
+    }
+    world.change_view(routes=routes, instances={**world.view.instances, "gw-b": instance})
+    world.run(5)
+    assert world.swaps == [], "no stale read shows an interface that nobody had seen"
+
+
 def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None:
     world = play()
     world.answer = lambda swap: world._obey(swap) if swap.key == HQ_A else None  # killed after the first route

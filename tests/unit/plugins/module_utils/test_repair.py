@@ -612,6 +612,20 @@ def test_row_57_a_launch_without_capacity_is_asked_again_within_the_budget_and_t
     assert len(rungs(world.rest(7200))) == count, "a person's work"
 
 
+def test_what_needs_a_person_is_not_over_because_the_monitor_was_late_for_a_moment() -> None:
+    world = broken().rest(3 * 3600)
+    assert len(world.told("repair-needs-person", "gw-a")) == 1
+    world.lag = 1.0
+    world.run(5)
+    assert world.told("monitor-sick"), "its clocks are started afresh"
+    world.rest(200)
+    assert len(world.told("repair-needs-person", "gw-a")) == 1
+    assert not world.told("repair-needs-person", "gw-a", resolved=True)
+    world.gateways["gw-a"].power_on()
+    world.run(10)
+    assert world.told("repair-needs-person", "gw-a", resolved=True)
+
+
 def test_row_57_an_interface_that_does_not_become_free_is_waited_for_and_told() -> None:
     world = restarted_in_vain().rest(120)
     gone(world, free=False)

@@ -229,8 +229,11 @@ def _repairs(state: State, evidence: Evidence, now: float, swapping: bool) -> tu
 
 def _first(state: State, move: Move) -> bool:
     """Whether the move is new, not another round of one that was told."""
-    failed = {key: (retry.swap.target, retry.swap.voluntary) for key, retry in state.routes.retries.items()}
-    return any(failed.get(swap.key) != (swap.target, swap.voluntary) for swap in move.swaps)
+    failed = ((swap, state.routes.retries.get(swap.key)) for swap in move.swaps)
+    return any(
+        retry is None or (retry.swap.target, retry.swap.voluntary) != (swap.target, swap.voluntary)
+        for swap, retry in failed
+    )
 
 
 def _in_flight(state: State, swaps: Iterable[Swap], now: float) -> dict[RouteKey, Flight]:

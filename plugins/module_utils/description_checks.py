@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 from . import dual_stack
 from .description_fields import Address, Net, Problems, Section, nearest, shown
-from .model import Deployment, Zone
+from .model import WIDEST_PREFIX, Deployment, Zone
 from .tunnel_config import MESH_NETWORK
 
 LINK_LOCAL = Net("169.254.0.0/16")
 # AWS keeps these for itself: its own VPN's reserved /30s, and metadata, DNS and time
 _RESERVED_INSIDE = (*(Net(f"169.254.{third}.0/30") for third in range(6)), Net("169.254.169.0/24"))
 _RESERVED_SPAN = (Address("169.254.0.0"), Address("169.254.5.3"))
-_WIDEST_PREFIX = 8
+_WIDEST_PREFIX = WIDEST_PREFIX[0]
 _APP_HOST = ("name", "zone", "address", "instance_type", "ansible_host")
 _OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 _OF_EC2 = frozenset({"ec2", "ec2-fips"})

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from .description_fields import Net6, Problems
 from .dual_stack import INSIDE, ipv6, is_ipv6
-from .model import Deployment
+from .model import WIDEST_PREFIX, Deployment
 
 _SUBNET_LENGTH = 64  # EC2 knows no other
-_WIDEST_PREFIX = 16
+_WIDEST_PREFIX = WIDEST_PREFIX[1]
 # no network of a site: what the kernel, AWS and the tunnels themselves use, or what is no address of one host
 _OTHERS = {
     Net6("fe80::/10"): "which every link has for itself",

@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from .items import Item, gateway_of_interface, routes_of, target_of
-from .model import Deployment, Left
+from .model import WIDEST_PREFIX, Deployment, Left
 
 Entries = Mapping[str, tuple[str, ...]]  # of prefix lists, by their ids
-TABLES_NAMED = 10
 
 
 def targets(interfaces: Iterable[Item], deployment: Deployment) -> dict[str, str]:
@@ -92,11 +91,12 @@ def carried_to(destination: str, have: Mapping[str, Item], lists: Entries, gatew
 
 
 def facts(
-    found: Iterable[Left], sites: Mapping[str, str], made: Mapping[str, str] | None = None
+    found: Iterable[Left], sites: Mapping[str, str], made: Mapping[str, str] | None = None, named: int | None = None
 ) -> dict[tuple[str, str], tuple[str, str]]:
     """What to tell people of each destination and gateway: what is so, and what to do, neither with its full stop.
 
-    ``sites``: see `described`; ``made``: the sites of the deployment's prefix lists, by their ids.
+    ``sites``: see `described`, by now, as ``found`` may be of an older description; ``made``: the sites of the
+    deployment's prefix lists, by their ids; ``named``: the most tables that are named.
     """
     groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for one in found:
@@ -105,14 +105,19 @@ def facts(
     for (destination, gateway, within), tables in groups.items():
         of_list = (made or {}).get(destination)
         name = f"{destination} ({of_list})" if of_list is not None else destination
-        fact = f"{name} leads to {gateway} in {_named(tables)}, and is not described, so that no monitor moves it"
+        fact = (
+            f"{name} leads to {gateway} in {_named(tables, named)}, and is not described, so that no monitor moves it"
+        )
         removes = "the deploy playbook removes it with vpnha_remove_covered_routes where"
-        if within:
-            fact += f", though it takes packets of {', '.join(f'{one} ({sites[one]})' for one in within)}"
+        over = [f"{one} ({sites[one]})" for one in within if one in sites]
+        if over:
+            fact += f", though it takes packets of {', '.join(over)}"
             told[destination, gateway] = fact, f"{removes} both lead to the same gateway"
         elif of_list is not None:
             advice = f"{removes} described routes that lead to the same gateway are for all its entries"
             told[destination, gateway] = fact, advice
+        elif too_wide(destination):
+            told[destination, gateway] = fact, "its packets stop with the gateway"
         else:
             advice = "describe it as a prefix of a site, or delete the route if nobody needs it"
             told[destination, gateway] = fact, advice
@@ -124,6 +129,11 @@ def sentences(found: Iterable[Left], sites: Mapping[str, str], made: Mapping[str
     return [f"{fact}; {advice}." for fact, advice in facts(found, sites, made).values()]
 
 
-def _named(tables: list[str]) -> str:
-    more = f" and {len(tables) - TABLES_NAMED} more" if len(tables) > TABLES_NAMED else ""
-    return ", ".join(sorted(tables)[:TABLES_NAMED]) + more
+def too_wide(destination: str) -> bool:
+    """Whether it can be no prefix of a site: who sends the internet's packets through a gateway does so knowingly."""
+    return not destination.startswith("pl-") and int(destination.rpartition("/")[2]) < WIDEST_PREFIX[":" in destination]
+
+
+def _named(tables: list[str], most: int | None) -> str:
+    shown = sorted(tables)[:most]
+    return ", ".join(shown) + (f" and {len(tables) - len(shown)} more" if len(shown) < len(tables) else "")

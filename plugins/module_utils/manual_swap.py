@@ -10,13 +10,14 @@ nothing moved it goes as well: it would only keep the monitors from moving route
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import ec2, left_routes, marks, pace
+from . import ec2, left_routes, marks, pace, prefix_lists
 from .errors import Ec2Error, VpnhaError
 from .model import Deployment, Ec2View, Pin, RouteKey
 from .new_pins import NewPins, Undone
@@ -151,14 +152,17 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
     rows = [_row(deployment, line, line.key in acts, done.get(line.key)) for line in lines]
     spent = None if check else round(time.monotonic() - began, 2)
     swapping, warnings = _swapping(len(swaps), spent, bucket.refusals)
-    warnings = (*warnings, *_staying(view, deployment, choice))
+    warnings = (*warnings, *_staying(client, view, deployment, choice))
     return Report(changed, rows, tables, failure, swapping, warnings, undone.tables)
 
 
-def _staying(view: Ec2View, deployment: Deployment, choice: Choice) -> list[str]:
+def _staying(client: Any, view: Ec2View, deployment: Deployment, choice: Choice) -> list[str]:
     """What stays at a gateway that is to be left, because it is not described."""
     stays = [one for one in view.left if choice.leaving and one.gateway == choice.leaving]
-    return left_routes.sentences(stays, left_routes.described(deployment))
+    made: dict[str, str] = {}
+    with contextlib.suppress(Ec2Error):  # the swaps are done: at worst the site of a list is not named
+        made = prefix_lists.sites_of(client, deployment.name, (one.destination for one in stays))
+    return left_routes.sentences(stays, left_routes.described(deployment), made)
 
 
 def _too_many(calls: int, allowed: float) -> str:

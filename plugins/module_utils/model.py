@@ -261,6 +261,7 @@ class Deployment:
 
 
 USUAL_PRIORITY = 5  # of a route table that declares none; from 1, the first, to 9
+WIDEST_PREFIX = (8, 16)  # of a site, for IPv4 and for IPv6
 
 
 @dataclass(frozen=True, order=True)

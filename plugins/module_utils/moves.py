@@ -12,7 +12,7 @@ from .holds import held
 from .judge_gateway import NOT_RUNNING, retiring
 from .model import Ec2View, Evidence, RouteKey, Swap, Verdict
 from .owners import acts, contested, owns, unseen
-from .places import BELIEF_SECONDS, HOUR, free
+from .places import BELIEF_SECONDS, HOUR, RETRY_LEAST, free
 from .state import Group, State
 
 NEW_INTERFACE = "gateway-new-interface"
@@ -192,6 +192,8 @@ class _Planner:
         if self._lately is None:
             routes, views = self._state.routes, self._view.routes
             sent = [(one.at, key, one.gateway) for key, one in routes.beliefs.items()]
+            failed = [retry for retry in routes.retries.values() if not retry.swap.voluntary]
+            sent += [(retry.soon_at - RETRY_LEAST, retry.swap.key, retry.swap.gateway) for retry in failed]
             sent = [one for one in sent if self._now - one[0] < BELIEF_SECONDS]
             sent += [(self._now, key, flight.swap.gateway) for key, flight in routes.flights.items()]
             sent.sort(key=lambda one: one[0])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from . import lease
 from .changed import changed
 from .holds import hold_down
-from .left_routes import described, facts
+from .left_routes import described, facts, too_wide
 from .model import Ec2View, Evidence, GatewayEvidence, Note, SwapResult, Verdict
 from .moves import RECOVERY_GRACE, Move, Stuck, gateway_paused, paused
 from .pace import THROTTLED
@@ -23,7 +23,7 @@ from .state import State, Subject, Told
 PATH_DELAY = 0.3  # seconds that a tunnel's trouble must last: several gateways losing one site are one matter
 MONITOR_DELAY = 15.0  # seconds in which a monitor restarts and looks about
 WAITS_DELAY = 900.0  # seconds after which something else than another repair stands in a repair's way
-LEFT_DELAY = 60.0  # seconds in which a deploy that makes and removes routes is done with both
+LEFT_DELAY = 900.0  # seconds in which a deploy that makes and removes routes is mostly done with both
 REPAIR_DELAY = 2.0  # seconds in which it is known whether a step was begun at all
 LINGER = 3.0  # seconds that a matter must be gone before it counts as over
 ROUTES_NAMED = 20  # in a note's evidence
@@ -145,8 +145,10 @@ def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[S
         yield ("route-missing", str(key)), Matter(f"The route {named(key)} is gone; it is not made again.")
     for key, target in state.routes.foreign.items():
         yield ("route-foreign", str(key)), Matter(f"The route {named(key)} points at {target}; it is left alone.")
-    if view.left:
-        for (destination, gateway), (fact, _advice) in facts(view.left, described(state.deployment)).items():
+    left = [one for one in view.left if not too_wide(one.destination)]
+    if left:
+        sites = described(state.deployment)
+        for (destination, gateway), (fact, _advice) in facts(left, sites, named=ROUTES_NAMED).items():
             yield ("route-not-described", f"{destination} to {gateway}"), Matter(f"{fact}.", LEFT_DELAY)
     for table, why in view.refused_tables.items():
         yield ("table-refused", table), Matter(f"The route table {table} is not looked after: {why}")
@@ -215,7 +217,8 @@ def _ec2_matters(state: State, evidence: Evidence, now: float) -> Iterator[tuple
         yield ("ec2-unreadable", ""), Matter("EC2 could not be read for a while; decisions go by the last view.")
     errors: dict[str, list[str]] = {}
     for key, retry in state.routes.retries.items():
-        if retry.error not in NOT_BEGUN:
+        belief = state.routes.beliefs.get(key)
+        if retry.error not in NOT_BEGUN and (belief is None or belief.target != retry.swap.target):
             errors.setdefault(retry.error, []).append(str(key))
     for error, keys in errors.items():
         code = "swap-failed"

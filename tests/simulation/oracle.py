@@ -217,8 +217,10 @@ class Oracle:
             (source in view.instances and view.instances[source].source_dest_check)
             or view.routes[swap.key].blackhole
             or self._superseded & {view.routes[swap.key].eni_id}
-            or self._tried_again(swap, source)
         )
+        if self._tried_again(swap, source):
+            self.coverage["tried again, outcome unknown"] += 1
+            return
         if by_ec2:
             self.coverage["by EC2's word"] += 1
             return

@@ -287,6 +287,22 @@ def test_row_42_a_route_that_somebody_led_to_the_new_interface_is_there() -> Non
     assert world.swaps == [], "no stale read shows an interface that nobody had seen"
 
 
+def test_11_zones_that_leave_together_go_on_trying_the_same_gateway() -> None:
+    """A tie that falls otherwise in another round is no reason to try sooner, nor to tell of another move."""
+    plan = deployment("abc")
+    gateways = [replace(one, zone="zone-b" if one.name != "gw-a" else "zone-a", home_zones=()) for one in plan.gateways]
+    gateways[0] = replace(gateways[0], home_zones=("zone-a", "zone-b"))
+    world = Play(replace(plan, zones=plan.zones[:2], gateways=tuple(gateways), spread="capacity"))
+    world.answer = lambda swap: SwapResult(swap, accepted=False, error="RequestLimitExceeded")
+    world.swaps.clear()
+    world.gateways["gw-a"].power_off()
+    world.run(30)
+    for key in {swap.key for _at, swap in world.swaps}:
+        assert len(tries(world, key)) <= 6, key
+    assert {zone for zone, _site, _to in world.moved()} == {"zone-a", "zone-b"}
+    assert len(world.told("failover")) == 4, "one for each zone and site"
+
+
 def test_row_28_whatever_is_left_undone_is_derived_again_after_a_crash() -> None:
     world = play()
     world.answer = lambda swap: world._obey(swap) if swap.key == HQ_A else None  # killed after the first route
@@ -468,12 +484,14 @@ def test_a_route_for_what_is_not_described_is_told_once_it_stays() -> None:
     world = play()
     of_old = Left("rtb-a", "192.168.99.0/24", "eni-a", "gw-a", ())
     part = Left("rtb-b", "192.168.10.128/25", "eni-b", "gw-b", (HQ_A.destination,))
-    world.change_view(left=(of_old, part))
-    world.run(30)
+    outside = Left("rtb-a", "0.0.0.0/0", "eni-a", "gw-a", ())  # it translates addresses too, as somebody wants it
+    world.change_view(left=(of_old, part, outside))
+    world.rest(890)
     assert not world.told("route-not-described"), "a deploy may be at work"
-    world.run(40)
+    world.rest(20)
+    assert len(world.told("route-not-described")) == 2
     [one] = world.told("route-not-described", "192.168.99.0/24 to gw-a")
-    assert one.text == ("192.168.99.0/24 leads to gw-a in rtb-a, and is not described, so that no monitor moves it.")
+    assert one.text == "192.168.99.0/24 leads to gw-a in rtb-a, and is not described, so that no monitor moves it."
     [other] = world.told("route-not-described", "192.168.10.128/25 to gw-b")
     assert other.text.endswith(f"though it takes packets of {HQ_A.destination} (hq).")
     world.change_view(left=(part,))
@@ -481,6 +499,20 @@ def test_a_route_for_what_is_not_described_is_told_once_it_stays() -> None:
     assert world.told("route-not-described", "192.168.99.0/24 to gw-a", resolved=True)
     assert not world.told("route-not-described", "192.168.10.128/25 to gw-b", resolved=True)
     assert world.swaps == []
+
+
+def test_a_site_that_a_new_description_lacks_does_not_hinder_the_decision() -> None:
+    """What EC2 showed was read for the old one."""
+    world = play()
+    world.change_view(left=(Left("rtb-a", "192.168.20.128/25", "eni-a", "gw-a", (PLANT_A.destination,)),))
+    world.run(1)
+    tunnels = tuple(one for one in world.plan.tunnels if one.site == "hq")
+    smaller = replace(world.plan, sites=world.plan.sites[:1], tunnels=tunnels)
+    world.state = decision.reconfigured(world.state, smaller)
+    world.frozen = True
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    assert HQ_A in {swap.key for _at, swap in world.swaps}
 
 
 def test_row_33_a_gateway_that_carries_routes_cannot_be_removed() -> None:

@@ -96,6 +96,9 @@ class RepairOracle:
             return False
         if world.has(("site not behind peer",), (gateway, site)):
             return False
+        # all others stand still by EC2's word: who is cut off meanwhile does not see that a managed one works
+        if instance is None and any(end >= now - FIT for _begin, end in world.truth.stretches("isolated", now)):
+            return False
         return all(end < now - FIT for _begin, end in world.truth.stretches(("bad", (gateway, site)), now))
 
     def _check_patience(self, name: str, view: Ec2View) -> None:

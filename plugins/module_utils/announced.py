@@ -85,7 +85,8 @@ def announcing(section: Section, prefix: str = "") -> Announcing:
         section.problem(f"{prefix}sns_topic", "this is a FIFO topic; give a standard one, messages need no order.")
     elif topic and not _TOPIC.fullmatch(topic):
         example = "arn:aws:sns:eu-central-1:123456789012:vpn"
-        section.problem(f"{prefix}sns_topic", f"{shown(topic)} is no ARN of an SNS topic; write one like {example}.")
+        what = shown(topic) if topic.startswith("arn:") else "this"  # it may be an address that is a secret
+        section.problem(f"{prefix}sns_topic", f"{what} is no ARN of an SNS topic; write one like {example}.")
     addresses = []
     given = section.value.get(f"{prefix}apprise")
     if given not in (None, "") and not isinstance(given, (list, tuple)):  # never show it

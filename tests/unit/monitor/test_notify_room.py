@@ -175,6 +175,16 @@ def test_beyond_the_rate_one_message_stands_for_the_many(path: Path) -> None:
     assert desk.post.titles(A)[-1] == "s99: Site is down"  # alone it is itself
 
 
+def test_a_try_that_fails_costs_nothing_of_the_rate(path: Path) -> None:
+    desk = Desk(path, rate=1)
+    desk.post.says[A] = "no"
+    desk.tell("site-down", "hq")
+    desk.go(1.0)
+    desk.post.says.clear()
+    desk.go(30.0, 30)
+    assert desk.post.titles(A)[-1] == "hq: Site is down" and desk.target()["queued"] == 0
+
+
 def test_a_summary_that_fails_loses_nothing(path: Path) -> None:
     desk = Desk(path, rate=30)
     for number in range(BURST + 3):

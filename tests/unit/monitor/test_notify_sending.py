@@ -338,7 +338,9 @@ def test_what_fails_over_in_a_drill_is_marked_as_the_drill_s(world: World) -> No
     [
         (1, StoreView(), True),
         (2, StoreView(age=0.5, lease_age=0.5, holder="mon-a"), True),
-        (2, StoreView(age=0.5, holder="mon-b"), False),
+        (2, StoreView(age=0.5, holder="mon-b", words={"mon-b": 0.5}), False),
+        (2, StoreView(age=0.5, holder="mon-b"), True),  # who has the lease does not say that it can act
+        (2, StoreView(age=0.5, holder="mon-b", words={"mon-b": 60.0}), True),
         (2, StoreView(age=60.0, holder="mon-b"), True),  # nobody can know who has the lease: told twice, not never
         (2, StoreView(), True),
     ],

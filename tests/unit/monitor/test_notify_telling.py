@@ -266,6 +266,44 @@ def test_what_all_monitors_see_is_told_by_the_one_with_the_lease() -> None:
     assert len(made(telling, 100.0 + SETTLE + 2.0, leads=True)) == 1
 
 
+@pytest.mark.parametrize("code", ["no-healthy-gateway", "moves-limited", "repair-failed"])
+def test_what_only_the_monitor_that_acts_finds_is_told_by_it(code: str) -> None:
+    """The other one, which has the lease, never sees it."""
+    telling = Telling(deployment())
+    telling.take(fact(code, "zone-a/hq"), 0.0)
+    assert len(made(telling, SETTLE, leads=False)) == 1 and (code, "zone-a/hq") in telling.open
+
+
+@pytest.mark.parametrize("code", ["repair-under-way", "repair-needs-person", "repair-waits"])
+def test_a_repair_is_told_by_the_one_with_the_lease_which_does_it(code: str) -> None:
+    telling = Telling(deployment())
+    telling.take(fact(code, "gw-a"), 0.0)
+    assert made(telling, SETTLE, leads=False) == made(telling, YIELD + 1.0, leads=False) == []
+
+
+def test_what_is_told_late_is_left_to_the_lease_as_long_as_anything_else() -> None:
+    telling, patience = Telling(deployment()), PATIENCE["gateway-grey"]
+    telling.take(fact("gateway-grey", "gw-a"), 0.0)
+    assert made(telling, patience, leads=False) == []  # the other monitor has died before it told
+    assert made(telling, patience + YIELD - SETTLE - 0.1, leads=False) == []
+    assert len(made(telling, patience + YIELD - SETTLE, leads=True)) == 1
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_end_of_what_has_begun_again_is_told_before_it(moves: bool) -> None:
+    """The beginning joins a message about the same gateway that is due sooner."""
+    telling, one, other = Telling(deployment()), ("gateway-grey", "gw-a"), SILENT
+    telling.take(fact(*other), 0.0)
+    made(telling, SETTLE)
+    telling.take(fact("agent-silent", "gw-a"), 100.0)
+    if moves:
+        telling.take(moved(1), 100.0)
+    assert telling.take(fact(*other, resolved=True), 102.0) and telling.take(fact(*other), 102.5)
+    told = [*made(telling, 100.0 + SETTLE), *made(telling, 110.0)]
+    assert [each.over for each in told] == [True, False]
+    assert other in telling.open and one not in telling.open
+
+
 def test_a_failover_is_told_by_whoever_does_it_and_its_cause_belongs_to_the_lease() -> None:
     telling = Telling(deployment())
     telling.take(fact(*SILENT), 0.0)
@@ -287,6 +325,23 @@ def test_after_a_restart_known_matters_are_not_told_again_and_ends_are() -> None
     (told,) = made(telling, 1120.0 + SETTLE)
     assert "Not seen again since the monitor's restart: hq is down." in wording().message(told).body
     assert list(telling.open) == [SILENT]
+
+
+def test_what_takes_long_to_find_out_again_is_not_over_sooner_after_a_restart() -> None:
+    telling, of = Telling(deployment()), deployment().timing
+    lost, waits = ("repair-needs-person", "gw-a"), ("repair-waits", "gw-b")
+    telling.restore({lost: Opened(WALL, "It needs a person."), waits: Opened(WALL, "It waits.")}, 0.0)
+    assert telling.gone(RECONFIRM + of.repair_after - 1.0, WALL) == []
+    assert [one.key for one in telling.gone(RECONFIRM + of.repair_after, WALL)] == [lost]
+    assert [one.key for one in telling.gone(RECONFIRM + of.repair_after + 900.0, WALL)] == [waits]
+
+
+def test_nothing_of_ec2_is_over_after_a_restart_while_ec2_cannot_be_read() -> None:
+    telling, gone = Telling(deployment()), ("route-missing", "rtb-a 192.168.10.0/24")
+    telling.restore({gone: Opened(WALL, "The route is gone.")}, 0.0)
+    telling.take(fact("ec2-unreadable"), 20.0)
+    made(telling, 20.0 + SETTLE)
+    assert telling.gone(RECONFIRM + 10.0, WALL) == []
 
 
 def test_what_waited_over_a_restart_and_is_not_seen_again_is_over_and_can_be_told_anew() -> None:
@@ -381,6 +436,21 @@ def test_many_messages_become_a_summary_of_their_titles() -> None:
     assert summary.title == "[prod] 61 more messages: see `vpnha events`" and summary.severity == "failure"
     assert "(60 trouble, 1 failover)" in summary.body and "- … 21 more …" in summary.body
     assert "vpnha events --since 2026-11-25T09:45" in summary.body and "last" in summary.body
+
+
+def test_a_long_summary_loses_what_matters_least() -> None:
+    many = [
+        Message(
+            str(n), WALL + n, "trouble", "failure" if n in (20, 39) else "warning", f"{n:02}".ljust(TITLE_MOST, "x"), ""
+        )
+        for n in range(40)
+    ]
+    body = wording().summary(many, WALL + 100).body
+    assert len(body) <= BODY_MOST and "Next: on mon-a" in body and "Deployment prod, told by" in body
+    lines = [line for line in body.splitlines() if line.startswith("- ")]
+    told = [line[23:25] for line in lines if "more …" not in line]
+    assert {"00", "20", "39"} <= set(told) and told == sorted(told)
+    assert f"- … {40 - len(told)} more …" in lines
 
 
 def test_facts_and_messages_survive_the_way_through_a_file() -> None:

@@ -185,11 +185,16 @@ class House:
             self._monitor.note(Note("swaps-waiting", "", "No swap waits for EC2's limit any more.", facts, True))
 
     def _leads(self, now: float) -> bool:
-        """Whether this monitor tells what every one sees: it has the lease, or nobody can know who has it."""
+        """Whether this monitor tells what every one sees: it has the lease, or nobody is known to have it and see.
+
+        Without the holder's word of a moment ago, that it is able to act, it may be blind while it renews its lease.
+        """
         mind = self._monitor.mind
-        age = mind.evidence.store.age
-        blind = age is None or age > lease.SECONDS
-        return not lease.needed(mind.deployment) or blind or owners.lease_left(mind.state, mind.evidence, now) > 0.0
+        store = mind.evidence.store
+        blind = store.age is None or store.age > lease.SECONDS
+        unable = store.words.get(store.holder, float("inf")) > lease.SECONDS
+        has_it = owners.lease_left(mind.state, mind.evidence, now) > 0.0
+        return not lease.needed(mind.deployment) or blind or unable or has_it
 
     def _renewal(self) -> None:
         trouble = self._monitor.renewal.trouble()

@@ -422,8 +422,8 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_repair", "mend", "vpnha_repair: 'mend' is unknown; write none, reboot, restart or replace.",
     ),
     "no topic": (
-        "vpnha_notify_sns_topic", "vpn", "vpnha_notify_sns_topic: 'vpn' is no ARN of an SNS topic; write one like "
-        "arn:aws:sns:eu-central-1:123456789012:vpn.",
+        "vpnha_notify_sns_topic", "slack://s3cr3t", "vpnha_notify_sns_topic: this is no ARN of an SNS topic; write one "
+        "like arn:aws:sns:eu-central-1:123456789012:vpn.",
     ),
     "a topic in order": (
         "vpnha_notify_sns_topic", "arn:aws:sns:eu-central-1:123456789012:vpn.fifo",

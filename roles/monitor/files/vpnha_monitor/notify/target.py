@@ -128,6 +128,7 @@ class Target:
         self.failures += 1
         self.failed += 1
         self.error = error
+        self._tokens += 1.0  # what was not sent costs nothing: the pauses below are its limit
         self._retry_at = mono + min(RETRY_MOST, RETRY * 2 ** min(self.failures - 1, 20))
         return self.failures == FAILING
 

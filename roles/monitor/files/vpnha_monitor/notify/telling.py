@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
+from ansible_collections.vpnha.aws.plugins.module_utils.told import WAITS_DELAY
 
 from .facts import Fact, new_id
 
@@ -26,10 +27,11 @@ MOVES = ("failover", "voluntary-move", "failback")
 _EVENTS = (*MOVES, "drill-result", "not-carrying")  # things that happen and have no end
 _SHARED_KINDS = ("redundancy", "site-down")  # every monitor sees these
 _SHARED_CODES = (
-    "route-missing", "route-foreign", "route-not-described", "table-refused", "pinned-to-broken", "moves-limited",
-    "drill-running",
+    "route-missing", "route-foreign", "route-not-described", "table-refused", "pinned-to-broken", "drill-running",
+    "repair-under-way", "repair-needs-person", "repair-waits",  # who repairs has the lease
 )  # fmt: skip
-_BLIND = ("monitor-isolated", "")
+_OF_OWNER = ("no-healthy-gateway",)  # of a shared kind, but seen only by the monitor that acts for the zone
+_BLIND = ("monitor-isolated", ""), ("ec2-unreadable", "")
 
 Key = tuple[str, str]
 
@@ -81,6 +83,7 @@ class Told:
 class _Group:
     due: float
     first: float
+    ready: float | None = None  # when it was due first
     facts: list[Fact] = field(default_factory=list)
     ended: set[Key] = field(default_factory=set)
     accepted: dict[str, int] = field(default_factory=dict)
@@ -103,7 +106,7 @@ class Telling:
             if key not in self.open:
                 self.open[key] = opened
                 if key not in seen:
-                    self._unconfirmed[key] = mono + LAPSE.get(key[0], RECONFIRM)
+                    self._unconfirmed[key] = mono + LAPSE.get(key[0], self._reconfirmed_within(key[0]))
 
     def take(self, fact: Fact, mono: float) -> bool:
         """Whether this fact is to be told; one that is not is forgotten."""
@@ -144,7 +147,7 @@ class Telling:
             return False  # if it lasts, this monitor sees it by itself
         taken = self.take(fact, mono)
         if taken and begins:
-            self._unconfirmed.setdefault(fact.key, mono + RECONFIRM)
+            self._unconfirmed.setdefault(fact.key, mono + self._reconfirmed_within(fact.code))
         return taken
 
     def accepted(self, gateway: str) -> None:
@@ -156,14 +159,18 @@ class Telling:
     def due(self, mono: float, *, leads: bool) -> list[Told]:
         """The groups whose time has come; causes of a failover are part of its message. ``leads``: by the lease."""
         found: list[Told] = []
+        self._end_first(mono)
         for name, group in sorted(self._groups.items(), key=_order):
             kind, scope, over = name
             if name not in self._groups or mono < group.due:
                 continue
             move = self._groups.get(("failover", scope, False)) if (kind, over) == ("redundancy", False) else None
             yields = not over and not leads and all(_shared(fact) for fact in group.facts)
-            if move is not None or (yields and mono < group.first + YIELD):
-                group.due = move.due if move is not None else min(group.first + YIELD, mono + 1.0)
+            if group.ready is None:
+                group.ready = mono
+            until = group.ready + YIELD - SETTLE
+            if move is not None or (yields and mono < until):
+                group.due = move.due if move is not None else min(until, mono + 1.0)
                 continue
             del self._groups[name]
             told = Told(
@@ -207,7 +214,7 @@ class Telling:
 
         A blind monitor sees nothing end.
         """
-        if _BLIND in self.open and _BLIND not in self._unconfirmed:
+        if any(key in self.open and key not in self._unconfirmed for key in _BLIND):
             self._unconfirmed = {key: max(at, mono + RECONFIRM) for key, at in self._unconfirmed.items()}
         gone = [key for key, at in self._unconfirmed.items() if mono >= at]
         facts = []
@@ -219,6 +226,22 @@ class Telling:
                 text = f"Not seen again {since}: {opened.text}"
                 facts.append(Fact(new_id(), wall, code, subject, text, resolved=True))
         return facts
+
+    def _end_first(self, mono: float) -> None:
+        """Have the end of a matter that has begun again told now, if its beginning is, so that the end is not last."""
+        for (kind, scope, over), begins in self._groups.items():
+            move = self._groups.get(("failover", scope, False)) if kind == "redundancy" else None
+            due = begins.due if move is None else move.due
+            ends = self._groups.get((kind, scope, True))
+            if not over and ends is not None and due <= mono < ends.due:
+                again = {one.key for one in begins.facts} & {one.key for one in ends.facts}
+                ends.due = mono if again else ends.due
+
+    def _reconfirmed_within(self, code: str) -> float:
+        """Seconds after a start in which what still holds has been seen again."""
+        if code not in ("repair-needs-person", "repair-waits"):
+            return RECONFIRM
+        return RECONFIRM + self.deployment.timing.repair_after + (WAITS_DELAY if code == "repair-waits" else 0.0)
 
     def _remains(self, told: Told) -> tuple[str, ...]:
         """A gateway that is stopped no longer counts as silent, and still does not work."""
@@ -271,4 +294,4 @@ def _order(item: tuple[tuple[str, str, bool], _Group]) -> tuple[bool, bool, floa
 
 
 def _shared(fact: Fact) -> bool:
-    return fact.kind in _SHARED_KINDS or fact.code in _SHARED_CODES
+    return (fact.kind in _SHARED_KINDS and fact.code not in _OF_OWNER) or fact.code in _SHARED_CODES

@@ -17,6 +17,7 @@ from .telling import MOVES, SETTLE, Told
 
 TITLE_MOST = 99  # characters, as SNS wants its subjects
 BODY_MOST = 4000
+LINES_MOST = 40  # of a summary
 _EXAMPLES = 3  # of many alike
 _TITLE = "[${deployment}] ${title}"
 _BODY = """${what}
@@ -81,8 +82,6 @@ class Wording:
     def summary(self, messages: Sequence[Message], wall: float) -> Message:
         """Many messages that wait for one target, as one: their titles, and where to read more."""
         first, last = messages[0], messages[-1]
-        lines = [f"- {moment(one.wall)} {one.title}" for one in messages]
-        shown = lines if len(lines) <= 40 else [*lines[:20], f"- … {len(lines) - 40} more …", *lines[-20:]]
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(one.kind for one in messages).most_common())
         said = (
             f"{len(messages)} more messages between {moment(first.wall)} and {moment(last.wall)} ({kinds}) were held "
@@ -93,7 +92,8 @@ class Wording:
         title = _line(f"[{self.deployment}] {len(messages)} more messages: see `vpnha events`")
         order = ("success", "info", "warning", "failure")
         severity = max((one.severity for one in messages), key=order.index)
-        body = "\n".join([said, *shown, "", see, "", end])
+        most = BODY_MOST - len("\n".join([said, "", "", see, "", end]))
+        body = "\n".join([said, *_fitting(messages, most), "", see, "", end])
         return Message(new_id(), first.wall, "summary", severity, title, body[:BODY_MOST])
 
     def _filled(self, kind: str, severity: str, wall: float, values: Mapping[str, str]) -> Message:
@@ -115,6 +115,24 @@ def late(message: Message) -> Message:
     """The same, marked as one that could not be sent when it was new."""
     said = f"This message is of {moment(message.wall)} and could not be sent before."
     return replace(message, title=_line(f"Late: {message.title}"), body=f"{said}\n\n{message.body}"[:BODY_MOST])
+
+
+def _fitting(messages: Sequence[Message], most: int) -> list[str]:
+    """Their titles as lines, as many as have room: those of the middle go first, others before any failure's."""
+    lines = [f"- {moment(one.wall)} {one.title}" for one in messages]
+    middle = (len(lines) - 1) / 2
+    goes = sorted(range(len(lines)), key=lambda n: (messages[n].severity != "failure", -abs(n - middle)))
+    stays = set(goes)
+    room = most - len(_more(len(lines)))
+    while len(stays) > LINES_MOST or (stays and sum(len(lines[n]) + 1 for n in stays) > room):
+        stays.remove(goes.pop())
+    gap = next((n for n in range(len(lines)) if n not in stays), -1)
+    more = _more(len(lines) - len(stays))
+    return [lines[n] if n in stays else more for n in range(len(lines)) if n in stays or n == gap]
+
+
+def _more(count: int) -> str:
+    return f"- … {count} more …"
 
 
 def _line(text: str) -> str:

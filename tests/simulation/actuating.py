@@ -52,10 +52,10 @@ class Actuator:
         )  # fmt: skip
         return result, self._waited
 
-    def repair(self, one: Repair) -> tuple[RepairResult, float]:
+    def repair(self, one: Repair, still: Callable[[], str]) -> tuple[RepairResult, float]:
         """One repair: its tag, and its call."""
         self._waited = 0.0
-        return repairing.carry_out(self._client, one, self._bucket, lambda: False, clock=self._now), self._waited
+        return repairing.carry_out(self._client, one, self._bucket, still, clock=self._now), self._waited
 
     def _wait(self, seconds: float) -> None:
         self._waited += seconds

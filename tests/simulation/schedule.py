@@ -26,6 +26,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from tests.unit.plugins.module_utils.scenario import deployment, with_managed
+from vpnha_monitor import repairing
 
 from .actuating import Actuator
 from .faults import HOUR, LASTING, MANAGED, REPLACED, Fault, draw, draw_day, draw_lasting, draw_managed
@@ -219,11 +220,11 @@ class Monitor:
         self.workshop = workshop
         self.actuator = Actuator(self.world.ec2, lambda: self.world.now, workshop.power)
 
-    def carry_out(self, one: Repair) -> tuple[RepairResult, float]:
+    def carry_out(self, one: Repair, still: Callable[[], str]) -> tuple[RepairResult, float]:
         """The calls of a repair; their result, and the virtual seconds that they took."""
         assert self.actuator is not None
         before = self.world.ec2.truth.repairs.get(one.gateway)
-        result, seconds = self.actuator.repair(one)
+        result, seconds = self.actuator.repair(one, still)
         if one.mark is not None and before != self.world.ec2.truth.repairs.get(one.gateway):
             self.oracle.repairs.on_tag(one)
         return result, seconds
@@ -235,8 +236,12 @@ class Monitor:
             if life == self.life:
                 self.repair_results.append(result)
 
+        def still() -> str:
+            # what a life that has ended sent before its end still arrives
+            return repairing.unwanted(self.state, one) if life == self.life else ""
+
         def apply() -> None:
-            result, seconds = self.carry_out(one)
+            result, seconds = self.carry_out(one, still)
             world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
         world.at(world.now + world.random.uniform(0.05, 0.2), apply)

@@ -65,8 +65,18 @@ TEXT_MUTANTS = (
         "tests/unit/monitor/test_rooms.py::test_18_a_monitor_that_stops_ends_the_call_in_flight_and_begins_no_other",
     ),
     TextMutant(
-        "a monitor that stops repairs all the same", (18,), f"{DAEMON}/repairing.py", "if stopped():", "if False:",
+        "a monitor that stops repairs all the same", (18,), f"{DAEMON}/actuator.py",
+        'return "The monitor stops."', 'return ""',
         "tests/unit/monitor/test_repairing.py::test_18_a_monitor_that_stops_begins_no_call",
+    ),
+    TextMutant(
+        "a repair has no deadline", (7,), f"{DAEMON}/actuator.py", "if self._clock() > until:", "if False:",
+        "tests/unit/monitor/test_repairing.py::test_7_nothing_of_a_repair_is_begun_long_after_its_order",
+    ),
+    TextMutant(
+        "a repair goes on without the lease", (16,), f"{DAEMON}/agreement.py",
+        "return age is not None and age <= lease.SECONDS - owners.LEAST", "return True",
+        "tests/unit/monitor/test_agreement.py::test_16_a_repair_is_not_gone_on_with_without_the_lease",
     ),
     TextMutant(
         "what is forwarded to a site may leave in clear", (20,), f"{TEMPLATES}/firewall.nft.j2",

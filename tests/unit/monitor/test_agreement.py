@@ -11,11 +11,12 @@ from typing import cast
 import pytest
 from monitor_world import deployment
 
-from ansible_collections.vpnha.aws.plugins.module_utils import owners
+from ansible_collections.vpnha.aws.plugins.module_utils import lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 from vpnha_monitor import agreement
 from vpnha_monitor.agreement import Agreement
 from vpnha_monitor.daemon import Monitor
+from vpnha_monitor.store import Store
 
 
 def test_what_was_told_of_the_store_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +52,23 @@ def test_what_was_told_of_the_store_ends_with_it(monkeypatch: pytest.MonkeyPatch
         one.keep(107.0)
         assert told() == [("lease-lost", False), ("lease-store-unwritable", True)]
     assert left == ["left", "left"]
+
+
+def test_16_a_repair_is_not_gone_on_with_without_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is lost while the tag is written, say: what the store knows at that moment counts."""
+    now, claims = 100.0, []
+    held = lease.Lease("mon-a", held=lease.Held("1", sent=100.0))
+    store = SimpleNamespace(known=SimpleNamespace(lease=held), claim_repair=lambda *given: claims.append(given) or True)
+    monkeypatch.setattr(agreement, "time", SimpleNamespace(monotonic=lambda: now))
+    one = Agreement(cast(Monitor, SimpleNamespace()))
+    assert one.unleased() == "" and one.claim("gw-a") is None, "a single monitor asks nobody"
+    one.store = cast(Store, store)
+    claim = one.claim("gw-a")
+    assert claim is not None and claim() and claims == [("gw-a", "")]
+    assert one.unleased() == ""
+    now = 104.1
+    assert one.unleased() == "This monitor does not have the lease any more."
+    assert not claim()
+    now, store.known.lease = 100.0, lease.Lease("mon-a")
+    assert one.unleased() == "This monitor does not have the lease any more."
+    assert not claim() and len(claims) == 1

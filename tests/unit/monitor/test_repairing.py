@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from virtual_time import VirtualTime
 
 from ansible_collections.vpnha.aws.plugins.module_utils import pace
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairMark
-from vpnha_monitor.repairing import carry_out
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairMark, RepairResult
+from ansible_collections.vpnha.aws.plugins.module_utils.repair import ordered
+from tests.unit.plugins.module_utils.scenario import Play, deployment
+from vpnha_monitor.actuator import Actuator
+from vpnha_monitor.repairing import carry_out, unwanted
 
 MARK = RepairMark((1_767_225_600.0,), "start")
 START = Repair("gw-a", "start", "gateway-stopped", "i-1", "eni-a", MARK)
@@ -46,8 +51,12 @@ class Ec2:
         return [name for name, _arguments in self.calls]
 
 
-def carried(client: Ec2, one: Repair = START, stopped: bool = False) -> tuple[bool | None, bool | None, str]:
-    result = carry_out(client, one, pace.TokenBucket(), lambda: stopped)
+def goes_on() -> str:
+    return ""
+
+
+def carried(client: Ec2, one: Repair = START) -> tuple[bool | None, bool | None, str]:
+    result = carry_out(client, one, pace.TokenBucket(), goes_on)
     assert result.repair == one
     return result.marked, result.accepted, result.error
 
@@ -120,27 +129,120 @@ def test_a_call_without_an_answer_may_have_been_carried_out() -> None:
     assert carried(Ec2(start_instances=[SILENT, SILENT])) == (True, None, "timeout")
 
 
-def test_18_a_monitor_that_stops_begins_no_call() -> None:
+GONE_ON = ["", "claim", "create_tags", "start_instances"]
+
+
+@pytest.mark.parametrize(("last", "marked"), [("", False), ("claim", False), ("create_tags", True)])
+@pytest.mark.parametrize("one", [START, replace(START, mark=None)])
+def test_what_is_not_to_be_gone_on_with_ends_before_its_next_call(one: Repair, last: str, marked: bool) -> None:
+    """The reason for it is gone during the claim, or during the tag."""
+    if one.mark is None and last == "create_tags":
+        return
     client = Ec2()
-    assert carried(client, stopped=True) == (True, False, "stopped")
-    assert client.names == ["create_tags"]
+
+    def still() -> str:
+        return "no reason" if ["", *client.names][-1] == last else ""
+
+    def claim() -> bool:
+        client.calls.append(("claim", {}))
+        return True
+
+    result = carry_out(client, one, pace.TokenBucket(), still, claim=claim)
+    assert (result.marked, result.accepted) == (marked or one.mark is None, False)
+    assert (result.error, result.detail) == ("withdrawn", "no reason")
+    assert client.names == GONE_ON[1 : GONE_ON.index(last) + 1]
+
+
+class Bench:
+    """An actuator with all its tokens, and what happens during the calls of its repair: operation -> what."""
+
+    def __init__(self, **during: Callable[[], object]) -> None:
+        self.time = VirtualTime()
+        self.ec2 = Ec2()
+        self.results: list[RepairResult] = []
+        self._during = during
+        self.actuator = Actuator(
+            lambda: self, lambda results: None, self.results.append,
+            clock=self.time, sleep=self.time.sleep, threads=self.time.threads,
+        )  # fmt: skip
+        self.time.sleep(60.0)
+
+    def __getattr__(self, operation: str) -> Callable[..., None]:
+        def call(**arguments: Any) -> None:
+            getattr(self.ec2, operation)(**arguments)
+            self._during.get(operation, lambda: None)()
+
+        return call
+
+    def claim(self) -> bool:
+        self._during.get("claim", lambda: None)()
+        return True
+
+    def repair(self, still: Callable[[], str] = goes_on) -> tuple[bool | None, bool | None, str]:
+        self.actuator.repair(START, self.claim, still)
+        self.time.sleep(120.0)
+        [result] = self.results
+        return result.marked, result.accepted, result.detail
+
+
+def test_18_a_monitor_that_stops_begins_no_call() -> None:
+    bench = Bench()
+    bench.actuator._stopped.set()
+    assert bench.repair() == (False, False, "The monitor stops."), "so that the step is not spent"
+    assert bench.ec2.names == []
+
+    def stop() -> None:
+        bench.actuator._stopped.set()
+
+    bench = Bench(create_tags=stop)
+    assert bench.repair() == (True, False, "The monitor stops.")
+    assert bench.ec2.names == ["create_tags"]
+
+
+def test_7_nothing_of_a_repair_is_begun_long_after_its_order() -> None:
+    """A process that stood still goes on where it was, and the gateway may work again."""
+    late = "It was ordered more than 20 s ago."
+    bench = Bench(claim=lambda: bench.time.sleep(21.0))
+    assert bench.repair() == (False, False, late)
+    assert bench.ec2.names == []
+    bench = Bench(create_tags=lambda: bench.time.sleep(21.0))
+    assert bench.repair() == (True, False, late)
+    assert bench.ec2.names == ["create_tags"]
+    bench = Bench(claim=lambda: bench.time.sleep(5.0), create_tags=lambda: bench.time.sleep(5.0))
+    assert bench.repair() == (True, True, "")
+
+
+def test_5_a_gateway_that_works_again_is_not_repaired_nor_is_one_whose_repair_was_given_up() -> None:
+    world = Play(deployment())
+    state = world.run(1).state
+    assert unwanted(state, START) == "It is not waited for any longer."
+    state = replace(state, repairs=ordered(state.repairs, START, world.now))
+    assert unwanted(state, START) == "gw-a works again."
+    world.gateways["gw-a"].power_off()
+    state = replace(world.run(1).state, repairs=state.repairs)
+    assert unwanted(state, START) == ""
+    assert unwanted(state, replace(START, rung="reboot")) == "It is not waited for any longer."
+    bench = Bench(create_tags=lambda: seen.append("gw-a works again."))
+    seen = [""]
+    assert bench.repair(lambda: seen[-1]) == (True, False, "gw-a works again.")
+    assert bench.ec2.names == ["create_tags"]
 
 
 def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
     bucket, client = pace.TokenBucket(capacity=5.0, rate=0.1), Ec2()
     for _ in range(5):
         assert bucket.acquire()
-    result = carry_out(client, START, bucket, lambda: False)
+    result = carry_out(client, START, bucket, goes_on)
     assert (result.marked, result.accepted, result.error) == (False, False, "RequestLimitExceeded")
     assert client.calls == []
 
 
 def test_16_a_repair_that_another_monitor_has_claimed_is_not_begun() -> None:
     client = Ec2()
-    result = carry_out(client, START, pace.TokenBucket(), lambda: False, claim=lambda: False)
+    result = carry_out(client, START, pace.TokenBucket(), goes_on, claim=lambda: False)
     assert (result.marked, result.accepted, result.error) == (False, False, "claimed")
     assert client.calls == []
-    assert carry_out(client, START, pace.TokenBucket(), lambda: False, claim=lambda: True).accepted
+    assert carry_out(client, START, pace.TokenBucket(), goes_on, claim=lambda: True).accepted
 
 
 def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
@@ -148,6 +250,6 @@ def test_16_a_claim_of_which_nothing_is_known_is_none() -> None:
         raise Ec2Error("claiming", "timeout", "no answer", applied=None)
 
     client = Ec2()
-    result = carry_out(client, START, pace.TokenBucket(), lambda: False, claim=lost)
+    result = carry_out(client, START, pace.TokenBucket(), goes_on, claim=lost)
     assert (result.marked, result.accepted, result.error) == (False, False, "timeout")
     assert client.calls == []

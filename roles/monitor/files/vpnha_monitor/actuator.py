@@ -30,6 +30,7 @@ _ROUNDS = 8  # batches of swaps side by side, each with a thread that waits for 
 _GATHER_SECONDS = 1.0  # where swaps wait, those of so long go together: each batch is read back twice
 _INSTANT = 0.001  # s, and tokens: less is nothing
 _ROUND_SECONDS = 20.0  # nothing of a batch is begun later
+_REPAIR_SECONDS = 20.0  # nothing of a repair is begun later: it is waited for, and its tag is new, for longer than that
 _STALE = 0.5  # s in the queue after which a swap is looked at again before it is begun
 VOLUNTARY_SPARE = 15.0  # tokens that voluntary swaps and repairs leave to emergencies
 WARM = 8  # connections kept open for swaps
@@ -120,9 +121,20 @@ class Actuator:
         now = bucket.pace
         return Progress(ordered, waiting, ended, began, left, now, now < bucket.rate, bucket.refusals)
 
-    def repair(self, one: Repair, claim: Callable[[], bool] | None = None) -> None:
-        """Begin a repair; returns at once. ``claim`` must allow it right before."""
-        self._keep(self._repairs.submit(self._repair, one, claim))
+    def repair(
+        self, one: Repair, claim: Callable[[], bool] | None = None, still: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Begin a repair; returns at once. ``claim`` and ``still`` must allow it right before: see `repairing`."""
+        until = self._clock() + _REPAIR_SECONDS
+
+        def in_time() -> str:
+            if self._stopped.is_set():
+                return "The monitor stops."
+            if self._clock() > until:
+                return f"It was ordered more than {_REPAIR_SECONDS:g} s ago."
+            return still()
+
+        self._keep(self._repairs.submit(self._repair, one, claim, in_time))
 
     def warm(self, table_id: str | None) -> None:
         """Open connections for swaps, or show those that are open that they are wanted; returns at once.
@@ -153,13 +165,11 @@ class Actuator:
         self._open.add(future)
         future.add_done_callback(self._open.discard)
 
-    def _repair(self, one: Repair, claim: Callable[[], bool] | None) -> None:
+    def _repair(self, one: Repair, claim: Callable[[], bool] | None, still: Callable[[], str]) -> None:
         began = self._clock()
         bucket = _Paid(self.limits.changes, self._stopped, self._clock, spare=VOLUNTARY_SPARE)
         try:
-            result = repairing.carry_out(
-                self._client(), one, bucket, self._stopped.is_set, claim=claim, clock=self._clock
-            )
+            result = repairing.carry_out(self._client(), one, bucket, still, claim=claim, clock=self._clock)
         except Exception as error:  # as for swaps: it has an end
             code = getattr(error, "code", type(error).__name__)
             result = RepairResult(one, None, None, str(code), str(error))

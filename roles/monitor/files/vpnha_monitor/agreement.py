@@ -99,11 +99,12 @@ class Agreement:
         if store is None:
             return None
 
-        def claim() -> bool:
-            age = store.known.lease.age(time.monotonic())
-            return age is not None and age <= lease.SECONDS - owners.LEAST and store.claim_repair(gateway, instead_of)
+        return lambda: _has_lease(store) and store.claim_repair(gateway, instead_of)
 
-        return claim
+    def unleased(self) -> str:
+        """Why this monitor must not go on with a repair; empty if it may. For threads."""
+        store = self.store
+        return "" if store is None or _has_lease(store) else "This monitor does not have the lease any more."
 
     def keep(self, now: float) -> None:
         """Once a second: tell of the lease and of trouble with the store."""
@@ -149,3 +150,8 @@ class Agreement:
         url, prepare = config.endpoint_url, self._monitor.renewal.prepare
         client = ec2.make_client("dynamodb", region=region, endpoint_url=url, pool=4, swift=True, prepare=prepare)
         return Table(client, name)
+
+
+def _has_lease(store: Store) -> bool:
+    age = store.known.lease.age(time.monotonic())
+    return age is not None and age <= lease.SECONDS - owners.LEAST

@@ -34,7 +34,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.told import result_notes, seen_of
 
-from . import config, log, status
+from . import config, log, repairing, status
 from .actuator import Actuator
 from .agreement import Agreement
 from .carrying import Carrying
@@ -253,7 +253,10 @@ class Monitor:
             )
 
     def _repair(self, one: Repair, before: Mapping[str, object]) -> None:
-        self.actuator.repair(one, self.agreement.claim(one.gateway))
+        def still() -> str:
+            return repairing.unwanted(self.mind.state, one) or self.agreement.unleased()
+
+        self.actuator.repair(one, self.agreement.claim(one.gateway), still)
         seen = seen_of(self.mind.evidence, one.gateway)
         facts = {"rung": one.rung, "instance": one.instance_id, "reason": one.reason, "new": one.mark is not None}
         text = f"The instance of {one.gateway} is to be brought back: {one.rung}."

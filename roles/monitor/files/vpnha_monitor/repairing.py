@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, marks, pace, power, repair, replacement, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Repair, RepairResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import WITHDRAWN, Repair, RepairResult, Verdict
+from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 
 _TOKEN_SECONDS = 0.05  # to wait for a token of EC2's limit: where there is none at hand, swaps need them
 
@@ -21,40 +22,56 @@ def carry_out(
     client: Any,
     one: Repair,
     bucket: pace.Tokens,
-    stopped: Callable[[], bool],
+    still: Callable[[], str],
     *,
     claim: Callable[[], bool] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> RepairResult:
-    """What became of it. Nothing is begun once ``stopped``, nor where swaps have used up EC2's limit.
+    """What became of it. Nothing is begun where swaps have used up EC2's limit.
 
-    Where there are several monitors, ``claim`` is asked first: False says that another one repairs.
+    ``still`` is asked before everything that is written and before the call: each may have taken its time. It says why
+    the repair is not to be gone on with; nothing if it is. Where there are several monitors, ``claim`` is asked before
+    the tag: False says that another one repairs.
 
-    A monitor that ends between the two has lost a step of the budget, and never makes a second one of it. Raises
+    A monitor that ends between tag and call has lost a step of the budget, and never makes a second one of it. Raises
     VpnhaError where botocore cannot make the call.
     """
+    marked: bool | None = one.mark is None
+    if why := still():
+        return RepairResult(one, marked, False, WITHDRAWN, why)
     if not bucket.acquire(clock() + _TOKEN_SECONDS):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
-    marked: bool | None = one.mark is None
     if claim is not None:
         try:
             if not claim():
                 return RepairResult(one, marked, False, "claimed", "Another monitor has the lease, or repairs.")
         except Ec2Error as error:
             return RepairResult(one, marked, False, error.code, str(error))
+    if why := still():
+        return RepairResult(one, marked, False, WITHDRAWN, why)
     if one.mark is not None:
         try:
             marks.set_tag(client, [one.eni_id], tags.REPAIR, tags.format_repair(one.mark))
             marked = True
         except Ec2Error as error:
             return RepairResult(one, error.applied, False, error.code, str(error))
-    if stopped():
-        return RepairResult(one, marked, False, "stopped", "The monitor stops.")
+        if why := still():
+            return RepairResult(one, marked, False, WITHDRAWN, why)
     try:
         _call(client, one)
     except Ec2Error as error:
         return RepairResult(one, marked, error.applied, error.code, str(error))
     return RepairResult(one, marked, True)
+
+
+def unwanted(state: State, one: Repair) -> str:
+    """Why a repair that was ordered a while ago is not to be gone on with; empty if it is. For threads."""
+    flight, judgement = state.repairs.flight, state.verdicts.gateways.get(one.gateway)
+    if flight is None or flight.repair != one:
+        return "It is not waited for any longer."
+    if judgement is not None and judgement.verdict in (Verdict.UP, Verdict.GREY):
+        return f"{one.gateway} works again."
+    return ""
 
 
 def _call(client: Any, one: Repair) -> None:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +17,18 @@ from botocore.exceptions import ClientError
 from virtual_time import VirtualTime
 
 from ansible_collections.vpnha.aws.plugins.module_utils import failover_plan
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Route, RouteKey, Site, Swap, SwapResult
+from ansible_collections.vpnha.aws.plugins.module_utils.model import (
+    Action,
+    Repair,
+    RepairResult,
+    Route,
+    RouteKey,
+    Site,
+    Swap,
+    SwapResult,
+)
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import TokenBucket
+from ansible_collections.vpnha.aws.plugins.module_utils.state import State
 from lab.api.limits import Buckets
 from tests.unit.plugins.module_utils.scenario import Play, deployment
 from vpnha_monitor.actuator import Actuator, _Paid
@@ -365,3 +376,38 @@ def test_a_mind_that_begins_afresh_keeps_the_hours_voluntary_moves(monkeypatch: 
             mind.step({}, 0.0, 7.0 + turn)
     assert mind.state is not given_up
     assert mind.state.routes.moves == {key: (5.0, 6.0)}
+
+
+def test_results_outlive_a_step_that_fails_but_not_the_state_that_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a failure of one step leaves flights that nothing ends; and a result that is its reason must not stay."""
+    mind = Mind(crowded(1, 1).plan, "mon-a", 0.0)
+    swap = SwapResult(swaps(1, 1)[0], True)
+    repair = RepairResult(Repair("gw-a", "reboot", "gateway-silent", "i-1", "eni-a"), True, True)
+    failing = True
+
+    def may_fail(state: State, *_given: object) -> tuple[State, list[Action]]:
+        if failing:
+            raise RuntimeError("a fault of the engine's")
+        return state, []
+
+    def step(now: float) -> tuple[Sequence[SwapResult], Sequence[RepairResult]]:
+        """What the step was given."""
+        with contextlib.suppress(RuntimeError):
+            mind.step({}, 0.0, now)
+        return mind.evidence.results, mind.evidence.repair_results
+
+    monkeypatch.setattr("vpnha_monitor.mind.step", may_fail)
+    mind.results.append(swap)
+    mind.repair_results.append(repair)
+    assert step(1.0) == step(2.0) == ((swap,), (repair,))
+    failing = False
+    assert step(3.0) == ((swap,), (repair,))
+    assert step(4.0) == ((), ())
+    failing = True
+    mind.results.append(swap)
+    mind.repair_results.append(repair)
+    for turn in range(40):
+        assert step(5.0 + turn) == ((swap,), (repair,))
+    assert step(50.0) == ((), ())

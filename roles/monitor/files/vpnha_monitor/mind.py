@@ -68,7 +68,10 @@ class Mind:
         managed: Mapping[str, ManagedEvidence] | None = None,
         traffic: Mapping[str, float] | None = None,
     ) -> Sequence[Action]:
-        """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh."""
+        """One step. An exception of the engine's leaves the state as it was; after many in a row it begins afresh.
+
+        Results are there until a step has taken them in, or the state that waits for them is given up.
+        """
         self.evidence = Evidence(
             gateways=gateways,
             ec2=self.view,
@@ -84,8 +87,6 @@ class Mind:
             managed=managed or {},
             traffic=traffic or {},
         )
-        self.results.clear()
-        self.repair_results.clear()
         try:
             self.state, actions = step(self.state, self.evidence, now)
         except Exception:
@@ -93,8 +94,10 @@ class Mind:
             if self.failures % _TRIES == 0:
                 self.moved = self.state.routes.moves  # the hour's limit counts them whatever becomes of the rest
                 self.state = self._fresh(now)
+                self._took_results()
             raise
         self.failures = 0
+        self._took_results()
         return actions
 
     def still(self, swap: Swap, now: float) -> str:
@@ -117,6 +120,10 @@ class Mind:
         """Go on with another description of the same deployment."""
         self.deployment = deployment
         self.state = reconfigured(self.state, deployment)
+
+    def _took_results(self) -> None:
+        self.results.clear()
+        self.repair_results.clear()
 
     def _fresh(self, now: float) -> State:
         # The seed only spreads the retries of several monitors, so their names are random enough.

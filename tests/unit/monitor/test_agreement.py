@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from monitor_world import deployment
 
 from ansible_collections.vpnha.aws.plugins.module_utils import lease, owners
+from ansible_collections.vpnha.aws.plugins.module_utils.lease import Word
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
 from vpnha_monitor import agreement
 from vpnha_monitor.agreement import Agreement
@@ -72,3 +74,42 @@ def test_16_a_repair_is_not_gone_on_with_without_the_lease(monkeypatch: pytest.M
     now, store.known.lease = 100.0, lease.Lease("mon-a")
     assert one.unleased() == "This monitor does not have the lease any more."
     assert not claim() and len(claims) == 1
+
+
+def test_a_word_ends_a_second_after_the_last_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor whose cycles fail would go on saying that it can act, and that its gateways work."""
+    now = 100.0
+    speak: list[Callable[[], Word | None]] = []
+    changes: list[float] = []
+    store = SimpleNamespace(
+        start=lambda: None, changed=lambda: changes.append(now), haste=SimpleNamespace(clear=lambda: None)
+    )
+
+    def make(_monitor: str, _connect: Any, speaks: Callable[[], Word | None], *_rest: Any) -> SimpleNamespace:
+        speak.append(speaks)
+        return store
+
+    word = Word("", able=True, healthy=frozenset({"gw-a"}))
+    monkeypatch.setattr(agreement, "Store", make)
+    monkeypatch.setattr(agreement, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(agreement.lease, "needed", lambda _deployment: True)
+    monkeypatch.setattr(owners, "word", lambda *_given: word)
+    monkeypatch.setattr(owners, "in_haste", lambda _state: False)
+    monitor = SimpleNamespace(
+        config=SimpleNamespace(monitor="mon-a", deployment=deployment()), news=None,
+        mind=SimpleNamespace(state=None, evidence=None),
+    )  # fmt: skip
+    one = Agreement(cast(Monitor, monitor))
+    one.suit()
+    assert speak[0]() is None, "there is nothing to say before the first decision"
+    for now in (100.0, 100.5):
+        one.decided(now)
+    now = 101.4
+    assert speak[0]() == word
+    now = 101.6
+    assert speak[0]() == Word("", able=False)
+    one.decided(now)
+    assert speak[0]() == word
+    assert changes == [100.0, 101.6], "what is true again is said at once"
+    one.leave()
+    assert speak[0]() == Word("", able=False)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .daemon import Monitor
 
 _TOLD_AFTER = 5.0  # s that writes must fail in a row
+_WORD_LASTS = 1.0  # s after the last decision; what is older says nothing of what this monitor could do now
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Agreement:
         self._monitor = monitor
         self.store: Store | None = None
         self._seen = Seen()
-        self._word: Word | None = None  # the speaker's thread reads it
+        self._word: Word | None = None  # the store's threads read it, and the time of the last decision
+        self._decided = float("-inf")
         self._held = False
         self._failing_since: float | None = None
         self._told_failing = False
@@ -50,7 +52,7 @@ class Agreement:
         """Open the store, or leave it, as the description in force has it; at the start and after a reload."""
         wanted = lease.needed(self._monitor.config.deployment)
         if wanted and self.store is None:
-            self.store = Store(self._monitor.config.monitor, self._connect, lambda: self._word, self._monitor.news)
+            self.store = Store(self._monitor.config.monitor, self._connect, self._speak, self._monitor.news)
             self.store.start()
         elif not wanted and self.store is not None:
             self.store.leave()
@@ -74,8 +76,9 @@ class Agreement:
             return
         mind = self._monitor.mind
         word = owners.word(mind.state, mind.evidence, "", now)
-        if word != self._word:
-            self._word = word
+        said = self._speak()
+        self._word, self._decided = word, now  # in this order: an old word never looks new
+        if word != said:
             self.store.changed()
         if owners.in_haste(mind.state):
             self.store.haste.set()
@@ -134,6 +137,13 @@ class Agreement:
         """Release the lease; takes some seconds at most, so not on the loop."""
         if self.store is not None:
             self.store.stop()
+
+    def _speak(self) -> Word | None:
+        """The last decision's word. A monitor that decides no more cannot act, nor say that a gateway works."""
+        word = self._word
+        if word is None or time.monotonic() - self._decided <= _WORD_LASTS:
+            return word
+        return Word("", able=False)
 
     def _holds(self, held: bool, text: str) -> None:
         if held != self._held:

@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[int, str, tuple[tuple[float, float], ...]]] = {
     "tunnel cut": (3, "tunnel", ((2.0, 30.0),)),
     "site down": (1, "site", ((2.0, 30.0),)),
     "monitor cut from gateway": (3, "sight", ((2.0, 30.0),)),
-    "monitor isolated": (2, "monitor", ((1.0, 20.0),)),
+    "monitor isolated": (2, "monitor", ((1.0, 20.0), (40.0, 60.0))),
     "monitor paused": (6, "monitor", ((0.3, 2.0), (10.0, 20.0))),
     "monitor killed": (4, "monitor", ((1.0, 30.0),)),
     "monitor stopped": (2, "monitor", ((1.0, 30.0),)),

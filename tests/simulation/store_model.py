@@ -12,6 +12,7 @@ from typing import Protocol
 from ansible_collections.vpnha.aws.plugins.module_utils import lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Evidence
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
+from vpnha_monitor.store import leaves_it
 
 from .violation import Violation
 from .world import World
@@ -88,6 +89,7 @@ class Client:
         self._reading = self._saying = False
         self._read_due = self._say_due = 0.0
         self._said: lease.Word | None = None
+        self._word: lease.Word | None = None  # what there is to say
 
     def tick(self, evidence: Evidence | None) -> None:
         """Called in each step, with what the last one saw."""
@@ -95,9 +97,11 @@ class Client:
         sooner = lease.READ - lease.READ_IN_HASTE if owners.in_haste(self.process.state) else 0.0
         if not self._reading and now >= self._read_due - sooner:
             self._read(now)
-        if evidence is None or self._saying:
+        if evidence is None:
             return
-        word = owners.word(self.process.state, evidence, "", now)
+        self._word = word = owners.word(self.process.state, evidence, "", now)
+        if self._saying:
+            return
         if now >= self._say_due or self._said is None or word != replace(self._said, number=""):
             self._say(replace(word, number=self.store.number()), now)
 
@@ -134,7 +138,8 @@ class Client:
         others = {monitor: word for monitor, word in words.items() if monitor != self.process.name}
         self.heard = lease.hear(self.heard, others, now)
         self.read_at, self.claim = sent, claim
-        write = lease.due(self.lease, self.store.number(), now)
+        leaves = leaves_it(self._word, self.heard, now)
+        write = None if leaves else lease.due(self.lease, self.store.number(), now)
         if write is None:
             self._reading = False
         else:

@@ -15,9 +15,10 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import lease, lease_table
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
-from ansible_collections.vpnha.aws.plugins.module_utils.lease import Item, Word, Write
-from vpnha_monitor.store import Store, Table
+from ansible_collections.vpnha.aws.plugins.module_utils.lease import Heard, Item, Word, Write
+from vpnha_monitor.store import Store, Table, leaves_it
 
+UNABLE = Word("", able=False)
 WELL = Word("", able=True, healthy=frozenset({"gw-a"}))
 
 
@@ -63,8 +64,14 @@ class Faulty:
 def stores() -> Iterator[Callable[..., Store]]:
     made: list[Store] = []
 
-    def start(monitor: str, table: Any, word: Word | None = WELL, news: Callable[[], None] = lambda: None) -> Store:
-        store = Store(monitor, lambda: table, lambda: word, news)
+    def start(
+        monitor: str,
+        table: Any,
+        word: Word | None = WELL,
+        news: Callable[[], None] = lambda: None,
+        speak: Callable[[], Word | None] | None = None,
+    ) -> Store:
+        store = Store(monitor, lambda: table, speak or (lambda: word), news)
         made.append(store)
         store.start()
         return store
@@ -155,6 +162,56 @@ def test_18_a_monitor_that_stops_releases_the_lease_and_says_that_it_cannot_act(
     until(lambda: other.known.lease.held)
     assert time.monotonic() - began < lease.SECONDS, "nobody had to wait until it ran out"
     assert not table.read("mon-b")[1]["mon-a"].able
+
+
+def test_a_monitor_that_cannot_act_leaves_the_lease_to_one_that_can(
+    table: Table, stores: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS", 1.0)
+    word = WELL
+    one = stores("mon-a", table, speak=lambda: word)
+    until(lambda: one.known.lease.held)
+    other = stores("mon-b", table)
+    until(lambda: "mon-b" in one.known.heard)
+    assert other.known.lease.held is None
+    word = UNABLE
+    until(lambda: other.known.lease.held)
+    word = WELL
+    until(lambda: one.known.lease.holder == "mon-b")
+    time.sleep(1.5)
+    assert one.known.lease.held is None, "who has it keeps it"
+
+
+def test_where_nobody_can_act_the_lease_stays_where_it_is(
+    table: Table, stores: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS", 1.0)
+    one = stores("mon-a", table, UNABLE)
+    until(lambda: one.known.lease.held)
+    other = stores("mon-b", table, UNABLE)
+    until(lambda: "mon-b" in one.known.heard)
+    time.sleep(1.5)
+    held = one.known.lease.held
+    assert held is not None and time.monotonic() - held.sent < lease.SECONDS, "it is renewed"
+    assert other.known.lease.held is None
+
+
+@pytest.mark.parametrize(
+    ("word", "others", "leaves"),
+    [
+        (WELL, WELL, False),
+        (UNABLE, WELL, True),
+        (None, WELL, True),  # it has decided nothing yet
+        (UNABLE, UNABLE, False),
+    ],
+)
+def test_only_the_word_of_a_moment_ago_that_another_can_act_counts(
+    word: Word | None, others: Word, leaves: bool
+) -> None:
+    heard = {"mon-b": Heard(others, 100.0)}
+    assert leaves_it(word, heard, 103.0) is leaves
+    assert not leaves_it(word, heard, 103.1)
+    assert not leaves_it(word, {}, 103.0)
 
 
 def test_news_are_told_when_a_word_changes_and_only_then(table: Table, stores: Callable[..., Store]) -> None:

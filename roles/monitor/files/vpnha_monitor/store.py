@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lease
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, lease, owners
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 from ansible_collections.vpnha.aws.plugins.module_utils.lease import Heard, Item, Lease, Word, Write
 
@@ -122,8 +122,8 @@ class Table:
 class Store:
     """Keeps the lease and the words up to date in two threads. ``known`` may be read by any thread.
 
-    ``connect`` makes the client, and raises Ec2Error. ``speak`` is asked for this monitor's word and must not wait;
-    None while there is nothing to say yet. ``news`` is called, in a thread, when another monitor's word has changed.
+    ``connect`` makes the client, and raises Ec2Error. ``speak`` is asked by both for this monitor's word and must not
+    wait; None while there is nothing to say yet. ``news`` is called, in a thread, when another's word has changed.
     """
 
     def __init__(
@@ -223,8 +223,11 @@ class Store:
             name: (one.able, one.healthy) for name, one in words.items()
         }:
             self._news()
-        write = lease.due(self.known.lease, _number(), time.monotonic())
-        if write is not None and not self._stopped.is_set():
+        now = time.monotonic()
+        if self._stopped.is_set() or leaves_it(self._speak(), self.known.heard, now):
+            return
+        write = lease.due(self.known.lease, _number(), now)
+        if write is not None:
             self._write(write)
 
     def _write(self, write: Write) -> None:
@@ -254,6 +257,16 @@ class Store:
         except Exception as error:
             self.errors += 1
             self._say_error = str(error)
+
+
+def leaves_it(word: Word | None, heard: Mapping[str, Heard], now: float) -> bool:
+    """Whether this monitor, whose word it is, leaves the lease to another: it cannot act, and another says that it can.
+
+    Where nobody can, whoever has the lease keeps it: its holder also tells what all of them see.
+    """
+    if word is not None and word.able:
+        return False
+    return any(one.word.able and now - one.at <= owners.OWNER_SILENCE for one in heard.values())
 
 
 def _number() -> str:

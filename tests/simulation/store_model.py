@@ -107,8 +107,9 @@ class Client:
 
     def release(self) -> None:
         """The process ends in order."""
-        item = self.store.lease
-        if item is not None and self.lease.held is not None and item.number == self.lease.held.number:
+        item, held = self.store.lease, self.lease.held
+        own = {*self.lease.tried, held.number if held is not None else ""}
+        if item is not None and item.number in own:
             self.store.lease = None
 
     def _at(self, t: float, do: Callable[[], None]) -> None:

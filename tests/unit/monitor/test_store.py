@@ -102,9 +102,9 @@ def test_a_lease_is_written_only_in_place_of_the_number_that_was_seen(table: Tab
 
 def test_a_lease_is_released_only_by_its_number(table: Table) -> None:
     table.write_lease(Write(Item("mon-a", "1"), ""))
-    table.release("0")
+    assert not table.release("0")
     assert table.read("mon-a")[0] is not None
-    table.release("1")
+    assert table.release("1")
     assert table.read("mon-a")[0] is None
 
 
@@ -162,6 +162,55 @@ def test_18_a_monitor_that_stops_releases_the_lease_and_says_that_it_cannot_act(
     until(lambda: other.known.lease.held)
     assert time.monotonic() - began < lease.SECONDS, "nobody had to wait until it ran out"
     assert not table.read("mon-b")[1]["mon-a"].able
+
+
+@pytest.mark.parametrize("error", [Ec2Error("writing", "timeout", "no answer", applied=None), ValueError("anything")])
+def test_18_a_monitor_whose_last_word_fails_releases_the_lease_all_the_same(
+    table: Table, client: Any, stores: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise error
+
+    one = stores("mon-a", table)
+    until(lambda: one.known.lease.held)
+    monkeypatch.setattr(table, "say", fail)
+    one.stop()
+    assert Table(client, "lab").read("mon-b")[0] is None
+
+
+def test_18_a_monitor_whose_last_renewal_got_no_answer_releases_the_lease(
+    table: Table, client: Any, stores: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, written = table.write_lease, []
+
+    def lost(*_given: Any) -> None:
+        raise Ec2Error("reading", "timeout", "no answer", applied=None)
+
+    def applied_but_lost(write: Write) -> None:
+        monkeypatch.setattr(table, "read", lost)
+        written.append(real(write))
+        lost()
+
+    one = stores("mon-a", table)
+    until(lambda: one.known.lease.held)
+    monkeypatch.setattr(table, "write_lease", applied_but_lost)
+    until(lambda: one.read_error)
+    assert written == [True]
+    one.stop()
+    assert Table(client, "lab").read("mon-b")[0] is None
+
+
+def test_a_release_that_fails_does_not_escape_and_the_word_is_said(
+    table: Table, client: Any, stores: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_number: str) -> None:
+        raise ValueError("anything")
+
+    one = stores("mon-a", table)
+    until(lambda: one.known.lease.held)
+    monkeypatch.setattr(table, "release", fail)
+    one.stop()
+    assert not Table(client, "lab").read("mon-b")[1]["mon-a"].able
 
 
 def test_a_monitor_that_cannot_act_leaves_the_lease_to_one_that_can(

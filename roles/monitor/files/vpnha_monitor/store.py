@@ -9,6 +9,7 @@ within seconds, whatever happens; nothing here ever holds up the loop or ends th
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -82,8 +83,8 @@ class Table:
         with ec2.telling(f"writing to the lease store {self._name}"):
             self._client.put_item(TableName=self._name, Item=item)
 
-    def release(self, number: str) -> None:
-        """Give the lease back, unless another monitor has it by now."""
+    def release(self, number: str) -> bool:
+        """Give the lease back; False if the item had another number."""
         try:
             with ec2.telling(f"releasing the lease in {self._name}"):
                 self._client.delete_item(
@@ -94,8 +95,10 @@ class Table:
                     ExpressionAttributeValues={":n": {"S": number}},
                 )
         except Ec2Error as error:
-            if error.code != _REFUSED:
-                raise
+            if error.code == _REFUSED:
+                return False
+            raise
+        return True
 
     def _put(self, name: str, instead_of: str, **values: Mapping[str, str]) -> bool:
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(#n)"}
@@ -176,13 +179,16 @@ class Store:
         for thread in (self._reader, self._speaker):
             if thread.is_alive():
                 thread.join(max(0.0, until - time.monotonic()))
-        held = self.known.lease.held
-        try:
+        with contextlib.suppress(Exception):  # whatever it is, the lease runs out by itself
+            if not self._reader.is_alive():
+                self._release(self.known.lease)
+        with contextlib.suppress(Exception):  # a word that is not renewed is believed for seconds only
             self._reach().say(self._monitor, Word(_number(), able=False))
-            if held is not None and not self._reader.is_alive():
-                self._reach().release(held.number)
-        except Ec2Error:
-            return  # it runs out by itself
+
+    def _release(self, known: Lease) -> None:
+        """By the number that is known to be its own, or one whose write got no answer, the last of them first."""
+        held = [] if known.held is None else [known.held.number]
+        any(self._reach().release(number) for number in [*held, *reversed(list(known.tried))])
 
     # --- threads ------------------------------------------------------------------------------------------
 

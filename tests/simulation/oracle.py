@@ -36,6 +36,7 @@ NOTICED = 0.06  # seconds before somebody is heard in which the last look at nob
 BELIEVED = 2.0  # seconds for which a swap that was accepted is believed whatever reads show
 LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
+FIRST_READ = 2.0  # seconds within which a monitor that starts has read EC2
 QUIET = 40.0  # seconds that other faults must be over for that
 
 
@@ -241,6 +242,11 @@ class Oracle:
             if down and now - down[-1] < 8.0:
                 raise Violation(4, f"{swap.key} swapped although {site} was down everywhere {now - down[-1]:.1f} s ago")
 
+    def _reads_from(self, start: float) -> float:
+        """When a monitor that has started then can have read EC2."""
+        failing = (o for o in self.faults if o.kind == "reads fail" and o.start <= start + FIRST_READ < o.end)
+        return max((o.end for o in failing), default=start)
+
     def _tried_again(self, swap: Swap, source: str) -> bool:
         """Whether it leads to where the one before may have led it, which nobody knows, and leaves no gateway."""
         before = self._unknown.get(swap.key)
@@ -324,7 +330,8 @@ class Oracle:
         for key, route in self.world.ec2.truth.routes.items():
             # a monitor that was restarted cannot know whose the vanished interface was: the route is a person's then
             fault = renewed.get((route.eni_id or "").removeprefix("eni-").rstrip("+"))
-            if fault and any(o.kind == "monitor restarted" and o.end > fault.start for o in self.faults):
+            starts = [o.end for o in self.faults if o.kind == "monitor restarted"]
+            if fault and any(self._reads_from(start) > fault.start for start in starts):
                 self.coverage["old interface after a restart"] += 1
                 continue
             if route.gateway != home[route.zone]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision, judge, lease, moves, owners, repair
 
-from . import several
+from . import several, store_model
 from .mutants import Fate, Mutant, planted
 
 PATIENCE = 80  # schedules within which a planted bug must be found
@@ -75,6 +75,10 @@ MUTANTS = (
     Mutant(
         "nobody acts for a monitor that is gone", (0,), owners, "OWNER_SILENCE", float("inf"),
         ("zone lost", "monitor killed", "power off"), seen=16,
+    ),
+    Mutant(
+        "who cannot act keeps the lease", (0,), store_model, "leaves_it", lambda *_: False,
+        ("monitor isolated", "power off"), seen=3,
     ),
 )  # fmt: skip
 

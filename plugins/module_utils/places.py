@@ -199,8 +199,6 @@ def _weigh(belief: Belief, shown: str | None, version: int, began: float, now: f
     if began < belief.at:
         return belief  # the read may be older than the swap
     if shown == belief.target:
-        if now - belief.at >= BELIEF_SECONDS:
-            return None
         return replace(belief, confirmed=True, contrary=None)
     if belief.contrary is not None and belief.contrary[2] == shown:
         first, since, _shown = belief.contrary

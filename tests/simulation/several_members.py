@@ -20,7 +20,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     SwapResult,
 )
 from ansible_collections.vpnha.aws.plugins.module_utils.state import State
-from vpnha_monitor import repairing
+from vpnha_monitor import agreement, repairing
 
 from .oracle import Oracle
 from .schedule import Monitor
@@ -173,13 +173,11 @@ class Member(Monitor):
 
         world.at(now + world.random.uniform(*APPLIES), lambda: self.awake(call))
 
-    def _unleased(self) -> str:
-        """As the daemon's, which asks what its store knows at this moment."""
-        age = self.client.lease.age(self.world.now)
-        return "" if age is not None and age <= lease.SECONDS - owners.LEAST else "It does not have the lease any more."
-
     def _repair(self, one: Repair) -> None:
         world, life, claim = self.world, self.life, self.client.claim
+
+        def still() -> str:
+            return repairing.unwanted(self.state, one) or agreement.without_lease(self.client.lease, world.now)
 
         def answer(result: RepairResult) -> None:
             if life == self.life:
@@ -192,7 +190,7 @@ class Member(Monitor):
                 result, seconds = RepairResult(one, marked=False, accepted=False, error="claimed"), 0.0
             else:
                 self.store.claim = self.store.number()
-                result, seconds = self.carry_out(one, lambda: repairing.unwanted(self.state, one) or self._unleased())
+                result, seconds = self.carry_out(one, still)
             world.at(world.now + seconds + world.random.uniform(0.05, 0.4), lambda: answer(result))
 
         world.at(world.now + world.random.uniform(*APPLIES), lambda: self.awake(call))

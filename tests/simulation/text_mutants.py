@@ -75,7 +75,7 @@ TEXT_MUTANTS = (
     ),
     TextMutant(
         "a repair goes on without the lease", (16,), f"{DAEMON}/agreement.py",
-        "return age is not None and age <= lease.SECONDS - owners.LEAST", "return True",
+        "has_it = age is not None and age <= lease.SECONDS - owners.LEAST", "has_it = True",
         "tests/unit/monitor/test_agreement.py::test_16_a_repair_is_not_gone_on_with_without_the_lease",
     ),
     TextMutant(

@@ -102,12 +102,14 @@ class Agreement:
         if store is None:
             return None
 
-        return lambda: _has_lease(store) and store.claim_repair(gateway, instead_of)
+        return lambda: (
+            not without_lease(store.known.lease, time.monotonic()) and store.claim_repair(gateway, instead_of)
+        )
 
     def unleased(self) -> str:
         """Why this monitor must not go on with a repair; empty if it may. For threads."""
         store = self.store
-        return "" if store is None or _has_lease(store) else "This monitor does not have the lease any more."
+        return "" if store is None else without_lease(store.known.lease, time.monotonic())
 
     def keep(self, now: float) -> None:
         """Once a second: tell of the lease and of trouble with the store."""
@@ -162,6 +164,8 @@ class Agreement:
         return Table(client, name)
 
 
-def _has_lease(store: Store) -> bool:
-    age = store.known.lease.age(time.monotonic())
-    return age is not None and age <= lease.SECONDS - owners.LEAST
+def without_lease(known: lease.Lease, now: float) -> str:
+    """Why a repair must not be gone on with by what is known of the lease; empty if it may."""
+    age = known.age(now)
+    has_it = age is not None and age <= lease.SECONDS - owners.LEAST
+    return "" if has_it else "This monitor does not have the lease any more."

@@ -71,13 +71,14 @@ PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
 
 
 def gathered() -> dict[str, Any]:
-    """All that was measured, each part with the commit that it was measured at."""
+    """All that was measured, each part with the commit that it was measured at; ``commits`` has more if they differ."""
     parts = {part.name: OUTPUT / part.file for part in PARTS}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in parts.items() if file.exists()}
     for name, shown in ROWS.items():
         if name in found:
             found[name]["rows"] = [asdict(row) for row in shown(found[name])]
-    return {"commit": commit(), "environment": circumstances(), **found}
+    measured = sorted({one["commit"] for one in found.values()})
+    return {"commit": commit(), "commits": measured, "environment": circumstances(), **found}
 
 
 def page(report: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,12 @@ def figure(values: Sequence[float]) -> Figure:
     if not values:
         return Figure(None, None, None, 0)
     return Figure(median(values), min(values), max(values), len(values))
+
+
+def first(medians: Mapping[str, float | None]) -> str:
+    """The name with the least; empty if none has one."""
+    known = {name: value for name, value in medians.items() if value is not None}
+    return min(known, key=lambda name: known[name], default="")
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.figures import first
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -42,6 +44,7 @@ class Row:
     way: str
     says: str
     scenarios: dict[str, Spread]
+    first: tuple[str, ...]  # the scenarios in which it was the first to carry packets again
 
 
 def spread(runs: Sequence[Mapping[str, Any]]) -> Spread:
@@ -58,13 +61,22 @@ def spread(runs: Sequence[Mapping[str, Any]]) -> Spread:
 
 
 def rows(report: Mapping[str, Any]) -> list[Row]:
-    """A report's ways, in its order."""
-    found = []
-    for way, says in report["ways"].items():
-        of = [one for one in report["runs"] if one["way"] == way]
-        each = {name: spread([one for one in of if one["scenario"] == name]) for name in report["scenarios"]}
-        found.append(Row(way, says, each))
-    return found
+    """A report's ways, in its order. First in a scenario is only who recovered by itself in each run of it."""
+    each = {
+        way: {
+            name: spread([one for one in report["runs"] if (one["way"], one["scenario"]) == (way, name)])
+            for name in report["scenarios"]
+        }
+        for way in report["ways"]
+    }
+    winners = {
+        name: first({way: of[name].median for way, of in each.items() if of[name].recovered == of[name].runs})
+        for name in report["scenarios"]
+    }
+    return [
+        Row(way, says, each[way], tuple(name for name, winner in winners.items() if winner == way))
+        for way, says in report["ways"].items()
+    ]
 
 
 def dots(report: Mapping[str, Any], file: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, drawing, figure
+from benchmarks.figures import Figure, drawing, figure, first
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,20 @@ class Row:
     cpu_ms: Figure  # of who asks
     charon_ms: Figure  # CPU time of charon
     failed: int
+    first: bool  # the least time of all ways at this number of tunnels
 
 
 def rows(report: Mapping[str, Any]) -> list[Row]:
     """A report's rows, the fewest tunnels first, ways in their order."""
-    found = []
+    ways, found = list(report["ways"]), []
     for tunnels in sorted({one["tunnels"] for one in report["runs"]}):
-        for way in report["ways"]:
-            of = [one for one in report["runs"] if (one["way"], one["tunnels"]) == (way, tunnels)]
+        here = {way: [one for one in report["runs"] if (one["way"], one["tunnels"]) == (way, tunnels)] for way in ways}
+        times = {way: figure([one["milliseconds"] for one in of if not one["error"]]) for way, of in here.items()}
+        winner = first({way: time.median for way, time in times.items()})
+        for way, of in here.items():
             done = [one for one in of if not one["error"]]
-            time, cpu, charon = (figure([one[key] for one in done]) for key in ("milliseconds", "cpu_ms", "charon_ms"))
-            found.append(Row(way, tunnels, time, cpu, charon, len(of) - len(done)))
+            cpu, charon = (figure([one[key] for one in done]) for key in ("cpu_ms", "charon_ms"))
+            found.append(Row(way, tunnels, times[way], cpu, charon, len(of) - len(done), way == winner))
     return found
 
 

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
+from benchmarks.figures import first
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,6 @@ def bound(calls: int, delay: float, throttle: bool) -> float:
     return (max(0.0, (calls - CHANGES.size) / CHANGES.refill) if throttle else 0.0) + delay
 
 
-def first(ways: Mapping[str, Spread]) -> str:
-    """The way with the least median; empty if none has one."""
-    done = {name: spread.median for name, spread in ways.items() if spread.median is not None}
-    return min(done, key=lambda name: done[name]) if done else ""
-
-
 def cells(report: Mapping[str, Any]) -> list[Size]:
     """A report's sizes in order, without EC2's buckets first."""
     sizes = {(one["throttle"], one["tables"], one["destinations"]) for one in report["swaps"]}
@@ -70,7 +65,8 @@ def cells(report: Mapping[str, Any]) -> list[Size]:
         here = [one for one in report["swaps"] if at <= one.items()]
         ways = {way: spread([one for one in here if one["way"] == way]) for way in report["ways"]}
         least = bound(tables * destinations, report["api_delay_ms"] / 1000, throttle)
-        found.append(Size(tables, destinations, throttle, least, ways, first(ways)))
+        winner = first({way: one.median for way, one in ways.items()})
+        found.append(Size(tables, destinations, throttle, least, ways, winner))
     return found
 
 

@@ -67,6 +67,16 @@ def test_runs_that_did_not_recover_stand_beside_the_figures_of_those_that_did(re
     assert spread.text == "750 (700 to 800, 2); did not recover within 20 s (1)"
 
 
+def test_first_is_who_recovered_soonest_and_each_time(report: Kept) -> None:
+    for milliseconds in (700.0, 900.0):
+        report.add(of("vpnha.aws", BLOCK, milliseconds))
+    for milliseconds, recovered in ((100.0, True), (19_990.0, False)):
+        report.add(of("BGP alone", BLOCK, milliseconds, recovered))
+    assert {row.way: row.first for row in rows(report.content) if row.first} == {"vpnha.aws": (BLOCK,)}
+    report.add(of("no HA", BLOCK, 650.0))
+    assert {row.way: row.first for row in rows(report.content) if row.first} == {"no HA": (BLOCK,)}
+
+
 def test_the_page_and_its_picture_have_all_ways(report: Kept, tmp_path: Path) -> None:
     report.add(of("vpnha.aws", POWER, 725.0))
     report.add(of("no HA", POWER, 19_990.0, recovered=False))

@@ -107,3 +107,4 @@ def test_questions_that_failed_are_counted_and_not_measured() -> None:
     one, _slow, ten, never = asked.rows({"ways": ways, "runs": [*runs, question("quick", 1, 1.0)]})
     assert (one.tunnels, ten.tunnels, ten.milliseconds.text(0), ten.failed) == (1, 10, "3 (2 to 4, 2)", 1)
     assert (never.way, never.milliseconds.text()) == ("slow", "-")
+    assert (one.first, ten.first, never.first) == (True, True, False)

@@ -195,6 +195,19 @@ def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_w
     assert (size["ways"][MoveIp.name]["median"], size["ways"][RouteSwap.name]["failed"]) == (4.0, 1)
 
 
+def test_parts_of_different_commits_are_not_shown_as_one_run(
+    report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report.add(of(Monitor.name, 0.25))
+    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
+    said = "The parts were not measured in one run"
+    assert said not in pages.page(pages.gathered())
+    (tmp_path / "decision.json").write_text(json.dumps({"commit": "another", "rows": []}), encoding="utf-8")
+    found = pages.gathered()
+    assert found["commits"] == sorted(["another", report.content["commit"]])
+    assert said in pages.page(found)
+
+
 @pytest.mark.parametrize(("repeats", "given"), [(True, ["--runs", "3"]), (False, [])])
 def test_only_parts_that_repeat_are_told_how_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: bool, given: list[str]

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from .dual_stack import is_ipv6
 from .model import Deployment, Ec2View, ManagedGateway, RouteKey, Timing
 from .pace import CHANGES, SIDE_BY_SIDE, seconds_for
 
@@ -135,14 +136,15 @@ class _Reckoner:
 
     def _shorter(self, keys: Collection[RouteKey], needed: Need) -> list[dict[str, Any]]:
         """What would make it shorter, the least change first."""
-        zones, sites = {key: self._view.routes[key].zone for key in keys}, {key: self._site(key) for key in keys}
+        zones, lists = {key: self._view.routes[key].zone for key in keys}, {key: self._list(key) for key in keys}
+        sites = {site for site, _ipv6 in lists.values()}
+        both_families = len(set(lists.values())) > len(sites)
+        listed = f"one prefix list for each site{' and address family' if both_families else ''}"
         ways = (
-            ("prefix lists", "one prefix list for each site", {(key.table_id, sites[key]) for key in keys}),
+            ("prefix lists", listed, {(key.table_id, lists[key]) for key in keys}),
             ("shared tables", "one route table for each zone", {(zones[key], key.destination) for key in keys}),
-            ("both", "one route table for each zone, one prefix list for each site", {
-                (zones[key], sites[key]) for key in keys
-            }),
-        )  # fmt: skip
+            ("both", f"one route table for each zone, {listed}", {(zones[key], lists[key]) for key in keys}),
+        )
         out: list[dict[str, Any]] = []
         for by, how, calls in ways:
             shorter = need(len(calls), needed.detect, self._latency)
@@ -153,9 +155,13 @@ class _Reckoner:
                 out.append({"by": by, "calls": shorter.calls, "seconds": round(shorter.total, 2), "text": text})
         return out
 
-    def _site(self, key: RouteKey) -> str:
+    def _list(self, key: RouteKey) -> tuple[str, bool]:
+        """The prefix list that a route could lead to, or does: of which site, and whether of IPv6."""
         site = self._deployment.site_of(key.destination)
-        return site.name if site is not None else key.destination
+        if site is None:
+            return key.destination, False
+        prefixes = site.prefix_lists.get(key.destination, (key.destination,))
+        return site.name, is_ipv6(prefixes[0])  # those of a list are of one family
 
 
 def _text(name: str, needed: Need, tables: int) -> str:

@@ -116,6 +116,37 @@ def test_both_together_where_neither_is_enough() -> None:
     assert [(one["by"], one["calls"]) for one in shorter] == [("prefix lists", 60), ("shared tables", 100), ("both", 1)]
 
 
+def dual_stack(lists: bool) -> tuple[Ec2View, Deployment]:
+    """Sixty tables, and sites with prefixes of both families: by their prefix lists, or each prefix a route."""
+    plan = replace(
+        deployment(),
+        sites=tuple(
+            replace(
+                site,
+                prefixes=tuple(each for n in range(3) for each in (f"10.{number}.{n}.0/24", f"fd0{number}:{n}::/48")),
+                by_prefix_list=lists,
+                prefix_list=f"pl-{number}4" if lists else "",
+                prefix_list_ipv6=f"pl-{number}6" if lists else "",
+            )
+            for number, site in enumerate(deployment().sites)
+        ),
+    )
+    keys = [RouteKey(f"rtb-{n:02d}", each) for n in range(60) for site in plan.sites for each in site.destinations]
+    return replace(seen({}), routes={key: Route(key, "zone-a", "eni-a", "gw-a", "eni-a") for key in keys}), plan
+
+
+def test_a_site_of_both_families_needs_two_prefix_lists() -> None:
+    shorter = failover_plan.plan(*dual_stack(lists=False))["gateways"][0]["shorter"]
+    assert [(one["by"], one["calls"]) for one in shorter] == [("prefix lists", 240), ("shared tables", 12)]
+    assert shorter[0]["text"].startswith("one prefix list for each site and address family: 240 calls, ")
+
+
+def test_prefix_lists_that_are_there_are_not_recommended() -> None:
+    first = failover_plan.plan(*dual_stack(lists=True))["gateways"][0]
+    assert first["calls"] == 240
+    assert [(one["by"], one["calls"]) for one in first["shorter"]] == [("shared tables", 4)]
+
+
 def test_what_it_carries_now_counts_if_that_is_more() -> None:
     view = seen({"rtb-a": "zone-a", "rtb-b": "zone-b"})
     moved = {key: replace(route, gateway="gw-b", target="eni-b", eni_id="eni-b") for key, route in view.routes.items()}

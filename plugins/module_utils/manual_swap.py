@@ -38,6 +38,7 @@ from .routes import (
     swap_all,
     target_argument,
 )
+from .swap_progress import Progress
 
 _LONG = 10.0  # s of waiting for EC2's limit that are worth a warning
 _WHY = {
@@ -110,10 +111,12 @@ def refusals(view: Ec2View, deployment: Deployment, wish: Wish) -> list[str]:
     return [problem for target, its in sorted(targets.items()) for problem in preflight(view, target, its)]
 
 
-def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: float) -> Report:
+def run(
+    client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: float, progress: Progress | None = None
+) -> Report:
     """Fulfils a wish, or in check mode says what it would do. Raises VpnhaError before any change.
 
-    ``wall``: what this host's clock shows now.
+    ``wall``: what this host's clock shows now. ``progress`` is filled meanwhile.
     """
     view = read_view(client, deployment)
     wall += ec2.CLOCK.skew  # the monitors go by AWS's clock
@@ -137,7 +140,8 @@ def run(client: Any, deployment: Deployment, wish: Wish, *, check: bool, wall: f
         pins.set(view)
         done = {line.key: _create(client, view, line) for line in missing}
         deadline = time.monotonic() + wish.seconds
-        for result in swap_all(client, swaps, bucket=bucket, deadline=deadline):
+        swapping_client = client if progress is None else progress.watch(client, len(swaps), bucket)
+        for result in swap_all(swapping_client, swaps, bucket=bucket, deadline=deadline):
             error = "" if result.accepted else result.detail or result.error
             done[result.swap.key] = _Done(result.accepted, error, round(result.milliseconds, 1))
         failure = _failure(done)

@@ -17,6 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Repor
 from ansible_collections.vpnha.aws.plugins.module_utils.model import RepairMark
 from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress
 from tests.tools.policies import alarm_rights
 
 from .conftest import HQ, NOW, PLANT, World
@@ -88,6 +89,12 @@ def test_what_a_swap_started_by_an_alarm_calls_is_what_its_rights_say(world: Wor
     finally:
         world.client.meta.events.unregister("before-call.ec2", note)
     assert {f"ec2:{name}" for name in called} == alarm_rights("failover")
+
+
+def test_it_fills_in_how_far_it_is(world: World) -> None:
+    how = Progress()
+    manual_swap.run(world.client, world.deployment, Wish(TO_B), check=False, wall=NOW, progress=how)
+    assert how.sentence == "2 of 2 routes moved."
 
 
 def test_run_again_at_once_it_changes_nothing(world: World) -> None:

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from ansible_collections.vpnha.aws.plugins.module_utils import failover_plan
+from ansible_collections.vpnha.aws.plugins.module_utils import failover_plan, pace
+from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Report
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress as OfAPerson
 from tests.unit.plugins.module_utils.scenario import Play, play
 from vpnha_monitor import cli, cli_output, orders
 from vpnha_monitor.carrying import Carrying
@@ -66,6 +70,37 @@ def test_the_status_says_how_far_swaps_are(world: Play) -> None:
     assert (found["ordered"], found["waiting"], found["ended"], found["refusals"]) == (500, 380, 110, 3)
     idle = build(world.plan, world.state, world.evidence(), Daemon("mon-a", 0.0), world.now)["swaps"]
     assert (idle["text"], idle["waiting"]) == ("", 0)
+
+
+@pytest.fixture
+def swapping(world: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person's swap of 500 routes that stands still after three of them."""
+
+    def run(*_given: object, progress: OfAPerson, **_more: object) -> Report:
+        client = progress.watch(SimpleNamespace(replace_route=lambda **_arguments: {}), 500, pace.TokenBucket(level=0))
+        for number in range(3):
+            client.replace_route(RouteTableId=f"rtb-{number}")
+        time.sleep(0.5)
+        return Report(True, [], [])
+
+    monkeypatch.setattr(cli_output, "_LINE_SECONDS", 0.05)
+    monkeypatch.setattr(orders.manual_swap, "run", run)
+    monkeypatch.setattr(orders, "read_view", lambda *_given: world.view)
+    monkeypatch.setattr(orders, "_client", lambda _loaded: None)
+    loaded = SimpleNamespace(deployment=world.plan, url="http://127.0.0.1:1")
+    monkeypatch.setattr(cli.config, "load", lambda _path: loaded)
+
+
+@pytest.mark.usefixtures("swapping")
+@pytest.mark.parametrize("order", [["failover", "--to", "gw-b"], ["failback"]])
+def test_a_person_sees_how_far_the_swaps_are(order: list[str]) -> None:
+    said = CliRunner().invoke(cli.app, order)
+    assert said.exit_code == 0, said.output
+    # 497 at 4.8 a second
+    assert said.stderr.startswith("3 of 500 routes moved; the last swap begins in about 10")
+    assert said.stdout.startswith("0 route(s) moved") and "of 500" not in said.stdout
+    programs = CliRunner().invoke(cli.app, [*order, "--json"])
+    assert json.loads(programs.stdout)["changed"] and not programs.stderr
 
 
 def test_what_is_written_is_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,7 +191,10 @@ def failover(
     loaded = config.load(path)
     which = orders.Which(zone, table, site)
     before = _verdicts(loaded)
-    done = orders.failover(loaded, before, which, to=to, minutes=minutes, seconds=seconds, force=force)
+    with cli_output.progress(silent=as_json) as how:
+        done = orders.failover(
+            loaded, before, which, to=to, minutes=minutes, seconds=seconds, force=force, progress=how
+        )
     _done(_followed(loaded, before, done), as_json)
 
 
@@ -211,7 +214,8 @@ def failback(
     loaded = config.load(path)
     which = orders.Which(zone, table, site)
     before = _verdicts(loaded)
-    done = orders.failback(loaded, before, which, take_over=take_over, seconds=seconds, force=force)
+    with cli_output.progress(silent=as_json) as how:
+        done = orders.failback(loaded, before, which, take_over=take_over, seconds=seconds, force=force, progress=how)
     _done(_followed(loaded, before, done), as_json)
 
 

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ansible_collections.vpnha.aws.plugins.module_utils import api_way
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress
 
 from .journal import Event
 from .notify.orders import Tested
@@ -35,11 +40,12 @@ _DRILL_STATES = {
     "running": Text("is running"),
 }
 _MOVES = ("failover", "failback", "voluntary-move")
+_LINE_SECONDS, _TERMINAL_SECONDS = 5.0, 0.5  # between two words of progress
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Standard output, in colour and to its width where it is a terminal; no bracket is markup, no `:b:` an emoji."""
-    out = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    out = Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
     if not out.is_terminal:
         out.width = 160
     return out
@@ -207,6 +213,44 @@ def plan(found: Mapping[str, Any]) -> None:
         f"Reckoned with {found['latency_ms']:g} ms for each call, and {found['at_once']:g} swaps at once and then "
         f"{found['a_second']:g} a second (EC2 documents {found['ec2_at_once']:g} and {found['ec2_a_second']:g})."
     )
+
+
+@contextmanager
+def progress(*, silent: bool) -> Iterator[Progress]:
+    """What is to be filled by swaps, and is shown on standard error meanwhile, unless ``silent``.
+
+    In one line of a terminal, which goes at the end; elsewhere a line every few seconds.
+    """
+    how = Progress()
+    out = console(stderr=True)
+    if silent:
+        yield how
+    elif out.is_terminal and not out.is_dumb_terminal:
+        with out.status("Reading EC2.", spinner="line") as line, _again(_TERMINAL_SECONDS, how, line.update):
+            yield how
+    else:
+        with _again(_LINE_SECONDS, how, lambda sentence: print(sentence, file=sys.stderr, flush=True)):
+            yield how
+
+
+@contextmanager
+def _again(seconds: float, how: Progress, show: Callable[[str], Any]) -> Iterator[None]:
+    """Shows it every so many seconds, from a thread of its own: a terminal that stands still holds no swap up."""
+    over = threading.Event()
+
+    def keep() -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            while not over.wait(seconds):
+                if sentence := how.sentence:
+                    show(sentence)
+
+    thread = threading.Thread(target=keep, daemon=True, name="vpnha-progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(1.0)  # what comes of the swaps is said after its last word
 
 
 def tested(found: Sequence[Tested]) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Verdict
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice, read_view
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress
 
 from .config import MonitorConfig
 
@@ -94,12 +95,17 @@ def failover(
     minutes: int,
     seconds: float,
     force: bool,
+    progress: Progress | None = None,
 ) -> Done:
-    """Move routes to a gateway and pin them. ``status`` is the running monitor's, if one runs. Raises VpnhaError."""
+    """Move routes to a gateway and pin them. ``status`` is the running monitor's, if one runs. Raises VpnhaError.
+
+    ``progress`` is filled meanwhile.
+    """
     if not force:
         _refuse_ailing(loaded.deployment, status, which, [to])
     wish = Wish(_choice(which, to), pin_minutes=minutes, by=_me(), seconds=seconds)
-    report = manual_swap.run(_client(loaded), loaded.deployment, wish, check=False, wall=time.time())
+    client = _client(loaded)
+    report = manual_swap.run(client, loaded.deployment, wish, check=False, wall=time.time(), progress=progress)
     return _said(report, f"at {to}, pinned for {minutes} minutes; `vpnha failback` ends that")
 
 
@@ -111,8 +117,12 @@ def failback(
     take_over: bool,
     seconds: float,
     force: bool,
+    progress: Progress | None = None,
 ) -> Done:
-    """Move routes home and clear their pins. ``status`` is the running monitor's, if one runs. Raises VpnhaError."""
+    """Move routes home and clear their pins. ``status`` is the running monitor's, if one runs. Raises VpnhaError.
+
+    ``progress`` is filled meanwhile.
+    """
     deployment = loaded.deployment
     client = _client(loaded)
     if not force:
@@ -121,7 +131,7 @@ def failback(
         homes = {deployment.home(zone) for zone in zones if not which.zones or zone in which.zones}
         _refuse_ailing(deployment, status, which, sorted(home.name for home in homes if home))
     wish = Wish(_choice(which, None, take_over), unpin=True, by=_me(), seconds=seconds)
-    report = manual_swap.run(client, deployment, wish, check=False, wall=time.time())
+    report = manual_swap.run(client, deployment, wish, check=False, wall=time.time(), progress=progress)
     return _said(report, "at their home gateways, without a pin")
 
 

@@ -42,6 +42,7 @@ def test_person_pauses_and_moves(world: World) -> None:
     assert world.target(world.zone_a) == "gw-a"
     shown = world.vpnha("status")
     assert shown.stdout.startswith("Traffic does not flow to hq from eu-central-1a"), shown
+    assert "gw-a is down (gateway-silent): " in shown.stdout
     assert "Paused: gw-a until" in shown.stdout
     assert world.vpnha("resume", "--gateway", "gw-a").stdout == "gw-a is no longer paused.\n"
     assert world.vpnha("freeze", "--reason", "year end").stdout.startswith("No drill begins until ")

@@ -126,10 +126,10 @@ def _table(*columns: str) -> Table:
 def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     for each in (*found["gateways"], *found["tunnels"]):
         if each["verdict"] != "up" or each["code"] not in ("gateway-up", "tunnel-up"):
-            out.print(f"{each['name']} is {each['verdict']}: {each['text']}")
+            out.print(f"{each['name']} is {each['verdict']} ({each['code']}): {each['text']}")
     ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
     for name, site in (way for way in ways if way[1]["verdict"] != "up"):
-        out.print(f"{name} is {site['verdict']} for {site['site']}: {site['text']}")
+        out.print(f"{name} is {site['verdict']} for {site['site']} ({site['code']}): {site['text']}")
     away(out, found["away"])
     for key in found["missing_routes"]:
         out.print(f"Missing: {key}")

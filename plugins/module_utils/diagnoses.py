@@ -418,7 +418,7 @@ _ALL = (
         "The monitor may not swap routes",
         "told",
         "IAM denies ReplaceRoute; it is tried again every 30 s only.",
-        "Give the monitor's role ec2:ReplaceRoute on the deployment's route tables.",
+        "Run the deploy playbook, which gives the monitor's role ec2:ReplaceRoute on the deployment's route tables.",
     ),
     Diagnosis(
         "swap-unknown",
@@ -436,17 +436,17 @@ _ALL = (
     ),
     Diagnosis(
         "route-missing",
-        "Managed route is gone",
+        "Route of the deployment is gone",
         "told",
         "Somebody deleted it; the monitor never makes routes.",
         "Run the deploy playbook to make it again.",
     ),
     Diagnosis(
         "route-foreign",
-        "Managed route points elsewhere",
+        "Route of the deployment points elsewhere",
         "told",
         "It points at something that is no gateway of the deployment: a person's decision, left alone.",
-        "Run the failback playbook to give it back to the deployment.",
+        "Run the failback playbook with `-e vpnha_take_over=true`, or `vpnha failback --take-over`, to point it home.",
     ),
     Diagnosis(
         "route-not-described",

@@ -5,14 +5,26 @@
 
 from __future__ import annotations
 
-from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
+from ansible_collections.vpnha.aws.plugins.module_utils.announced import kind_of
+from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES, Diagnosis
 
 _ACTIONS = {
     "swap": "routes move at once",
     "move": "routes move after a delay",
-    "told": "people are told",
-    "none": "recorded",
 }
+_OF_A_TUNNEL = (  # a gateway may have another one, or hand packets over
+    "tunnel-nothing-returns", "ike-sa-missing", "child-sa-missing", "peer-not-answering", "charon-dead", "charon-hung",
+    "bgp-down",
+)  # fmt: skip
+_BY_CODE = {
+    **dict.fromkeys(_OF_A_TUNNEL, "routes move at once, unless another tunnel or a neighbour gateway carries the site"),
+    "managed-silent": "routes move after `managed_patience`",
+}
+
+
+def _then(one: Diagnosis) -> str:
+    told = "people are told" if kind_of(one.code) else "recorded"
+    return _BY_CODE.get(one.code) or _ACTIONS.get(one.action, told)
 
 
 def page() -> str:
@@ -26,9 +38,7 @@ def page() -> str:
         "| --- | --- | --- | --- |",
     ]
     for one in DIAGNOSES.values():
-        lines.append(
-            f"| `{one.code}` | {one.title}. {one.text} | {_ACTIONS[one.action]} | {one.what_to_do or 'Nothing.'} |"
-        )
+        lines.append(f"| `{one.code}` | {one.title}. {one.text} | {_then(one)} | {one.what_to_do or 'Nothing.'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils import description
+from ansible_collections.vpnha.aws.plugins.module_utils.announced import kind_of
+from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
 from tests.tools.diagnoses_page import page
 from tests.tools.docs_site import head, playbooks_page
 
@@ -22,6 +24,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROO
 
 def test_the_page_of_diagnoses_is_the_engine_s_list() -> None:
     assert (ROOT / "docs" / "diagnoses.md").read_text() == page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("code", DIAGNOSES)
+def test_the_page_of_diagnoses_says_of_what_people_are_told(code: str) -> None:
+    then = next(line for line in page().splitlines() if line.startswith(f"| `{code}` |")).split(" | ")[2]
+    if not then.startswith("routes move"):
+        assert then == ("people are told" if kind_of(code) else "recorded")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -66,7 +66,7 @@ def test_a_zone_whose_only_table_is_not_looked_after_is_not_said_to_be_well(worl
         "Traffic flows to hq and plant from zone-b, and every route is at home; 1 route table is not looked after."
     )
     world.change_view(routes={}, refused_tables={"rtb-a": why, "rtb-b": why})
-    assert said(world) == "There is no managed route; 2 route tables are not looked after."
+    assert said(world) == "The deployment has no route to a site; 2 route tables are not looked after."
 
 
 def test_a_table_that_is_not_looked_after_beside_others_is_said(world: Play) -> None:

@@ -232,7 +232,8 @@ def test_troubles_of_one_gateway_are_one_message_and_many_routes_are() -> None:
         telling.take(fact("route-missing", f"rtb-{number} 192.168.10.0/24"), 0.0)
     tunnel, routes = made(telling, SETTLE)
     assert wording().message(tunnel).title == "[prod] hq-gw-a: IKE SA missing and 1 more"
-    assert wording().message(routes).title == "[prod] Managed route is gone (30 times)"
+    assert "or another tunnel or a neighbour gateway carries their packets already." in wording().message(tunnel).body
+    assert wording().message(routes).title == "[prod] Route of the deployment is gone (30 times)"
     assert "And 27 more like that." in wording().message(routes).body
 
 

@@ -42,7 +42,7 @@ def sentence_of(
     elif unknown:
         said = f"It is not known whether traffic flows to {_listed(unknown)}"
     elif not traffic:
-        said = "There is no managed route"
+        said = "The deployment has no route to a site"
     else:
         said = f"Traffic flows to {_reached(deployment, traffic)}"
     if away:

@@ -81,7 +81,7 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     loss = GaugeMetricFamily("vpnha_gateway_loss_ratio", "Probes lost, grey window.", labels=["gateway", "probe"])
     rtt = GaugeMetricFamily("vpnha_gateway_rtt_seconds", "Round trip of the newest heartbeat.", labels=["gateway"])
     age = GaugeMetricFamily("vpnha_gateway_answer_age_seconds", "Since the last answer.", labels=["gateway"])
-    routes = GaugeMetricFamily("vpnha_gateway_routes", "Managed routes that use the gateway.", labels=["gateway"])
+    routes = GaugeMetricFamily("vpnha_gateway_routes", "Routes to sites that use the gateway.", labels=["gateway"])
     tunnel = GaugeMetricFamily("vpnha_tunnel_verdict", "1 for the tunnel's verdict.", labels=["tunnel", "verdict"])
     tunnel_loss = GaugeMetricFamily("vpnha_tunnel_loss_ratio", "Probes lost, as the agent says.", labels=["tunnel"])
     tunnel_rtt = GaugeMetricFamily("vpnha_tunnel_rtt_seconds", "Round trip, as the agent says.", labels=["tunnel"])
@@ -116,8 +116,8 @@ def gauges(status: Mapping[str, Any]) -> Iterator[Metric]:
     for reason, count in status["refused"].items():
         refused.add_metric([reason], count)
     yield refused
-    yield _single("vpnha_routes_away_from_home", "Managed routes not at their home gateway.", len(status["away"]))
-    yield _single("vpnha_routes_missing", "Managed routes that are not there.", len(status["missing_routes"]))
+    yield _single("vpnha_routes_away_from_home", "Routes to sites not at their home gateway.", len(status["away"]))
+    yield _single("vpnha_routes_missing", "Routes to sites that are not there.", len(status["missing_routes"]))
     refused_tables = len(status["refused_tables"])
     yield _single("vpnha_route_tables_refused", "Route tables that are not looked after.", refused_tables)
     yield _single("vpnha_pins", "Route tables with a pin.", len(status["pins"]))

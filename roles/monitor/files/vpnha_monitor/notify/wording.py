@@ -28,7 +28,8 @@ Next: ${next}
 
 Deployment ${deployment}, told by monitor ${monitor}, ${time}."""
 _DONE = {
-    "swap": "the monitor moves the routes concerned to a gateway that works, where there is one.",
+    "swap": "the monitor moves the routes concerned to a gateway that works, unless there is none, or another tunnel "
+    "or a neighbour gateway carries their packets already.",
     "move": "the monitor moves the routes concerned without haste, where another gateway works better.",
 }
 _NOTHING_DONE = "nothing was changed."

@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import kind_of
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
+from lab.matrix.faults import FAULTS, NOT_SHOWN
 from tests.tools.diagnoses_page import page
 from tests.tools.docs_site import head, playbooks_page
 
@@ -94,6 +95,11 @@ def test_the_readme_s_figures_are_those_that_were_measured() -> None:
         figures = f"{one['runs']} | {one['median_ms']:.0f} ms | {one['worst_ms']:.0f} ms"
         row = f"| {one['route_propagation_s']} s | {figures} | {one['failback_lost']} | {one['plaintext_packets']} |"
         assert re.search(rf"^\| `{one['scenario']}`.* {re.escape(row)}$", readme, flags=re.M), (one["scenario"], row)
+
+
+def test_the_page_on_the_lab_has_as_many_faults_as_the_matrix() -> None:
+    said = f"{len(FAULTS) - len(NOT_SHOWN)} of the {len(FAULTS)} faults"
+    assert said in (ROOT / "docs" / "lab.md").read_text()
 
 
 def test_the_reference_has_every_playbook_s_head() -> None:

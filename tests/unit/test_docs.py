@@ -95,6 +95,7 @@ def test_the_readme_s_figures_are_those_that_were_measured() -> None:
         figures = f"{one['runs']} | {one['median_ms']:.0f} ms | {one['worst_ms']:.0f} ms"
         row = f"| {one['route_propagation_s']} s | {figures} | {one['failback_lost']} | {one['plaintext_packets']} |"
         assert re.search(rf"^\| `{one['scenario']}`.* {re.escape(row)}$", readme, flags=re.M), (one["scenario"], row)
+        assert one["commit"][:7] in readme, "the README says at which commit"
 
 
 def test_the_page_on_the_lab_has_as_many_faults_as_the_matrix() -> None:

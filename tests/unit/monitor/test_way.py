@@ -130,7 +130,21 @@ def test_the_command_says_it_as_one_sentence(world: World, public: str) -> None:
     said = world.vpnha("check-config", str(world.config), "--json")
     assert said.returncode == 0
     answer = json.loads(said.stdout)
-    assert answer["problems"] == [] and f"EC2's API at {PUBLIC} is called by the route 0.0.0.0/0" in answer["way"]
+    assert (answer["problems"], answer["unproven"]) == ([], "")
+    assert f"EC2's API at {PUBLIC} is called by the route 0.0.0.0/0" in answer["way"]
+
+
+def test_a_way_that_is_not_known_is_neither_good_nor_bad(world: World) -> None:
+    """No interface in EC2 is this monitor's, so that nobody knows by which table its calls leave."""
+    said = world.vpnha("check-config", str(world.config))
+    assert (said.returncode, said.stdout) == (3, f"{world.config} is good.\n")
+    [sentence] = said.stderr.splitlines()
+    assert sentence.startswith("EC2's API answers, but it could not be proven that no managed route leads there: No ")
+    assert "has the tags of mon-a" in sentence
+    said = world.vpnha("check-config", str(world.config), "--json")
+    answer = json.loads(said.stdout)
+    assert (said.returncode, answer["problems"], answer["unproven"]) == (3, [], sentence)
+    assert world.vpnha("check-config", "--no-way", str(world.config)).returncode == 0
 
 
 def test_an_ec2_that_does_not_answer_is_said_by_the_command_and_no_matter_to_the_start(world: World) -> None:

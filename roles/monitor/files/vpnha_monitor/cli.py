@@ -41,6 +41,7 @@ app = typer.Typer(
 _YEAR = 525_600  # minutes
 _EVENTS = 50  # that are shown where nobody says which
 _READING_SECONDS = 3.0
+_UNPROVEN = 3  # exit code; 2 is a command line that is wrong
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 ConfigPath = Annotated[Path, typer.Option("--config", help="The monitor's configuration.")]
@@ -242,24 +243,28 @@ def check_config(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a configuration, and with this host's way to EC2, one sentence for each problem."""
-    said = ""
+    """Say what is wrong with a configuration, and with this host's way to EC2, one sentence for each problem.
+
+    Exit code 1: something is wrong. 3: nothing is as far as can be told, but the way could not be proven.
+    """
+    proof = way.Proof()
     try:
         loaded = config.load(file)
         problems = (*config.elsewhere(loaded, str(file)), *notify_orders.problems(loaded, str(file)))
-        if look:
-            said, good = way.prove(loaded)
-            problems += () if good else (said,)
+        proof = way.prove(loaded) if look else proof
+        problems += (proof.text,) if proof.bad else ()
     except DescriptionError as error:
         problems = error.sentences
     if as_json:
-        _print_json({"file": str(file), "problems": list(problems), "way": said})
-    elif problems:
-        print("\n".join(problems), file=sys.stderr)
+        _print_json({"file": str(file), "problems": list(problems), "way": proof.text, "unproven": proof.unproven})
     else:
-        print("\n".join([f"{file} is good.", *([said] if said else [])]))
-    if problems:
-        raise typer.Exit(1)
+        good = () if problems else (f"{file} is good.", "" if proof.unproven else proof.text)
+        for sentence in filter(None, good):
+            print(sentence)
+        for sentence in filter(None, (*problems, proof.unproven)):
+            print(sentence, file=sys.stderr)
+    if problems or proof.unproven:
+        raise typer.Exit(1 if problems else _UNPROVEN)
 
 
 @app.command("notify-test")

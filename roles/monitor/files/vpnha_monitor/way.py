@@ -10,7 +10,7 @@ changes nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils import api_way, ec2
@@ -28,14 +28,26 @@ EVERY = 60.0  # s
 RETRY = 10.0  # s after a look that failed
 
 
-def prove(loaded: MonitorConfig) -> tuple[str, bool]:
-    """A sentence on this host's way to EC2's API, and whether it is good. Raises no Ec2Error: that is the sentence."""
+@dataclass(frozen=True)
+class Proof:
+    """What a look at this host's way to EC2's API has come to."""
+
+    text: str = ""  # a sentence on the way; empty where nobody has looked
+    bad: bool = False
+    unproven: str = ""  # a sentence where it is neither good nor bad, and why that is not known
+
+
+def prove(loaded: MonitorConfig) -> Proof:
+    """Look once, from this host. Raises no Ec2Error: that is the sentence."""
     try:
         client = ec2.make_client(region=loaded.deployment.region, endpoint_url=loaded.endpoint_url)
         found = api_way.find(client, loaded.deployment, loaded.monitor)
     except Ec2Error as error:
-        return f"EC2's API does not answer this host as it should: {error}.", False
-    return found.text, found.kind != api_way.BEHIND
+        return Proof(f"EC2's API does not answer this host as it should: {error}.", bad=True)
+    if found.kind != api_way.UNKNOWN:
+        return Proof(found.text, bad=found.kind == api_way.BEHIND)
+    why = f"EC2's API answers, but it could not be proven that no managed route leads there: {found.text}"
+    return Proof(found.text, unproven=why)
 
 
 class OwnWay:

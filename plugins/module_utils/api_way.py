@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""By which route a monitor's calls to EC2 leave its subnet.
+"""By which route a monitor's calls to EC2, and to the other services that it needs, leave its subnet.
 
 Through a gateway of the deployment, they would end with that gateway, and nobody could move routes off it. The first
 hop is what counts here: what lies behind a NAT gateway or a Transit Gateway is not looked at.
@@ -11,8 +11,8 @@ hop is what counts here: what lies behind a NAT gateway or a Transit Gateway is 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Union
 from urllib.parse import urlsplit
@@ -26,6 +26,9 @@ WITHIN = "within"  # the VPC itself, so by an endpoint
 PAST = "past"  # out of the VPC by a route that has nothing to do with the gateways
 BEHIND = "behind"  # through a gateway of the deployment, or by a route that is moved
 UNKNOWN = "unknown"
+
+_CONNECT_SECONDS = 2.0  # for each address
+_ADDRESSES = 4  # of a name that are tried
 
 Address = Union[IPv4Address, IPv6Address]  # noqa: UP007 (ansible-test's pylint knows no other way)
 Network = Union[IPv4Network, IPv6Network]  # noqa: UP007
@@ -42,6 +45,19 @@ class Way:
     table: str = ""  # the route table of the monitor's subnet
     destination: str = ""  # of the route that is taken
     target: str = ""  # what that route leads to
+    warnings: Mapping[str, str] = field(default_factory=dict)  # a sentence by name of another service
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of AWS's that a monitor needs."""
+
+    name: str  # as it stands in sentences
+    lost: str  # what is, while nothing gets there
+    url: Callable[[], str] = str  # where it is called, empty where that is known otherwise; may raise Ec2Error
+
+
+EC2 = Service("EC2's API", "no call gets through that would move routes off it")
 
 
 @dataclass(frozen=True)
@@ -60,22 +76,64 @@ def resolve(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
 
 
+def connect(addresses: Sequence[str], port: int) -> None:
+    """Connect to one of these addresses, and close it. Raises OSError, within seconds."""
+    failed = OSError("the name has no address")
+    for address in addresses[:_ADDRESSES]:
+        try:
+            socket.create_connection((address, port), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            failed = error
+        else:
+            return
+    raise failed
+
+
 def find(
     client: Any,
     deployment: Deployment,
     monitor: str,
     resolved: Callable[[str, int], tuple[str, ...]] = resolve,
+    services: Iterable[Service] = (),
 ) -> Way:
-    """How a monitor's calls leave: some calls, and a question to DNS. Raises Ec2Error if EC2 does not answer."""
+    """How a monitor's calls leave: some calls, and a question to DNS. Raises Ec2Error if EC2 does not answer.
+
+    ``services`` are the others that are looked at.
+    """
     host, port = called(str(client.meta.endpoint_url))
     place, missing = _place(client, deployment, monitor)
     try:
         addresses = resolved(host, port)
     except OSError as error:  # though EC2 has just answered, by a connection that was open
-        return Way(UNKNOWN, f"The name of EC2's API, {host}, cannot be resolved any more: {error}.", host)
-    if place is None:
-        return Way(UNKNOWN, missing, host, addresses)
-    return judge(host, addresses, place)
+        way = Way(UNKNOWN, f"The name of EC2's API, {host}, cannot be resolved any more: {error}.", host)
+    else:
+        way = Way(UNKNOWN, missing, host, addresses) if place is None else judge(host, addresses, place)
+    found = {service.name: warning(service, host, place, resolved) for service in services}
+    return replace(way, warnings={name: text for name, text in found.items() if text})
+
+
+def warning(
+    service: Service,
+    api: str,
+    place: Place | None,
+    resolved: Callable[[str, int], tuple[str, ...]] = resolve,
+    connected: Callable[[Sequence[str], int], None] = connect,
+) -> str:
+    """A sentence where a service is not reached as it should be; empty where it is, or shares EC2's host, ``api``."""
+    named = service.name
+    try:
+        host, port = called(service.url())
+        if host == api:
+            return ""
+        named = f"{service.name} ({host}:{port})"
+        addresses = resolved(host, port)
+        way = None if place is None else judge(host, addresses, place, service)
+        if way is not None and way.kind == BEHIND:
+            return way.text
+        connected(addresses, port)
+    except Exception as error:  # whatever it is, what was seen of EC2 stays
+        return f"{named} cannot be reached from here: {error}. Until it can, {service.lost}."
+    return ""
 
 
 def called(url: str) -> tuple[str, int]:
@@ -139,12 +197,12 @@ def _entries(client: Any, listed: str) -> list[str]:
 # --- Pure from here ------------------------------------------------------------------------------------------------
 
 
-def judge(host: str, addresses: Sequence[str], place: Place) -> Way:
+def judge(host: str, addresses: Sequence[str], place: Place, service: Service = EC2) -> Way:
     """How calls to these addresses leave; of several, the way of the one that is worst off."""
     order = (BEHIND, UNKNOWN, PAST, WITHIN)
-    ways = [_judge_one(host, address, place) for address in addresses]
+    ways = [_judge_one(host, address, place, service) for address in addresses]
     if not ways:
-        return Way(UNKNOWN, f"The name of EC2's API, {host}, has no address.", host)
+        return Way(UNKNOWN, f"The name of {service.name}, {host}, has no address.", host)
     worst = min(ways, key=lambda way: order.index(way.kind))
     return Way(
         worst.kind,
@@ -157,9 +215,9 @@ def judge(host: str, addresses: Sequence[str], place: Place) -> Way:
     )
 
 
-def _judge_one(host: str, address: str, place: Place) -> Way:
+def _judge_one(host: str, address: str, place: Place, service: Service) -> Way:
     ip, table = ip_address(address), str(place.table["RouteTableId"])
-    named = f"EC2's API at {address}" if host == address else f"EC2's API ({host} at {address})"
+    named = f"{service.name} at {address}" if host == address else f"{service.name} ({host} at {address})"
     if ip.is_loopback:
         return Way(WITHIN, f"{named} is on this host.")
     route = route_for(ip, place)
@@ -171,10 +229,7 @@ def _judge_one(host: str, address: str, place: Place) -> Way:
         return Way(WITHIN, f"{named} is within the VPC.", destination=destination, target=target)
     gateway = place.gateways.get(target)
     if gateway is not None:
-        text = (
-            f"{named} is called through {gateway}, by {leads} to {target}: when that gateway fails, no call gets "
-            "through that would move routes off it."
-        )
+        text = f"{named} is called through {gateway}, by {leads} to {target}: when that gateway fails, {service.lost}."
         return Way(BEHIND, text, destination=destination, target=target)
     if destination in place.moved:
         text = f"{named} is called by {leads}, which is the deployment's to move, so that calls go where the VPN leads."

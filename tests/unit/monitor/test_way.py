@@ -6,21 +6,30 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from ec2_proxy import Ec2Proxy
 from gateway_agents import ip
 from monitor_world import World, deployment
 
+from ansible_collections.vpnha.aws.plugins.module_utils.announced import Announcing
 from ansible_collections.vpnha.aws.plugins.module_utils.api_way import BEHIND, PAST, UNKNOWN, WITHIN, Way
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Note
+from ansible_collections.vpnha.aws.plugins.module_utils.model import ManagedGateway, ManagedProbe, Monitor, Note
+from vpnha_monitor.config import MonitorConfig
 from vpnha_monitor.reader import Reading
-from vpnha_monitor.way import OwnWay
+from vpnha_monitor.way import OwnWay, services
 
 PUBLIC = "52.94.1.1"
 
@@ -62,6 +71,83 @@ def test_the_status_has_what_was_seen_last() -> None:
     told.took(BEHIND, "")
     found = told.way.status()
     assert found is not None and (found["kind"], found["text"]) == (BEHIND, "It is behind.")
+
+
+def test_a_warning_is_logged_when_it_is_new(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    caplog.set_level(logging.WARNING)
+    for number, names in enumerate(((), ("SNS",), ("SNS", "DynamoDB"), (), ("SNS",))):
+        way = Way(PAST, "It is past.", warnings={name: f"{name} at {number} is behind." for name in names})
+        told.way.took(Reading(0.0, 0.1, way))
+        assert (told.way.status() or {})["warnings"] == way.warnings
+    assert caplog.messages == ["SNS at 1 is behind.", "DynamoDB at 2 is behind.", "SNS at 4 is behind."]
+    assert told.notes == []
+
+
+# --- What is looked at ---------------------------------------------------------------------------------------------
+
+
+def needed(**changes: Any) -> list[tuple[str, str]]:
+    """The services that a configuration needs, and where."""
+    config = MonitorConfig("mon-a", deployment(), (), Path("/none"), "127.0.0.1", 9784)
+    found = services(replace(config, **changes), lambda service, region: f"https://{service}.{region}.example.com")
+    return [(one.name, one.url()) for one in found]
+
+
+def test_each_service_is_looked_at_where_it_is_used() -> None:
+    assert needed() == []
+    zone = deployment().zones[0].name
+    two = replace(deployment(), monitors=(*deployment().monitors, Monitor("mon-b", zone, "10.20.0.20")))
+    assert needed(deployment=two) == [("DynamoDB", "https://dynamodb.eu-central-1.example.com")]
+    cloudwatch = [("CloudWatch", "https://cloudwatch.eu-central-1.example.com")]
+    assert needed(cloudwatch=True) == cloudwatch
+    managed = ManagedGateway("vgw", "vgw-1", "last_resort", probes=(ManagedProbe("hq", "192.168.10.10"),))
+    assert needed(deployment=replace(deployment(), managed_gateways=(managed,))) == cloudwatch
+    topic = Announcing("arn:aws:sns:us-east-1:123456789012:vpn")
+    assert needed(announcing=topic) == [("SNS", "https://sns.us-east-1.example.com")]  # in the topic's region
+    assert needed(deployment=two, cloudwatch=True, announcing=topic, endpoint_url="http://192.0.2.1:4566") == []
+
+
+class Ec2:
+    """An EC2 that knows nobody."""
+
+    meta = SimpleNamespace(endpoint_url="https://ec2.example.com")
+
+    def describe_network_interfaces(self, **_arguments: object) -> dict[str, Any]:
+        return {"NetworkInterfaces": []}
+
+
+def test_a_resolver_that_hangs_or_an_error_of_any_kind_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop only takes what has been seen; a service that cannot even be named hides nothing of EC2's way."""
+    hanging, readings = threading.Event(), list[Reading[Way]]()
+
+    def resolve(*_arguments: object, **_options: object) -> list[Any]:
+        hanging.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PUBLIC, 443))]
+
+    def unusable(*_arguments: object, **_options: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://sns.example.com")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr("vpnha_monitor.way.ec2.make_client", unusable)
+    config = MonitorConfig("mon-a", deployment(), (), Path("/none"), "127.0.0.1", 9784, cloudwatch=True)
+    monitor: Any = SimpleNamespace(
+        config=config, client=SimpleNamespace(get=Ec2), renewal=SimpleNamespace(prepare=None), note=lambda _note: None
+    )
+    own = OwnWay(monitor, readings.append)
+    began = time.monotonic()
+    own.start()
+    own.suit()
+    assert own.status() is None and time.monotonic() - began < 5
+    hanging.set()
+    while not readings:
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
+    own.stop()
+    own.took(readings[0])
+    found = own.status()
+    assert found is not None and (found["kind"], found["addresses"]) == (UNKNOWN, (PUBLIC,))
+    assert found["warnings"]["CloudWatch"].startswith("CloudWatch cannot be reached from here: Could not connect")
 
 
 # --- The real daemon and the command -------------------------------------------------------------------------------
@@ -132,6 +218,30 @@ def test_the_command_says_it_as_one_sentence(world: World, public: str) -> None:
     answer = json.loads(said.stdout)
     assert (answer["problems"], answer["unproven"]) == ([], "")
     assert f"EC2's API at {PUBLIC} is called by the route 0.0.0.0/0" in answer["way"]
+
+
+def test_the_ways_to_other_services_are_looked_at_as_well(
+    world: World, public: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:4567")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", public)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", "http://127.0.0.2:9")
+    topic = "arn:aws:sns:eu-central-1:123456789012:vpn"
+    world.configure(endpoint_url="", cloudwatch=True, notify={"sns_topic": topic})
+    said = world.vpnha("check-config", str(world.config))
+    assert said.returncode == 0 and "EC2's API at 127.0.0.1 is on this host." in said.stdout  # they do not count
+    behind, unreached = said.stderr.splitlines()
+    assert behind.startswith(f"Warning: CloudWatch at {PUBLIC} is called through gw-a, by the route 0.0.0.0/0 of rtb-")
+    assert unreached.startswith("Warning: SNS (127.0.0.2:9) cannot be reached from here: [Errno 111] ")
+    both = [behind.removeprefix("Warning: "), unreached.removeprefix("Warning: ")]
+    assert json.loads(world.vpnha("check-config", str(world.config), "--json").stdout)["warnings"] == both
+    world.start()
+    world.until(lambda: (world.status() or {"api_way": None})["api_way"])
+    found = world.status()
+    assert found is not None and found["healthy"] is True and list(found["api_way"]["warnings"].values()) == both
+    shown = world.vpnha("status").stdout.replace("\n", " ")
+    assert all(text in shown for text in both)
+    assert world.events("api-behind-vpn") == []
 
 
 def test_a_way_that_is_not_known_is_neither_good_nor_bad(world: World) -> None:

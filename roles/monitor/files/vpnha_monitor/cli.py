@@ -245,7 +245,8 @@ def check_config(
 ) -> None:
     """Say what is wrong with a configuration, and with this host's way to EC2, one sentence for each problem.
 
-    Exit code 1: something is wrong. 3: nothing is as far as can be told, but the way could not be proven.
+    Exit code 1: something is wrong. 3: nothing is as far as can be told, but the way could not be proven. Warnings are
+    of the ways to the other services that the monitor needs, and do not count.
     """
     proof = way.Proof()
     try:
@@ -256,12 +257,13 @@ def check_config(
     except DescriptionError as error:
         problems = error.sentences
     if as_json:
-        _print_json({"file": str(file), "problems": list(problems), "way": proof.text, "unproven": proof.unproven})
+        found = {"problems": list(problems), "way": proof.text, "unproven": proof.unproven}
+        _print_json({"file": str(file), **found, "warnings": list(proof.warnings)})
     else:
         good = () if problems else (f"{file} is good.", "" if proof.unproven else proof.text)
         for sentence in filter(None, good):
             print(sentence)
-        for sentence in filter(None, (*problems, proof.unproven)):
+        for sentence in filter(None, (*problems, proof.unproven, *(f"Warning: {one}" for one in proof.warnings))):
             print(sentence, file=sys.stderr)
     if problems or proof.unproven:
         raise typer.Exit(1 if problems else _UNPROVEN)

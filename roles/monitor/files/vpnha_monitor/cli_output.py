@@ -146,8 +146,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         said = "under way" if each["under_way"] else "a person's work now" if each["needs_person"] else "none under way"
         used = f"{each['steps']} of {each['steps_allowed']} steps of this day used"
         out.print(f"Repair of {each['gateway']}: {said}, {used}{last}. {each['text']}".rstrip())
-    if (found.get("api_way") or {}).get("kind") == api_way.BEHIND:
-        out.print(Text(found["api_way"]["text"], style="red"))
+    _way(out, found.get("api_way") or {})
     if found["drill"]:
         out.print(f"A drill is running: {found['drill']}")
     if found["config"]["error"]:
@@ -155,6 +154,13 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
     _notification(out, found)
+
+
+def _way(out: Console, way: Mapping[str, Any]) -> None:
+    if way.get("kind") == api_way.BEHIND:
+        out.print(Text(way["text"], style="red"))
+    for text in way.get("warnings", {}).values():
+        out.print(Text(text, style="yellow"))
 
 
 def away(out: Console, routes: Iterable[Mapping[str, Any]]) -> None:

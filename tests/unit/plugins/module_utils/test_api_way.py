@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any
@@ -17,10 +18,13 @@ from ansible_collections.vpnha.aws.plugins.module_utils.api_way import (
     UNKNOWN,
     WITHIN,
     Place,
+    Service,
     Way,
     called,
+    connect,
     judge,
     route_for,
+    warning,
 )
 
 HOST, PUBLIC = "ec2.eu-central-1.amazonaws.com", "52.94.1.1"
@@ -127,6 +131,70 @@ def test_what_cannot_be_told_is_not_called_bad() -> None:
     odd = {"DestinationCidrBlock": "what EC2 may think of", "CoreNetworkArn": "arn:1"}
     assert seen(odd, INTERNET).kind == PAST
     assert judge("127.0.0.1", ["127.0.0.1"], place()).text == "EC2's API at 127.0.0.1 is on this host."
+
+
+# --- The other services --------------------------------------------------------------------------------------------
+
+
+def said(
+    where: Place | None, *, api: str = HOST, url: str = "https://sns.example.com", fails: Exception | None = None
+) -> str:
+    """The warning of an SNS whose address is outside the VPC, and to which a connection fails so."""
+
+    def connected(addresses: Sequence[str], port: int) -> None:
+        assert (addresses, port) == ((PUBLIC,), 443)
+        if fails is not None:
+            raise fails
+
+    service = Service("SNS", "no message gets to the topic", lambda: url)
+    return warning(service, api, where, lambda _host, _port: (PUBLIC,), connected)
+
+
+def test_another_service_through_a_gateway_is_warned_of() -> None:
+    text = said(place(to("0.0.0.0/0", "eni-a")))
+    assert text == (
+        f"SNS (sns.example.com at {PUBLIC}) is called through gw-a, by the route 0.0.0.0/0 of rtb-1 to eni-a: when "
+        "that gateway fails, no message gets to the topic."
+    )
+    assert (
+        said(place(to("0.0.0.0/0", "eni-a")), api="sns.example.com") == ""
+    )  # by a proxy or a URL for all: said of EC2
+    # DynamoDB's gateway endpoint is a route to a list of AWS's
+    assert said(place(to("0.0.0.0/0", "eni-a"), to("pl-1", "vpce-1"), pl_1=["52.94.0.0/16"])) == ""
+
+
+def test_another_service_that_cannot_be_reached_is_warned_of_whatever_the_error_is() -> None:
+    assert said(place(INTERNET)) == said(None) == said(place()) == ""
+    for where in (place(INTERNET), None):
+        assert said(where, fails=TimeoutError("timed out")) == (
+            "SNS (sns.example.com:443) cannot be reached from here: timed out. Until it can, no message gets to the "
+            "topic."
+        )
+    assert "SNS cannot be reached from here: Port" in said(None, url="https://sns.example.com:port")
+    assert "SNS (sns.example.com:443) cannot be reached from here: odd" in said(None, fails=RuntimeError("odd"))
+
+
+def test_a_connection_to_any_address_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        connect(["127.0.0.2", "127.0.0.1"], port)  # nobody listens at the first
+    with pytest.raises(OSError, match="refused"):
+        connect(["127.0.0.1"], port)
+    with pytest.raises(OSError, match="no address"):
+        connect([], port)
+    tried: list[str] = []
+
+    def never(address: tuple[str, int], timeout: float) -> socket.socket:
+        tried.append(address[0])
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", never)
+    with pytest.raises(OSError, match="timed out"):
+        connect([f"192.0.2.{number}" for number in range(20)], port)
+    assert len(tried) == 4  # the look ends within seconds
+
+
+# --- Proxies -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class Host:
         self.after_reload: dict[str, Any] = WELL
         self.pages: list[str] = []  # that it was asked for
         self.silent = 0  # so many times its loop does not answer
+        self.ways: list[dict[str, Any] | None] = []  # what it says of its way to EC2, look by look; the last one stays
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,6 +75,8 @@ class Host:
         done = self.done()
         says = self.after_reload if "reloaded" in done else self.runs
         says = self.after_restart if "restarted" in done else says
+        if self.ways:
+            says = {**says, "api_way": self.ways.pop(0) if len(self.ways) > 1 else self.ways[0]}
         if "process" in says:
             says = {**says, "process": {"listen": self.listen, **says["process"]}}
         return 200, says
@@ -83,6 +86,15 @@ class Host:
         path = self._directory / "calls"
         calls = [json.loads(line)[0] for line in path.read_text().splitlines()] if path.exists() else []
         return [call.rpartition(" ")[2] for call in calls if not call.endswith(" started")]
+
+    def look(self, *ways: dict[str, Any] | None, **variables: Any) -> Told:
+        """Runs what sees whether its way to EC2 leads through the VPN."""
+        self.ways = list(ways)
+        given = {"vpnha_monitor_listen": self.listen, **variables}
+        path = self._directory / "way.yml"
+        path.write_text(book("monitor/way"))
+        python = ("-e", f"ansible_python_interpreter={sys.executable}")
+        return self._person.play(str(path), given, *python, collections=str(self._collections))
 
     def deploy(self, *options: str, **variables: Any) -> Told:
         """Runs the tasks, with nothing written anew."""
@@ -198,3 +210,37 @@ def test_what_is_refused_still_is_said(host: Host) -> None:
     told = host.deploy()
     assert told.code != 0 and host.done() == ["reloaded"]
     assert f"The monitor goes on with its old configuration: {CARRIES}" in told.readable
+
+
+# --- The way to EC2 ------------------------------------------------------------------------------------------------
+
+PAST = {"kind": "past", "text": "EC2's API is called by the route 0.0.0.0/0 of rtb-1 to igw-1.", "warnings": {}}
+BEHIND = {"kind": "behind", "text": "EC2's API is called through gw-a.", "warnings": {}}
+UNKNOWN = {"kind": "unknown", "text": "No network interface in EC2 has the tags of mon-a.", "warnings": {}}
+
+
+def test_a_way_past_the_vpn_is_no_word_worth(host: Host) -> None:
+    told = host.look(PAST)
+    assert (told.code, host.pages) == (0, ["/status"]) and "skipped=1 " in told.output
+
+
+def test_a_way_through_the_vpn_fails_the_run_with_its_sentence(host: Host) -> None:
+    told = host.look(BEHIND, vpnha_healthy_seconds=4)
+    assert host.pages == ["/status"] * 2
+    told.refused_with(
+        "EC2's API is called through gw-a. Give the monitor's subnet a way of its own: vpnha_endpoints with ec2, or a "
+        "route to an internet or NAT gateway; then run this again."
+    )
+
+
+def test_an_endpoint_that_has_just_been_made_is_waited_for(host: Host) -> None:
+    assert host.look(None, BEHIND, PAST).code == 0
+    assert host.pages == ["/status"] * 3
+
+
+def test_what_cannot_be_known_fails_no_run_and_is_said(host: Host) -> None:
+    told = host.look(UNKNOWN | {"warnings": {"SNS": "SNS is called through gw-b."}})
+    assert told.code == 0 and "SNS is called through gw-b." in told.output
+    assert f"that the way to EC2's API does not lead through the VPN: {UNKNOWN['text']}" in told.output
+    told = host.look(None, vpnha_healthy_seconds=4)
+    assert told.code == 0 and "the monitor has not found it out in time" in told.output

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .daemon import Monitor
 
 EVERY = 60.0  # s
-RETRY = 10.0  # s after a look that failed
+RETRY = 10.0  # s after a look that failed, or while the way leads through the VPN: whoever mends it waits for that
 
 
 def services(config: MonitorConfig, url: Callable[[str, str], str]) -> Iterator[Service]:
@@ -124,7 +124,9 @@ class OwnWay:
         """In the reader's thread; raises Ec2Error."""
         config = self._monitor.config
         others = services(config, self._url)
-        return api_way.find(self._monitor.client.get(), config.deployment, config.monitor, services=others)
+        way = api_way.find(self._monitor.client.get(), config.deployment, config.monitor, services=others)
+        self._reader.interval = RETRY if way.kind == api_way.BEHIND else EVERY
+        return way
 
     def _url(self, service: str, region: str) -> str:
         key = (service, region)

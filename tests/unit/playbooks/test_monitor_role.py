@@ -244,3 +244,14 @@ def test_what_cannot_be_known_fails_no_run_and_is_said(host: Host) -> None:
     assert f"that the way to EC2's API does not lead through the VPN: {UNKNOWN['text']}" in told.output
     told = host.look(None, vpnha_healthy_seconds=4)
     assert told.code == 0 and "the monitor has not found it out in time" in told.output
+
+
+def test_deploy_asks_every_monitor_for_its_way() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / "deploy.yml").read_text(encoding="utf-8"))
+    asked = [
+        play["hosts"]
+        for play in plays
+        for task in play["tasks"]
+        if task.get("ansible.builtin.include_role", {}).get("tasks_from") == "way"
+    ]
+    assert asked == ["vpnha_monitors"]

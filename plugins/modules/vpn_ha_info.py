@@ -16,6 +16,12 @@ description:
   - Says which gateway carries what, what differs from home, what is pinned or paused, and which route tables are not
     looked after and why.
   - It says nothing about the tunnels; M(vpnha.aws.vpn_health_info) on a gateway does.
+options:
+  subnets:
+    description:
+      - Whether to return which route table each subnet of the VPC uses, for two more calls.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - vpnha.aws.attributes
   - vpnha.aws.attributes.info
@@ -245,6 +251,35 @@ route_tables:
           description: Who set it.
           type: str
           returned: always
+subnets:
+  description:
+    - The subnets of the VPC, and the route table that each of them uses, also where that is not the deployment's.
+    - Empty when EC2 shows nothing of the deployment, or shows it in several VPCs.
+  returned: when O(subnets=true)
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the subnet.
+      type: str
+      returned: always
+    zone:
+      description: The Availability Zone it is in. Its route table may be looked after as that of another zone.
+      type: str
+      returned: always
+    cidrs:
+      description: Its networks, that of IPv4 first.
+      type: list
+      elements: str
+      returned: always
+    route_table_id:
+      description: The route table that it uses.
+      type: str
+      returned: always
+    associated:
+      description: Whether it is associated with that table. V(false) means that it uses it as the VPC's main one.
+      type: bool
+      returned: always
 refused_tables:
   description: Route tables with the deployment's tags that are not looked after, with the reason.
   returned: success
@@ -417,7 +452,7 @@ summary:
 
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.vpnha.aws.plugins.module_utils import ec2, left_routes, prefix_lists
+from ansible_collections.vpnha.aws.plugins.module_utils import ec2, left_routes, prefix_lists, subnet_tables
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_view
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
@@ -426,7 +461,10 @@ from ansible_collections.vpnha.aws.plugins.module_utils.overview import overview
 
 def main() -> None:
     module = AnsibleAWSModule(
-        argument_spec={"deployment": {"type": "dict", "required": True}},
+        argument_spec={
+            "deployment": {"type": "dict", "required": True},
+            "subnets": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     try:
@@ -434,10 +472,13 @@ def main() -> None:
         deployment = prefix_lists.bound(client, from_dict(module.params["deployment"]))
         view = read_view(client, deployment)
         made = prefix_lists.sites_of(client, deployment.name, (one.destination for one in view.left))
+        subnets = subnet_tables.read(client, view.vpc_id) if module.params["subnets"] and view.vpc_id else []
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     told = overview(view, deployment, ec2.CLOCK.now())
     told["summary"] += left_routes.sentences(view.left, left_routes.described(deployment), made)
+    if module.params["subnets"]:
+        told["subnets"] = subnets
     module.exit_json(changed=False, **told)
 
 

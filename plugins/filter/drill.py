@@ -12,17 +12,24 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import drill_plan, drill_window
+from ansible_collections.vpnha.aws.plugins.module_utils import drill_hosts, drill_plan, drill_window
 from ansible_collections.vpnha.aws.plugins.module_utils.description import from_dict
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 
 
-def plan(checked: Mapping[str, Any], **wish: Any) -> dict[str, Any]:
-    """``drill_plan.make``; what is wrong with the wish stands under ``refused``, which is else empty."""
+def plan(checked: Mapping[str, Any], standing: Any = None, addresses: Any = None, **wish: Any) -> dict[str, Any]:
+    """``drill_plan.make``; what is wrong with the wish stands under ``refused``, which is else empty.
+
+    With ``standing`` the hosts are placed by their ``addresses`` and the route tables that EC2 shows.
+    """
     # Ansible's strings carry their origin in a subclass; the description is read by exact types
-    plain = json.loads(json.dumps([checked, wish]))
+    checked, standing, addresses, wish = json.loads(json.dumps([checked, standing, addresses, wish]))
+    if standing is not None:
+        hosts, described = wish.get("app_hosts") or (), wish.get("host_zones") or {}
+        placed = drill_hosts.place(hosts, addresses or {}, described, standing)
+        wish |= {"host_zones": placed.zones, "notes": placed.notes}
     try:
-        return {"refused": "", **drill_plan.make(from_dict(plain[0]), drill_plan.Wish(**plain[1]))}
+        return {"refused": "", **drill_plan.make(from_dict(checked), drill_plan.Wish(**wish))}
     except VpnhaError as error:
         return {"refused": str(error)}
 

@@ -46,7 +46,8 @@ class Wish:
     gateway: str = ""
     site: str = ""  # for tunnel_block: only its tunnels
     app_hosts: Sequence[str] = ()  # to measure from
-    host_zones: Mapping[str, str] | None = None  # zone by application host, where it is known
+    host_zones: Mapping[str, str] | None = None  # by application host, as in `drill_hosts.Placed`
+    notes: Sequence[str] = ()  # what is to be said of the hosts
     targets: Sequence[Mapping[str, Any]] = ()  # address and responder_port; without any, the sites' probe targets
     responder_port: int = 0  # of the chosen targets; 0: none
     limits: Mapping[str, float] | None = None
@@ -81,10 +82,12 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     zones = [zone.name for zone in deployment.zones if deployment.home(zone.name) == gateway]
     measured = _measured_zones(wish)
     if measured and not set(measured) & set(zones):
-        raise VpnhaError(
-            f"No application host is in a zone that uses {gateway.name} ({', '.join(zones)}), so breaking it would "
-            "show nothing; measure from a host there, or break another gateway."
+        reason = (
+            f"No application host's subnet has a route table that leads to {gateway.name} (as those of "
+            f"{', '.join(zones)} do), so breaking it would show nothing; measure from a host that has, or break another "
+            "gateway."
         )
+        raise VpnhaError(" ".join([reason, *wish.notes]))
     other = next((one for one in deployment.gateways if one != gateway), None)
     if other is None:
         raise VpnhaError("The deployment has one gateway only, so nothing could take over; add another one first.")
@@ -117,6 +120,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         "other": other.name,
         "zones": zones,
         "hosts": list(wish.app_hosts),
+        "notes": list(wish.notes),
         "targets": targets,
         "peers": sorted({tunnel.peer_address for tunnel in blocked}),
         "in_clear": [

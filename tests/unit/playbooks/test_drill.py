@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole drill: the role's own tasks, with hosts that are this machine, and an EC2 and packets that are made up.
 
-A gateway that is off loses packets for so long as the test says; the hosts' clock may differ from the controller's.
+A gateway that is off loses packets for so long as the test says; the hosts' clock may differ from the controller's. The
+application host is in zone b, and its subnet's route table has the tag of zone a.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ else:
 """,
     ),
     "vpn_ha_info": (
-        ["deployment", "region"],
+        ["deployment", "region", "subnets"],
         """
 on = ec2["state"] == "running"
 home = {"name": "gw-a", "state": ec2["state"], "usable": on, "carries": ["rtb-a 192.168.10.0/24"] if on else []}
@@ -67,7 +68,8 @@ if not on and ec2["unread"]:
 else:
     answer |= {
         "changed": False, "gateways": [home], "at_home": on, "differences": [], "refused_tables": {}, "pause": None,
-        "route_tables": [], "paused_gateways": {}, "paused_tables": {}, "drill": ec2["drill"], "freeze": None,
+        "route_tables": [{"id": "rtb-a", "zone": "a", "pin": None, "routes": []}], "paused_gateways": {}, "paused_tables": {}, "drill": ec2["drill"], "freeze": None,
+        "subnets": [{"id": "subnet-b", "zone": "b", "cidrs": ["10.20.17.0/24"], "route_table_id": "rtb-a"}],
     }
 """,
     ),
@@ -171,7 +173,8 @@ class Drill:
         given = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False,
             "vpnha_checked": to_dict(replace(DEPLOYMENT, repair=repair)),
-            "vpnha_drill_id": "d-7", "vpnha_drill_gateway": "gw-a", "vpnha_drill_repeat": repeat,
+            "vpnha_app_hosts": [{"name": "app-a", "zone": "b", "address": "10.20.17.50"}],
+            "vpnha_drill_id": "d-7", "vpnha_drill_repeat": repeat,
             "vpnha_drill_output": str(self._directory), "vpnha_drill_count_plaintext": False,
             "vpnha_drill_steady_seconds": 0.2, "vpnha_drill_hold_seconds": 0.6,
         }  # fmt: skip

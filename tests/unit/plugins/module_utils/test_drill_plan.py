@@ -95,7 +95,7 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
         ({"gateway": "gw-c"}, "gw-c is no gateway of the deployment; it has gw-a, gw-b."),
         ({"site": "moon"}, "moon is no site of the deployment; it has hq, plant."),
         ({"app_hosts": []}, "There is no application host to measure from"),
-        ({"app_hosts": ["app-b"], "zone": "a"}, "No application host is in a zone that uses gw-a (a)"),
+        ({"app_hosts": ["app-b"], "zone": "a"}, "No application host's subnet has a route table that leads to gw-a (as those of a do)"),
         ({"repeat": 0}, "cannot be repeated 0 times"),
         (
             {"scenarios": ["gateway_stop", "gateway_power_off"], "repeat": 7},

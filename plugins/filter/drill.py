@@ -27,7 +27,7 @@ def plan(checked: Mapping[str, Any], standing: Any = None, addresses: Any = None
     if standing is not None:
         hosts, described = wish.get("app_hosts") or (), wish.get("host_zones") or {}
         placed = drill_hosts.place(hosts, addresses or {}, described, standing)
-        wish |= {"host_zones": placed.zones, "notes": placed.notes}
+        wish |= {"host_zones": placed.zones, "notes": placed.notes, "standing": standing}
     try:
         return {"refused": "", **drill_plan.make(from_dict(checked), drill_plan.Wish(**wish))}
     except VpnhaError as error:

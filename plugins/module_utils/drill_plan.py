@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import drill_window, dual_stack, tags
+from . import drill_takers, drill_window, dual_stack, tags
 from .errors import VpnhaError
 from .model import LAST_RESORT, Deployment, Gateway, ManagedGateway
 
@@ -48,6 +48,7 @@ class Wish:
     app_hosts: Sequence[str] = ()  # to measure from
     host_zones: Mapping[str, str] | None = None  # by application host, as in `drill_hosts.Placed`
     notes: Sequence[str] = ()  # what is to be said of the hosts
+    standing: Mapping[str, Any] | None = None  # what the module vpn_ha_info returns
     targets: Sequence[Mapping[str, Any]] = ()  # address and responder_port; without any, the sites' probe targets
     responder_port: int = 0  # of the chosen targets; 0: none
     limits: Mapping[str, float] | None = None
@@ -88,8 +89,8 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
             "gateway."
         )
         raise VpnhaError(" ".join([reason, *wish.notes]))
-    other = next((one for one in deployment.gateways if one != gateway), None)
-    if other is None:
+    moves = drill_takers.moves(drill_takers.takers(deployment, gateway.name, wish.standing or {}))
+    if not moves:
         raise VpnhaError("The deployment has one gateway only, so nothing could take over; add another one first.")
     targets = [dict(target) for target in wish.targets] or [
         {"address": address, **({"responder_port": wish.responder_port} if wish.responder_port else {})}
@@ -117,7 +118,7 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     return {
         "not_now": drill_window.objection(window, wish.now, wish.run_seconds * len(runs)),
         "gateway": gateway.name,
-        "other": other.name,
+        "moves": moves,
         "zones": zones,
         "hosts": list(wish.app_hosts),
         "notes": list(wish.notes),
@@ -132,7 +133,9 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
             for family, of in (("ip", dual_stack.ipv4), ("ip6", dual_stack.ipv6))
             if any(of(site.prefixes) for site in deployment.sites)
         ],
-        "runs": [_run(name, number, gateway.name, other.name, limits) for number, name in enumerate(runs, 1)],
+        "runs": [
+            _run(name, number, gateway.name, drill_takers.text(moves), limits) for number, name in enumerate(runs, 1)
+        ],
     }
 
 

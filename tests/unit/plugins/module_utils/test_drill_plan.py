@@ -52,7 +52,7 @@ def make(**wish: Any) -> dict[str, Any]:
 def test_the_gateway_broken_is_the_home_of_the_first_application_hosts_zone() -> None:
     assert make()["gateway"] == "gw-a"
     plan = make(app_hosts=["app-b", "app-a"])
-    assert (plan["gateway"], plan["other"], plan["zones"]) == ("gw-b", "gw-a", ["b"])
+    assert (plan["gateway"], plan["moves"], plan["zones"]) == ("gw-b", [{"gateway": "gw-a", "zones": ["b"]}], ["b"])
 
 
 def test_each_family_of_a_site_is_measured_and_looked_for_in_clear() -> None:

@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose gateway the packets of a drill's application hosts take: by the route table of a host's subnet, not by its zone.
+"""Whose gateway the packets of a drill's application hosts take, by the route tables of the hosts' subnets.
 
 The tag ``vpnha:zone`` may give a table the gateway of another zone than that of its subnets. Pure.
 """
@@ -30,8 +30,8 @@ def place(
 ) -> Placed:
     """Where the hosts' packets go. ``described``: the zone of each host that the description names.
 
-    ``standing`` is what the module vpn_ha_info returns with ``subnets``. A host whose subnet is not found is taken to be
-    where it is described.
+    ``standing`` is what the module vpn_ha_info returns with ``subnets``. A host whose subnet is not found is taken to
+    be where it is described.
     """
     tables = {table["id"]: table["zone"] for table in standing.get("route_tables", ())}
     zones: dict[str, str] = {}

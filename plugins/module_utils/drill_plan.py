@@ -85,8 +85,8 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
     if measured and not set(measured) & set(zones):
         reason = (
             f"No application host's subnet has a route table that leads to {gateway.name} (as those of "
-            f"{', '.join(zones)} do), so breaking it would show nothing; measure from a host that has, or break another "
-            "gateway."
+            f"{', '.join(zones)} do), so breaking it would show nothing; measure from a host that has, or break "
+            "another gateway."
         )
         raise VpnhaError(" ".join([reason, *wish.notes]))
     moves = drill_takers.moves(drill_takers.takers(deployment, gateway.name, wish.standing or {}))
@@ -123,6 +123,11 @@ def make(deployment: Deployment, wish: Wish) -> dict[str, Any]:
         "hosts": list(wish.app_hosts),
         "notes": list(wish.notes),
         "targets": targets,
+        "passing": [
+            {"family": family, "targets": list(dict.fromkeys(found))}
+            for family, of in (("ip", dual_stack.ipv4), ("ip6", dual_stack.ipv6))
+            if (found := of(target["address"] for target in targets))
+        ],
         "peers": sorted({tunnel.peer_address for tunnel in blocked}),
         "in_clear": [
             {

@@ -2,7 +2,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the monitors would move the zones of a lost gateway while all others are well, for a drill that moves them itself.
+"""Where the monitors would move the zones of a lost gateway while all others are well, for a drill that does so.
 
 The same order as in ``moves``, which needs all that a monitor sees; a test holds the two together. Pure.
 """

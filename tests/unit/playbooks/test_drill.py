@@ -68,7 +68,8 @@ if not on and ec2["unread"]:
 else:
     answer |= {
         "changed": False, "gateways": [home], "at_home": on, "differences": [], "refused_tables": {}, "pause": None,
-        "route_tables": [{"id": "rtb-a", "zone": "a", "pin": None, "routes": []}], "paused_gateways": {}, "paused_tables": {}, "drill": ec2["drill"], "freeze": None,
+        "route_tables": [{"id": "rtb-a", "zone": "a", "pin": None, "routes": []}], "paused_gateways": {},
+        "paused_tables": {}, "drill": ec2["drill"], "freeze": None,
         "subnets": [{"id": "subnet-b", "zone": "b", "cidrs": ["10.20.17.0/24"], "route_table_id": "rtb-a"}],
     }
 """,
@@ -121,6 +122,12 @@ VPNHA = """\
 import sys
 print({{"status": {status!r}, "events": "[]"}}.get(sys.argv[1], ""))
 """
+NFT = """\
+#!{python}
+import os, sys
+if "list" in sys.argv:
+    print('{{"nftables": [{{"counter": {{"name": "passed", "packets": %s}}}}]}}' % os.environ["PASSED"])
+"""
 PLAY = """\
 - hosts: localhost
   gather_facts: false
@@ -142,7 +149,7 @@ class Drill:
         (here / "plugins" / "module_utils" / "traffic.py").write_text(PACKETS)
         commands = directory / "bin"
         commands.mkdir()
-        for name, text in (("date", DATE), ("vpnha", VPNHA)):
+        for name, text in (("date", DATE), ("vpnha", VPNHA), ("nft", NFT)):
             (commands / name).write_text(text.format(python=sys.executable, status=json.dumps(status())))
             (commands / name).chmod(0o755)
         for tasks in (here / "roles" / "drill" / "tasks").glob("*.yml"):
@@ -163,10 +170,20 @@ class Drill:
         (self._directory / "ec2.json").write_text(json.dumps(stands))
 
     def run(
-        self, entry: str = "main", *, outage: float = 0.5, behind: float = 0.0, repair: str = "none", repeat: int = 1
+        self,
+        entry: str = "main",
+        *,
+        outage: float = 0.5,
+        behind: float = 0.0,
+        repair: str = "none",
+        repeat: int = 1,
+        passed: int = 10,
     ) -> Told:
-        """``outage``: so many seconds packets are lost; ``behind``: so far is the hosts' clock behind."""
-        self._person.environment |= {"OUTAGE": str(outage), "BEHIND": str(behind)}
+        """``outage``: so many seconds packets are lost; ``behind``: so far is the hosts' clock behind.
+
+        ``passed``: so many packets the gateway counts before it is broken; a host sends twenty and more.
+        """
+        self._person.environment |= {"OUTAGE": str(outage), "BEHIND": str(behind), "PASSED": str(passed)}
         hosts = {"vpnha_gateways": ["gw-a"], "vpnha_monitors": ["mon-a"], "vpnha_app_hosts": ["app-a"]}
         inventory = self._directory / "deployment.yml"
         inventory.write_text(yaml.safe_dump({group: {"hosts": dict.fromkeys(names)} for group, names in hosts.items()}))
@@ -235,3 +252,13 @@ def test_nothing_more_is_broken_after_a_run_that_failed(drill: Drill) -> None:
     assert told.code != 0 and [len(scenario["runs"]) for scenario in report["scenarios"]] == [1]
     assert not report["passed"] and "gw-a could not be started again" in report["aborted"]
     assert "The drill was broken off: gateway_power_off: gw-a could not" in " ".join(told.output.split())
+
+
+def test_a_gateway_that_the_packets_do_not_pass_is_not_broken(drill: Drill) -> None:
+    told = drill.run(passed=9)
+    assert told.code != 0
+    assert (
+        "gw-a has passed on 9 packets to 192.168.10.10, 192.168.20.10, and one application host alone has sent 10 or "
+        "more: their packets take another way, so breaking it would show nothing."
+    ) in " ".join(told.output.split())
+    assert drill.ec2["cut"] is None

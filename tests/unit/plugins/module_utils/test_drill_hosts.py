@@ -50,8 +50,8 @@ def test_the_gateway_broken_is_that_of_the_hosts_route_table() -> None:
 def test_a_gateway_that_no_hosts_table_leads_to_is_not_broken() -> None:
     refused = plan(standing(a="a", b="a"), zone="b")["refused"]
     assert refused == (
-        "No application host's subnet has a route table that leads to gw-b (as those of b do), so breaking it would show "
-        "nothing; measure from a host that has, or break another gateway. "
+        "No application host's subnet has a route table that leads to gw-b (as those of b do), so breaking it would "
+        "show nothing; measure from a host that has, or break another gateway. "
         "app-b is in subnet-b (b), whose route table rtb-b leads to the home gateway of a."
     )
 
@@ -72,12 +72,12 @@ def test_where_the_subnet_is_not_known_that_is_said_and_the_description_believed
     nothing: dict[str, Any] = {"route_tables": [], "subnets": []}
     assert plan(nothing)["gateway"] == "gw-b"
     assert plan(nothing)["notes"] == [
-        "The subnet of app-b is not known (10.20.17.50 is in no subnet that EC2 shows of the VPC): it is taken to use the "
-        "gateway of b, where it is described."
+        "The subnet of app-b is not known (10.20.17.50 is in no subnet that EC2 shows of the VPC): it is taken to use "
+        "the gateway of b, where it is described."
     ]
     vm = plan(standing(a="a", b="b"), app_hosts=["vm"], addresses={"vm": "vm.example.net"}, gateway="gw-b")
     assert vm["notes"] == [
-        "The subnet of vm is not known (vm.example.net is in no subnet that EC2 shows of the VPC): which gateway its packets "
-        "use is seen only when they are sent."
+        "The subnet of vm is not known (vm.example.net is in no subnet that EC2 shows of the VPC): which gateway its "
+        "packets use is seen only when they are sent."
     ]
     assert "(no address of it is known)" in plan(nothing, app_hosts=["vm"], gateway="gw-b")["notes"][0]

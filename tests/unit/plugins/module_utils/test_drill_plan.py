@@ -65,6 +65,10 @@ def test_each_family_of_a_site_is_measured_and_looked_for_in_clear() -> None:
     deployment = replace(DEPLOYMENT, vpc_cidrs=vpc, sites=(hq, DEPLOYMENT.sites[1]))
     plan = drill_plan.make(deployment, drill_plan.Wish(scenarios=["planned"], app_hosts=["app-a"], host_zones=ZONES))
     assert [one["address"] for one in plan["targets"]] == ["192.168.10.10", "2001:db8:a10::10", "192.168.20.10"]
+    assert plan["passing"] == [
+        {"family": "ip", "targets": ["192.168.10.10", "192.168.20.10"]},
+        {"family": "ip6", "targets": ["2001:db8:a10::10"]},
+    ]
     assert plan["in_clear"] == [
         {"family": "ip", "sites": ["192.168.10.0/24", "192.168.20.0/24"], "vpc": ["10.20.0.0/16"]},
         {"family": "ip6", "sites": ["2001:db8:a10::/48"], "vpc": ["2001:db8:20::/56"]},
@@ -95,7 +99,10 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
         ({"gateway": "gw-c"}, "gw-c is no gateway of the deployment; it has gw-a, gw-b."),
         ({"site": "moon"}, "moon is no site of the deployment; it has hq, plant."),
         ({"app_hosts": []}, "There is no application host to measure from"),
-        ({"app_hosts": ["app-b"], "zone": "a"}, "No application host's subnet has a route table that leads to gw-a (as those of a do)"),
+        (
+            {"app_hosts": ["app-b"], "zone": "a"},
+            "No application host's subnet has a route table that leads to gw-a (as those of a do)",
+        ),
         ({"repeat": 0}, "cannot be repeated 0 times"),
         (
             {"scenarios": ["gateway_stop", "gateway_power_off"], "repeat": 7},

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mends of moto's virtual private gateways: filters of all three kinds of resources, and routes to a gateway."""
+"""Mends of moto's virtual private gateways: filters of all three kinds, routes to a gateway, edge tables."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def apply() -> None:
     """Mend moto; before lab/api/mends.py, which wraps what is wrapped here."""
     from moto.ec2 import models
     from moto.ec2.models.customer_gateways import CustomerGateway
+    from moto.ec2.models.route_tables import RouteTable
     from moto.ec2.models.vpn_connections import VPNConnection
     from moto.ec2.utils import generic_filter
 
@@ -37,6 +38,7 @@ def apply() -> None:
     )
     models.EC2Backend.describe_customer_gateways = describe_customer_gateways
     _routes(models.EC2Backend)
+    _edges(RouteTable)
 
 
 def _filters(resource: Any, values: dict[str, Any]) -> None:
@@ -69,3 +71,18 @@ def _routes(backend: Any) -> None:
         return call
 
     backend.create_route, backend.replace_route = checked(backend.create_route), checked(backend.replace_route)
+
+
+def _edges(table: Any) -> None:
+    """A table that is associated with a virtual private gateway says so; moto names internet gateways only."""
+    shown = table.associations.fget
+
+    def associations(self: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = shown(self)
+        for each in found:
+            target = str(self._associations.get(each["RouteTableAssociationId"]))
+            if target.startswith("vgw-"):
+                each["GatewayId"] = target
+        return found
+
+    table.associations = property(associations)

@@ -156,7 +156,7 @@ def run(
     rows = [_row(deployment, line, line.key in acts, done.get(line.key)) for line in lines]
     spent = None if check else round(time.monotonic() - began, 2)
     swapping, warnings = _swapping(len(swaps), spent, bucket.refusals)
-    warnings = (*warnings, *_staying(client, view, deployment, choice))
+    warnings = (*warnings, *_staying(client, view, deployment, choice), *_not_looked_after(view, choice))
     return Report(changed, rows, tables, failure, swapping, warnings, undone.tables)
 
 
@@ -167,6 +167,13 @@ def _staying(client: Any, view: Ec2View, deployment: Deployment, choice: Choice)
     with contextlib.suppress(Ec2Error):  # the swaps are done: at worst the site of a list is not named
         made = prefix_lists.sites_of(client, deployment.name, (one.destination for one in stays))
     return left_routes.sentences(stays, left_routes.described(deployment), made)
+
+
+def _not_looked_after(view: Ec2View, choice: Choice) -> list[str]:
+    """The tables with the deployment's tags that nobody moves: of which zone they are is not known."""
+    if choice.tables:
+        return []  # others are not meant; one of these is refused
+    return [f"Not looked after, so its routes stay as they are: {why}" for why in view.refused_tables.values()]
 
 
 def _too_many(calls: int, allowed: float) -> str:

@@ -18,6 +18,9 @@ description:
     in another VPC.
   - A swap counts as done when two reads of EC2 agree. When some routes could not be swapped, the others are all the
     same, the module fails, and says for each route what became of it.
+  - Route tables with the deployment's tags that are not looked after, such as one that subnets of several zones use and
+    that has no tag C(vpnha:zone), are left as they are. A warning names each, and says why; one that is given in
+    O(route_tables) is refused.
   - It does not look at tunnels; the playbook C(vpnha.aws.failover) does before it calls this module.
 options:
   gateway:

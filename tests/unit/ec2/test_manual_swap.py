@@ -326,14 +326,6 @@ def test_a_gateway_in_another_vpc_is_refused(world: World) -> None:
     assert carried(world) == HOME
 
 
-def test_a_refused_table_says_why(world: World) -> None:
-    net = world.deployment.vpc_cidrs[0]
-    subnets = [world.new_subnet(net.replace(".0.0/16", f".{n}.0/24"), zone) for n, zone in ((18, A), (19, B))]
-    shared = world.new_table(*subnets, vpnha_deployment=world.deployment.name, vpnha_table="app")
-    with pytest.raises(VpnhaError, match=f"{shared} is shared by subnets of {A} and {B}"):
-        run(world, Wish(Choice(gateway="gw-b", tables=(shared,))))
-
-
 # --- How it stands ---------------------------------------------------------------------------------------------------
 
 

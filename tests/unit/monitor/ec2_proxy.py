@@ -14,6 +14,8 @@ import urllib.parse
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from lab.api.limits import Buckets
+
 _ERROR = (
     '<?xml version="1.0"?><Response><Errors><Error><Code>{code}</Code><Message>as the test wants</Message></Error>'
     "</Errors><RequestID>1</RequestID></Response>"
@@ -28,6 +30,8 @@ class Ec2Proxy:
         self.errors: dict[str, str] = {}  # action -> code; "*" stands for all
         self.most: dict[str, int] = {}  # action -> how many are carried out; the rest are refused
         self.answers_late: dict[str, float] = {}  # action -> seconds after it was carried out
+        self.buckets: Buckets | None = None  # of EC2; none: nothing is refused for its limit
+        self.refused: Counter[str] = Counter()  # for that limit
         self.begun: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -74,11 +78,21 @@ class Ec2Proxy:
 
     def _refusal(self, action: str) -> str:
         """The code with which a call is refused; empty if it is not."""
+        if self.buckets is not None and not self.buckets.take(action, True):
+            with self._lock:
+                self.refused[action] += 1
+            return "RequestLimitExceeded"
         if action in self.most:
             with self._lock:
                 self.most[action] -= 1
                 return "ServiceUnavailable" if self.most[action] < 0 else ""
         return self.errors.get(action, self.errors.get("*", ""))
+
+    def empty(self, action: str) -> None:
+        """Somebody uses up all calls of an action that EC2 has left."""
+        assert self.buckets is not None
+        while self.buckets.take(action, True):
+            pass
 
     def close(self) -> None:
         self._server.shutdown()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import ec2, tags
-from .endpoints import made_filters
+from .endpoints import made_filters, state_of
 from .errors import VpnhaError
 from .items import Item
 from .network import PUBLIC, is_of, read_by
@@ -54,10 +54,37 @@ def refuse_others(client: Any, deployment: str, tables: Sequence[Item]) -> None:
             values=values,
         )
     }
+    _refuse_stranded(client, deployment, endpoints)
     ours = {str(eni_id) for endpoint in endpoints for eni_id in endpoint.get("NetworkInterfaceIds", ())}
     others = [eni for eni_id, eni in sorted(found.items()) if eni_id not in ours and not _is_ours(eni, deployment)]
     if others:
         raise VpnhaError(_sentence(deployment, others))
+
+
+def _refuse_stranded(client: Any, deployment: str, endpoints: Sequence[Item]) -> None:
+    """Raises VpnhaError where other deployments' monitors have no way to EC2 but an endpoint of ours.
+
+    With its private DNS no other deployment of the VPC can have one of its own.
+    """
+    for endpoint in endpoints:
+        serves = endpoint.get("PrivateDnsEnabled") and state_of(endpoint) not in ("deleting", "deleted")
+        if not serves or not str(endpoint["ServiceName"]).endswith(".ec2"):
+            continue
+        monitors = ec2.pages(
+            client, "describe_network_interfaces", "NetworkInterfaces", "reading who uses the endpoint for EC2",
+            Filters=[
+                {"Name": "vpc-id", "Values": [str(endpoint["VpcId"])]},
+                {"Name": f"tag:{tags.ROLE}", "Values": ["monitor"]},
+            ],
+        )  # fmt: skip
+        cut = [eni for eni in monitors if not _is_ours(eni, deployment) and not eni.get("Association")]
+        if cut:
+            raise VpnhaError(
+                f"Monitors without a public address reach EC2 by {deployment}'s endpoint {endpoint['VpcEndpointId']}, "
+                f"and could move no route without it: {', '.join(_named(eni) for eni in cut[:_NAMED])}. Give them "
+                f"Elastic IPs until their own deploy has made an endpoint, or take the tag {tags.MADE} off this one "
+                "and its security group, which then stay. Nothing was removed."
+            )
 
 
 def _is_ours(eni: Item, deployment: str) -> bool:

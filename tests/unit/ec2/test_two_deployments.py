@@ -26,6 +26,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import (
     network_removal,
     tags,
 )
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.network import Interface
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import TokenBucket
@@ -249,3 +250,27 @@ def test_what_is_done_to_the_one_leaves_the_other_as_it_is(sides: tuple[Side, Si
     assert one.all().keys() == {"groups"}  # which the role removes
     assert other.deploy() == []
     assert not other.world.view().missing_routes
+
+
+def test_the_endpoint_by_which_the_others_monitors_reach_ec2_is_not_taken_from_them(
+    bare: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints_build, "_PAUSE", 0.0)
+    bare.client.modify_vpc_attribute(VpcId=bare.vpc, EnableDnsHostnames={"Value": True})
+    second = beside(bare)
+    first, second = watched(bare, "ec2"), watched(second, "ec2")
+    endpoint = first.build().endpoints["ec2"]
+    outcome = second.build()
+    assert outcome.endpoints["ec2"] == endpoint  # EC2 lets no other with private DNS be beside it
+    with pytest.raises(VpnhaError) as refused:
+        network_removal.remove(first.client, first.deployment.name, check=True)
+    said, cards = str(refused.value), [outcome.interfaces[name]["id"] for name in MONITORS]
+    assert f"{first.deployment.name}'s endpoint {endpoint}, and could move no route without it: " in said
+    for card, name in zip(cards, MONITORS, strict=True):
+        assert f"({name} of the deployment {second.deployment.name})" in said and card in said
+    assert said.endswith("Nothing was removed.")
+    for card in cards:
+        address = first.client.allocate_address(Domain="vpc")["AllocationId"]
+        first.client.associate_address(AllocationId=address, NetworkInterfaceId=card)
+    assert network_removal.remove(first.client, first.deployment.name, check=False).changes
+    assert [change.subject for change in second.build().changes if "ec2" in change.subject] == ["endpoint for ec2"]

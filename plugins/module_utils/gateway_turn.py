@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 FILES, TUNNELS, CODE, AGENT = "files", "tunnels", "code", "agent"
 ALL = (FILES, TUNNELS, CODE, AGENT)
@@ -25,6 +25,7 @@ class Differences:
     tunnels: Sequence[str] = ()  # loaded anew or removed
     up: Sequence[str] = ()  # tunnels that are established
     resets: Sequence[str] = ()  # of those, the ones that are closed
+    frr: Mapping[str, str] = field(default_factory=dict)  # frr.conf ``before`` and ``after``, where it differs
     code: bool = False
     agent: bool = False
 
@@ -58,18 +59,50 @@ def turn(gateway: str, others: int, found: Differences) -> Turn:
         return Turn(due, False, False, False, False, (), f"{gateway} carries nothing: none of its tunnels is up.")
     charon, frr = found.restarting in found.files, FRR_DAEMONS in found.files
     closes = tuple(found.up) if charon else tuple(found.resets)
-    interrupts = bool(closes or frr)
+    parts = [name for name in resets(found.frr.get("before", ""), found.frr.get("after", "")) if name in found.up]
+    interrupts = bool(closes or frr or parts)
     alone = others == 0
-    text = _text(gateway, others, due, closes, frr=frr)
+    how = f"closes {_listed(closes)}" if closes else "restarts FRR" if frr else ""
+    how = how or (f"closes the BGP sessions of {_listed(parts)}" if parts else "")
+    text = _text(gateway, others, due, how)
     return Turn(due, True, interrupts and not alone, frr, interrupts and alone, tuple(found.up), text)
 
 
-def _text(gateway: str, others: int, due: Sequence[str], closes: Sequence[str], *, frr: bool) -> str:
+def resets(before: str, after: str) -> list[str]:
+    """The tunnels whose BGP session does not stay when FRR takes over another frr.conf.
+
+    It goes with the session, and with another AS number or family of addresses at either end.
+    """
+    tunnels, made = _sessions(before)
+    _tunnels, anew = _sessions(after)
+    return [name for peer, name in tunnels.items() if made.get(peer) != anew.get(peer)]
+
+
+def _sessions(conf: str) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """By each peer the tunnel to it, and what the session is made with."""
+    own = family = ""
+    tunnels: dict[str, str] = {}
+    made: dict[str, set[str]] = {}
+    for words in map(str.split, conf.splitlines()):
+        match words:
+            case ["router", "bgp", own]:
+                pass
+            case ["address-family", family, *_more]:
+                pass
+            case ["neighbor", peer, "remote-as", other]:
+                made.setdefault(peer, set()).add(f"{own} {other}")
+            case ["neighbor", peer, "description", "tunnel", name]:
+                tunnels[peer] = name
+            case ["neighbor", peer, "activate"]:
+                made.setdefault(peer, set()).add(family)
+    return tunnels, made
+
+
+def _text(gateway: str, others: int, due: Sequence[str], how: str) -> str:
     what = {FILES: "files", TUNNELS: "tunnels", CODE: "the code", AGENT: "the agent's configuration"}
     text = f"{gateway} gets {_listed([what[name] for name in due])} anew"
-    if not closes and not frr:
+    if not how:
         return f"{text}; no tunnel is interrupted."
-    how = f"closes {_listed(closes)}" if closes else "restarts FRR"
     if others:
         return f"{text}, which {how}: its traffic goes through the other gateways meanwhile."
     how = f"{how}: it is the only gateway, so nothing passes for some seconds, until its peers have answered"

@@ -103,7 +103,8 @@ EXAMPLES = r"""
 RETURN = r"""
 prefixes:
   description: >-
-    The prefixes of sites that this gateway reached by its own tunnels and handed over, as far as O(keep) has them.
+    The prefixes of sites that this gateway reached by its own tunnels and handed over, as far as O(keep) has them. Those
+    that went through another gateway before, without having been handed over, are not among them.
   returned: with O(state=handed_over)
   type: list
   elements: str
@@ -189,7 +190,10 @@ def hand_over(gateway: Gateway, params: dict[str, Any], check: bool) -> dict[str
         time.sleep(POLL_SECONDS)
         ways = looked_at(gateway, params)
     prefixes = [way.prefix for way in ways if way.own]
-    kept = [prefix for prefix in prefixes if keep is None or handover.overlaps(prefix, keep)]
+    # what went another way by itself need not come back: its tunnel may lose packets, or its site prefers another
+    asked = bool(handover.requested(gateway.request))
+    carried = [way.prefix for way in ways if way.own_best or (way.own and asked)]
+    kept = [prefix for prefix in carried if keep is None or handover.overlaps(prefix, keep)]
     result = {"changed": bool(prefixes), "prefixes": kept, "seconds": 0.0, "still": []}
     if check or not prefixes:
         return result

@@ -25,6 +25,7 @@ from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule(argument_spec=dict.fromkeys({options}, dict(type="raw")), supports_check_mode=True)
 here, host = Path(os.environ["STUBS"]), os.environ["STUB_HOST"]
 said = {{key: value for key, value in module.params.items() if value is not None}}
+said |= {{"_check": True}} if module.check_mode else {{}}
 call = " ".join([host, {name!r}, str(said.get("state", ""))]).strip()
 with (here / "calls").open("a") as calls:
     calls.write(json.dumps([call, said]) + "\\n")
@@ -215,9 +216,26 @@ def test_one_on_which_nothing_is_due_is_left_out(rollout: Rollout) -> None:
     assert rollout.calls() == whole("gw-b")
 
 
-def test_what_closes_no_tunnel_is_brought_without_handing_over(rollout: Rollout) -> None:
+def test_what_closes_no_tunnel_is_brought_without_handing_over_and_bgp_is_waited_for(rollout: Rollout) -> None:
     assert rollout.run(first={"hand_over": False}).code == 0
-    assert rollout.calls() == ["gw-a bring", "gw-a vpn_health_info", *whole("gw-b")]
+    assert rollout.calls() == [*whole("gw-a"), *whole("gw-b")]
+    noted = rollout.asked("gw-a gateway_handover handed_over")  # nothing more than looked at, whatever the others have
+    assert noted["_check"] and noted["force"] and noted["deployed"] == noted["keep"] == HANDED["prefixes"]
+    assert rollout.asked("gw-a gateway_handover given_back")["prefixes"] == HANDED["prefixes"]
+    assert "_check" not in rollout.asked("gw-b gateway_handover handed_over")
+
+
+@pytest.mark.parametrize("noted", [{"prefixes": []}, {"msg": "vtysh -d on gw-a: Exiting: failed to connect."}])
+def test_bgp_is_not_waited_for_where_there_was_none(rollout: Rollout, noted: dict[str, Any]) -> None:
+    assert rollout.run({"gw-a gateway_handover handed_over": noted}, first={"hand_over": False}).code == 0
+    assert rollout.calls() == [*whole("gw-a")[:3], *whole("gw-b")]
+
+
+def test_a_session_that_other_settings_of_frr_keep_down_stops_it_before_the_next(rollout: Rollout) -> None:
+    woe = {"gw-a gateway_handover given_back": {"msg": "gw-a does not reach 192.168.10.0/24."}}
+    told = rollout.run(woe, first={"due": ["files"], "hand_over": False})
+    assert told.code != 0 and rollout.calls() == whole("gw-a")
+    assert "gw-b is still as before, and carries the traffic." in " ".join(told.output.split())
 
 
 @pytest.mark.parametrize(

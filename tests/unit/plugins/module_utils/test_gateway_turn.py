@@ -80,6 +80,44 @@ def test_what_closes_a_tunnel_hands_the_traffic_over_first(found: dict[str, Any]
     assert turned.frr_restarts == ("FRR" in words)
 
 
+FRR = """\
+router bgp 64512
+ neighbor 169.254.10.2 remote-as 65010
+ neighbor 169.254.10.2 description tunnel hq-gw-a
+ neighbor 169.254.20.2 remote-as 65020
+ neighbor 169.254.20.2 description tunnel plant-gw-a
+ neighbor 169.254.255.2 remote-as 64512
+ neighbor 169.254.255.2 description gateway gw-b
+ timers bgp 3 9
+ !
+ address-family ipv4 unicast
+  neighbor 169.254.10.2 activate
+  neighbor 169.254.20.2 activate
+ exit-address-family
+"""
+SIX = " address-family ipv6 unicast\n  neighbor 169.254.10.2 activate\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "closed"),
+    [
+        (FRR.replace("65010", "65011"), "hq-gw-a"),
+        (FRR.replace("64512", "64999"), "hq-gw-a and plant-gw-a"),
+        (FRR + SIX, "hq-gw-a"),
+        (FRR.replace("neighbor 169.254.20.2", "no"), "plant-gw-a"),
+        (FRR.replace("timers bgp 3 9", "timers bgp 1 3"), ""),
+        (FRR.replace("169.254.255.2", "169.254.255.3"), ""),  # a neighbour's: its packets go by its own tunnels
+    ],
+)
+def test_frr_is_handed_over_too_where_a_session_of_a_tunnel_that_is_up_does_not_stay(after: str, closed: str) -> None:
+    found = {"files": ("/etc/frr/frr.conf",), "frr": {"before": FRR, "after": after}}
+    turned = of(**found)
+    assert turned.hand_over == bool(closed) and not turned.frr_restarts
+    assert (f"closes the BGP sessions of {closed}: its traffic" in turned.text) == bool(closed)
+    assert not of(**found, up=("other-gw-a",)).hand_over
+    assert of(**found, others=0).outage == bool(closed)
+
+
 def test_the_only_gateway_has_nobody_to_hand_over_to_and_that_is_said() -> None:
     turned = of(others=0, tunnels=UP, resets=UP)
     assert turned.alone and turned.outage and not turned.hand_over

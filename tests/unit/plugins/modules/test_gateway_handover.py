@@ -33,13 +33,14 @@ class FakeGateway:
         self.neighbour_from = 0.0  # when another gateway offers its way
         self.sessions_up = True
         self.counting = False
+        self.preferred = True  # whether the sites' ways through it are better than through a neighbour
         self.shop = ""  # the prefix of a third site, to which it has a tunnel
         self.shop_elsewhere = False  # whether another gateway has one too
         self._clock, self._agent_after, self._site_after = clock, agent_after, site_after
         self._asked_at: float | None = None
 
     def ways(self) -> list[Way]:
-        away, other = self._away(0.0), self._clock.now >= self.neighbour_from
+        away, other = self._away(0.0) or not self.preferred, self._clock.now >= self.neighbour_from
         elsewhere = self.shop_elsewhere
         shop = [Way("shop", self.shop, True, not (away and elsewhere), elsewhere, away and elsewhere)]
         return [
@@ -162,6 +163,15 @@ def test_it_is_given_back_when_the_gateway_carries_again(make: Make, clock: Cloc
     assert give_back(gateway, prefixes=handed["prefixes"])["changed"]
     assert not gateway.request.exists()
     assert give_back(gateway, prefixes=handed["prefixes"])["changed"] is False
+
+
+def test_what_went_another_way_before_need_not_come_back(make: Make) -> None:
+    gateway = make()
+    gateway.preferred = False  # the site prefers another gateway, or packets are lost in its tunnel
+    handed = hand_over(gateway)
+    assert gateway.request.exists() and handed["prefixes"] == []
+    # who finds the request of a run that died knows no more than that it had a way of its own
+    assert hand_over(gateway)["prefixes"] == [HQ]
 
 
 def test_a_session_that_stays_away_is_told(make: Make) -> None:

@@ -129,6 +129,38 @@ def test_20_the_filter_is_there_before_anything_else(run: Run) -> None:
     assert run(view("xfrm"), set())[0] == "nft -f /etc/vpnha/firewall.nft"
 
 
+def test_20_the_blackholes_are_there_also_where_the_filter_is_refused(run: Run, tmp_path: Path) -> None:
+    """At boot packets are forwarded by then, and FRR does not come after this."""
+    wanted = view6("xfrm")
+    with (tmp_path / "bin" / "nft").open("a") as tool:
+        tool.write("exit 1\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        run(wanted, set())
+    done = (tmp_path / "log").read_text().splitlines()
+    made = [command.split()[-3] for command in done if "route replace blackhole" in command]
+    assert wanted.ipv6 and made == [*wanted.site_prefixes, *wanted.ipv6.site_prefixes]
+    assert not any(" link " in command for command in done)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace")
+@pytest.mark.parametrize(
+    ("rule", "good"),
+    [
+        ('iifname "eth0" tcp dport 9100 accept', True),
+        ('iif "lo" accept', True),
+        ('iif "eth0" tcp dport 9100 accept', False),
+        ("ip saddr prometheus.example.org tcp dport 9100 accept", False),
+    ],
+)
+def test_a_filter_is_good_that_can_be_loaded_at_boot(rule: str, good: bool, tmp_path: Path) -> None:
+    written = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__vpnha_gateway_written"]
+    (command,) = [file["validate"] for file in written if file["path"].endswith("firewall.nft")]
+    (tmp_path / "filter").write_text(rendered("firewall.nft.j2", view6("xfrm"), vpnha_gateway_extra_input_rules=[rule]))
+    steps = ["unshare", "-n", "sh", "-c", f"ip link add eth0 type veth && {command % (tmp_path / 'filter')}"]
+    done = subprocess.run(steps, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == good, done.stderr
+
+
 def test_20_what_no_tunnel_takes_ends_in_a_blackhole_of_the_kernels(run: Run) -> None:
     wanted = view("xfrm")
     done = run(wanted, set())

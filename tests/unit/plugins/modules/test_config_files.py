@@ -94,12 +94,26 @@ def test_one_bad_file_keeps_all_from_being_replaced(two: list[dict[str, Any]]) -
 
 def test_check_mode_says_what_would_change_and_changes_nothing(two: list[dict[str, Any]]) -> None:
     run(two)
-    changed = [two[0], {**two[1], "content": "other\n", "validate": "false %s"}]
+    changed = [two[0], {**two[1], "content": "other\n", "validate": "grep -q other %s"}]
     result = run([*changed, {"path": two[1]["path"] + "-new", "content": "x"}], _ansible_check_mode=True)
     assert result["changed_files"] == [two[1]["path"], two[1]["path"] + "-new"]
     assert [(one["before"], one["after"]) for one in result["diff"]] == [("ü\n", "other\n"), ("", "x")]
     assert Path(two[1]["path"]).read_text(encoding="utf-8") == "ü\n"
     assert not Path(two[1]["path"] + "-new").exists()
+
+
+def test_check_mode_tells_of_a_bad_file_unless_what_would_check_it_comes_later(two: list[dict[str, Any]]) -> None:
+    def checked(check: bool = True, **file: Any) -> dict[str, Any]:
+        return run([two[0], {**two[1], **file}], _ansible_check_mode=check)
+
+    bad = checked(validate="ls --no-such-option %s")
+    assert bad["failed"] and two[1]["path"] in bad["msg"] and "no-such-option" in bad["msg"]
+    for command in ("no-such-command %s", "sh -c 'no-such-command %s'"):
+        assert len(checked(validate=command)["changed_files"]) == 2
+        assert "no-such-command" in checked(check=False, validate=command)["msg"]
+    assert len(checked(validate="false %s", validate_in_check_mode=False)["changed_files"]) == 2
+    assert checked(check=False, validate="false %s", validate_in_check_mode=False)["failed"]
+    assert not Path(two[0]["path"]).exists() and not Path(two[1]["path"]).exists()
 
 
 def test_a_secret_is_written_and_never_shown(two: list[dict[str, Any]]) -> None:

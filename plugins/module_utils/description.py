@@ -48,7 +48,8 @@ VARIABLES = (
     "vpnha_spread", "vpnha_endpoints", "vpnha_elastic_ips", "vpnha_pip_index_url", "vpnha_pip_wheelhouse",
     "vpnha_monitor_listen",
 )  # fmt: skip
-ONLY_DEPLOYED = ("vpnha_admin_cidrs",)  # what may be looked up anew each time: only a deploy shall depend on that
+# what may be looked up anew each time: only a deploy shall depend on that
+ONLY_DEPLOYED = ("vpnha_admin_cidrs", "vpnha_gateway_ssh_sources")
 DEFAULT_ASN = 64512
 PSK_LEAST = 20
 HEARTBEAT_KEY_LEAST = 32
@@ -93,7 +94,8 @@ def parse(variables: Mapping[str, Any]) -> Deployment:
     check_ways(top)
     listening(top, "vpnha_monitor_listen")  # for the roles
     check_images(top)
-    top.any_nets("vpnha_admin_cidrs")
+    for key in ONLY_DEPLOYED:
+        top.any_nets(key)
     check(problems, top, deployment, [where for where, _tunnel in tunnels])
     check_managed(problems, deployment)
     check_ipv6(problems, deployment)

@@ -27,8 +27,8 @@ options:
     type: dict
   deploying:
     description:
-      - Whether V(vpnha_admin_cidrs) is read as well. It may be looked up anew each time, so that it is read only where
-        it is needed.
+      - Whether V(vpnha_admin_cidrs) and V(vpnha_gateway_ssh_sources) are read as well. They may be looked up anew each
+        time, so that they are read only where they are needed.
     type: bool
     default: false
   vpc:

@@ -142,6 +142,14 @@ def test_20_the_blackholes_are_there_also_where_the_filter_is_refused(run: Run, 
     assert not any(" link " in command for command in done)
 
 
+def test_ssh_is_let_in_from_networks_of_either_family() -> None:
+    wanted = view("xfrm")
+    for sources in ([], ["0.0.0.0/0"], ["2001:db8::/32"], ["203.0.113.0/24", "2001:db8::/32"]):
+        text = rendered("firewall.nft.j2", wanted, vpnha_gateway_ssh_sources=sources)
+        let_in = re.findall(r"(ip6?) saddr (\S+) tcp dport 22 accept", text)
+        assert let_in == [("ip6" if ":" in source else "ip", source) for source in sources]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace")
 @pytest.mark.parametrize(
     ("rule", "good"),

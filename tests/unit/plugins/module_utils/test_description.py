@@ -351,6 +351,10 @@ BAD: dict[str, tuple[str, Any, str]] = {
         "vpnha_admin_cidrs", ["203.0.113.0/24", "10.0.0.0/99"],
         "vpnha_admin_cidrs[1]: '10.0.0.0/99' is no IPv4 network; write one like 192.168.10.0/24.",
     ),
+    "a source of ssh that is none": (
+        "vpnha_gateway_ssh_sources", ["2001:db8:1::/48", "bastion"],
+        "vpnha_gateway_ssh_sources[1]: 'bastion' has no prefix length; write a network like 192.168.10.0/24.",
+    ),
     "inside not link-local": (
         "vpnha_sites.0.tunnels.0.inside", "10.99.0.0/30",
         "vpnha_sites[0].tunnels[0].inside: 10.99.0.0/30 lies outside 169.254.0.0/16",

@@ -18,7 +18,7 @@ description:
 attributes:
   check_mode:
     description: >-
-      Says what would change, and runs O(files[].validate) as far as its command is installed. That it is not is no fault then.
+      Says what would change, and runs O(files[].validate). That its command is not installed yet is no fault then.
     support: full
   diff_mode:
     description: Shows each file that differs, and of one with O(files[].secret) only that it does.
@@ -57,8 +57,8 @@ options:
         type: str
       validate_in_check_mode:
         description: >-
-          Whether that is done in check mode too. V(false) for a command that a run itself brings: an earlier version may not know
-          what is new in the file.
+          Whether that is done in check mode too. V(false) for a command that a run itself brings: an earlier version
+          may not know what is new in the file.
         type: bool
         default: true
   unapplied:

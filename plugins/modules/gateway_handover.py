@@ -103,8 +103,8 @@ EXAMPLES = r"""
 RETURN = r"""
 prefixes:
   description: >-
-    The prefixes of sites that this gateway reached by its own tunnels and handed over, as far as O(keep) has them. Those
-    that went through another gateway before, without having been handed over, are not among them.
+    The prefixes of sites that this gateway reached by its own tunnels and handed over, as far as O(keep) has them.
+    Those that went through another gateway before, without having been handed over, are not among them.
   returned: with O(state=handed_over)
   type: list
   elements: str

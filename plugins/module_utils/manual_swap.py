@@ -46,7 +46,7 @@ _WHY = {
     FOREIGN: "It points at no gateway of the deployment: a person's route, unless taken over.",
     PINNED: "Its table is pinned; set a new pin or clear it along with the swap.",
     NO_HOME: "Its zone has no home gateway.",
-    MISSING: "There is no such route; the deploy playbook creates it.",
+    MISSING: "There is no such route; the deploy playbook creates it, or failback with vpnha_take_over=true.",
 }
 
 

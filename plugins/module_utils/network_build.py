@@ -5,7 +5,8 @@
 """Makes what `network.Network` wants: interfaces, Elastic IPs, VPC endpoints, route tables and their missing routes.
 
 Nothing that is there is removed but endpoints of ours that are not wanted any more, and no route is moved, wherever it
-points: while routes are failed over, a run of this moves nothing. A new route leads where its packets go already.
+points: while routes are failed over, a run of this moves nothing. A new route leads where its packets go already, and
+none is made where that is somebody else's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import endpoints_build, left_routes, network_adoption, prefix_lists, prefix_lists_build, tags
+from . import endpoints_build, network_adoption, prefix_lists, prefix_lists_build, tags
 from .errors import Ec2Error, VpnhaError
 from .items import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .network import (
@@ -30,6 +31,7 @@ from .network import (
     read_by,
     wanted_tags,
 )
+from .network_ways import Ways
 from .network_worker import NEW, Change, Worker
 from .prefix_lists import IPV4, IPV6
 from .routes import destination_argument, target_argument
@@ -44,6 +46,7 @@ class Outcome:
     prefix_lists: dict[str, dict[str, str]] = field(default_factory=dict)  # family -> site -> id
     endpoints: dict[str, str] = field(default_factory=dict)  # service -> id
     changes: list[Change] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # routes that are not made, one sentence each
 
 
 def build(client: Any, network: Network, found: Found, check: bool, wall: float) -> Outcome:
@@ -73,8 +76,8 @@ def build(client: Any, network: Network, found: Found, check: bool, wall: float)
     beside, entries = prefix_lists.beside(known), {one.id: one.entries for one in known}
     for zone in network.zones:
         for table in _app_tables(worker, network, found, zone):
-            ways = _Ways(gateways, _target(table, zone, gateways, wall), beside, entries)
-            routes = _missing_routes(worker, destinations, table, ways)
+            ways = Ways(gateways, _target(table, zone, gateways, wall), beside, entries)
+            routes = _missing_routes(worker, destinations, table, ways, outcome.left)
             outcome.route_tables.append({"id": table["RouteTableId"], "kind": APP, "zone": zone.zone, "routes": routes})
     outcome.changes = worker.changes
     return outcome
@@ -319,31 +322,13 @@ def _target(table: Item, zone: ZoneTables, gateways: Mapping[str, str], wall: fl
     return zone.gateway, gateways.get(zone.gateway, "")
 
 
-@dataclass(frozen=True)
-class _Ways:
-    """Where new routes of a table may lead."""
+def _missing_routes(
+    worker: Worker, destinations: tuple[str, ...], table: Item, ways: Ways, left: list[str]
+) -> dict[str, str]:
+    """Creates a table's missing routes; returns all of the deployment's, destination to target, or "elsewhere".
 
-    gateways: Mapping[str, str]  # gateway -> its target
-    usual: tuple[str, str]  # a gateway and its target
-    beside: Mapping[str, tuple[str, ...]]  # destination -> those for the same packets, see `prefix_lists.beside`
-    entries: Mapping[str, tuple[str, ...]]  # of the deployment's prefix lists, by their ids
-
-    def of(self, destination: str, have: Mapping[str, Item]) -> tuple[str, str] | None:
-        """A gateway and its target: where routes for the same packets lead, so that nothing moves; None: elsewhere.
-
-        A route for a prefix comes before that of its list, so that it would take packets from where they go now.
-        """
-        others = {target_of(have[other]) for other in self.beside.get(destination, ()) if other in have}
-        if not others:  # routes for parts of it, or for more, may be left from another description
-            others = {left_routes.carried_to(destination, have, self.entries, self.gateways.values())} - {""}
-        known = [(gateway, target) for gateway, target in self.gateways.items() if target in others]
-        if len(others) == len(known) == 1:
-            return known[0]
-        return None if others and destination not in self.entries else self.usual
-
-
-def _missing_routes(worker: Worker, destinations: tuple[str, ...], table: Item, ways: _Ways) -> dict[str, str]:
-    """Creates a table's missing routes; returns all of the deployment's, destination to target, or "elsewhere"."""
+    ``left`` gets a sentence for each that is not made since somebody else's wider route carries its packets.
+    """
     subject = f"route table {tags.to_dict(table.get('Tags')).get('Name', table['RouteTableId'])}"
     have = routes_of(table)
     result: dict[str, str] = {}
@@ -352,7 +337,9 @@ def _missing_routes(worker: Worker, destinations: tuple[str, ...], table: Item, 
             leads = target_of(have[destination])
             result[destination] = leads if leads.startswith(("eni-", "vgw-")) else "elsewhere"
             continue
-        way = ways.of(destination, have)
+        carried = ways.carried(destination, table)
+        left += [carried] if carried else []
+        way = None if carried else ways.of(destination, table)
         if way is None:
             result[destination] = "elsewhere"
             continue

@@ -16,6 +16,8 @@ description:
     route tables of its zones, and to the routes that are missing in them, all in one call.
   - Never moves, changes or deletes a route that is there, wherever it points, but for host routes of its own by which
     managed gateways are probed. While routes are failed over, a run moves nothing.
+  - Makes no route where a wider one carries its packets that leads to no gateway of the deployment, nor where a virtual
+    private gateway of somebody else's propagates one. A warning names it. Routes for the whole internet do not count.
   - The source/destination check of gateways is switched off, and then read back from EC2.
   - Also sees to the VPC endpoints by which monitors reach AWS's APIs without the internet, and deletes those that it
     has made and that are not wanted any more.
@@ -262,7 +264,7 @@ route_tables:
     routes:
       description:
         - The deployment's destinations, and the network interface or virtual private gateway that each leads to, or
-          V(elsewhere).
+          V(elsewhere), which stands also for a route that is not made.
       type: dict
       returned: always
 prefix_lists:
@@ -386,6 +388,8 @@ def main() -> None:
         outcome = run(module)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
+    for sentence in outcome.left:
+        module.warn(sentence)
     module.exit_json(
         interfaces=outcome.interfaces,
         route_tables=outcome.route_tables,

@@ -179,3 +179,19 @@ def test_two_instances_of_one_name_are_refused_unless_one_ends() -> None:
     assert problem.startswith("The instances i-1 and i-2 are all tagged as gw-a")
     first["State"] = {"Name": "shutting-down"}  # it is being replaced
     assert network_adoption.problems("lab", ["gw-a"], [eni], [first, second]) == []
+
+
+def test_a_wider_route_of_somebody_elses_goes_on_to_carry_its_packets(world: World) -> None:
+    table, igw = world.table(A), str(world.wanted.internet_gateway)
+    wide = {"RouteTableId": table, "DestinationCidrBlock": "192.168.0.0/16"}
+    world.client.create_route(**wide, GatewayId=igw)
+    world.client.delete_route(RouteTableId=table, DestinationCidrBlock=PLANT)
+    outcome = world.build()
+    assert outcome.changes == [] and PLANT not in routes_of(world, table)
+    [left] = outcome.left
+    assert left.startswith(
+        f"{table} gets no route to {PLANT}: packets to {PLANT} go to {igw} by the route to 192.168.0.0/16."
+    )
+    world.client.replace_route(**wide, NetworkInterfaceId=world.eni("gw-b"))  # one of ours
+    [change] = world.build().changes
+    assert change.after.startswith(f"{PLANT} -> gw-b")

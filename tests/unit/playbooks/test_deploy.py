@@ -25,7 +25,8 @@ NOTES = """\
 CHECKED = "- ansible.builtin.set_fact: {vpnha_checked: {region: eu-central-1, sites: [], tunnels: []}}\n"
 LOOK = """\
 - ansible.builtin.set_fact:
-    vpnha_gateway_turn: {due: [files], alone: true, hand_over: false, frr_restarts: false, outage: false, up: [], text: It is due.}
+    vpnha_gateway_turn:
+      {due: [files], alone: true, hand_over: false, frr_restarts: false, outage: false, up: [], text: It is due.}
 """
 STUBBED = {
     "network": ("main", "prolong", "covered", "unlock"),

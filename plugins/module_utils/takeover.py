@@ -89,9 +89,9 @@ def reasons(
     flows: Iterable[Flow],
     files: Mapping[str, Sequence[str]],
     connections: Sequence[str],
-    daemons: Sequence[str],
+    daemons: Mapping[str, str],
 ) -> list[str]:
-    """Why it cannot be taken over yet, one sentence each."""
+    """Why it cannot be taken over yet, one sentence each. ``daemons``: the state of each that is in the way."""
     out = [
         f"Packets to {flow.site} still come to {gateway}: move the routes that lead to it."
         if flow.outwards
@@ -99,8 +99,7 @@ def reasons(
         for flow in flows
     ]
     out += [f"{path} names the peer {' and '.join(peers)}: move it away." for path, peers in sorted(files.items())]
-    if daemons:
-        out.append(f"{' and '.join(daemons)} is active: disable it and stop it.")
+    out += [f"{unit} is {state}: disable it and stop it." for unit, state in daemons.items()]
     if connections:
         out.append(f"strongSwan still has {' and '.join(connections)} loaded: stop it.")
     return out

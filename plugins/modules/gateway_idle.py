@@ -14,7 +14,7 @@ author: the vpnha.aws contributors (@vpnha)
 description:
   - Runs on a host that is to become a gateway of a deployment, and on which somebody has set up a VPN of whatever kind.
   - Looks whether packets between the sites and the VPC still pass it, on all of its network interfaces, and whether
-    files or daemons are left that would open tunnels to the same peers.
+    files or daemons are left that would open tunnels to the same peers, now or after the next boot.
   - Is content at once where the role P(vpnha.aws.gateway#role) has begun its work already, which may have been cut off.
     What passes then passes our own tunnels.
   - Changes nothing, and does not fail when the host is not idle.
@@ -152,14 +152,19 @@ def examine(module: AnsibleModule, packets: Any) -> dict[str, Any]:
         passing(packets, watched, given["quiet_seconds"], given["timeout"]),
         takeover.naming(given["peers"], [Path(place) for place in takeover.PLACES]),
         takeover.loaded(said(module, "swanctl", "--list-conns")),
-        active(module),
+        daemons(module),
     )
     return {"changed": False, "idle": not found, "reasons": found, "begun": False}
 
 
-def active(module: AnsibleModule) -> list[str]:
-    """The daemons that are active and would keep IKE's ports."""
-    return [unit for unit in takeover.DAEMONS if said(module, "systemctl", "is-active", unit).strip() == "active"]
+def daemons(module: AnsibleModule) -> dict[str, str]:
+    """The daemons that keep IKE's ports, or would from the next boot on, each with the state that it is in."""
+    found = {}
+    for unit in takeover.DAEMONS:
+        states = [said(module, "systemctl", question, unit).strip() for question in ("is-active", "is-enabled")]
+        if in_the_way := [state for state in states if state in ("active", "enabled")]:
+            found[unit] = " and ".join(in_the_way)
+    return found
 
 
 def said(module: AnsibleModule, command: str, *arguments: str) -> str:

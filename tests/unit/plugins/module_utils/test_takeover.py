@@ -96,11 +96,11 @@ def test_the_connections_that_are_loaded_are_read() -> None:
 def test_every_reason_is_a_sentence_that_says_what_to_do() -> None:
     flows = [Flow("hq", outwards=False), Flow("plant", outwards=True)]
     files = {"/etc/swanctl/conf.d/hq.conf": ["198.51.100.11", "198.51.100.12"]}
-    assert takeover.reasons("gw-a", flows, files, ["hq"], ["ipsec.service"]) == [
+    assert takeover.reasons("gw-a", flows, files, ["hq"], {"ipsec.service": "active"}) == [
         "Packets from hq still pass gw-a: have its peers send through another gateway.",
         "Packets to plant still come to gw-a: move the routes that lead to it.",
         "/etc/swanctl/conf.d/hq.conf names the peer 198.51.100.11 and 198.51.100.12: move it away.",
         "ipsec.service is active: disable it and stop it.",
         "strongSwan still has hq loaded: stop it.",
     ]
-    assert takeover.reasons("gw-a", [], {}, [], []) == []
+    assert takeover.reasons("gw-a", [], {}, [], {}) == []

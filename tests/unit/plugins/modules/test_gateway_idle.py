@@ -40,7 +40,7 @@ class Packets:
 
 
 class Module:
-    """A host where commands say what they are told to; of systemctl, the unit that is active."""
+    """A host where commands say what they are told to; of systemctl, the unit that is so, and how: active, enabled."""
 
     def __init__(self, **said: str) -> None:
         self.params, self._said = PARAMS, said
@@ -50,7 +50,9 @@ class Module:
 
     def run_command(self, command: list[str]) -> tuple[int, str, str]:
         if command[0] == "systemctl":
-            return 0, f"{'active' if command[2] == self._said['systemctl'] else 'inactive'}\n", ""
+            unit, _, states = self._said["systemctl"].partition(" is ")
+            is_so = command[2] == unit and command[1].removeprefix("is-") in states
+            return 0, f"{command[1].removeprefix('is-') if is_so else 'not so'}\n", ""
         return 0, self._said[command[0]], ""
 
 
@@ -100,7 +102,7 @@ def test_a_host_on_which_nothing_is_left_is_idle(clock: Clock) -> None:
 def test_files_connections_and_daemons_that_are_left_are_named(clock: Clock, host: Path) -> None:
     (host / "swanctl").mkdir()
     (host / "swanctl" / "hq.conf").write_text("remote_addrs = 198.51.100.11\n")
-    found = examine(Packets(clock, IN, until=2000.0), swanctl="hq: IKEv2\n", systemctl="ipsec.service")
+    found = examine(Packets(clock, IN, until=2000.0), swanctl="hq: IKEv2\n", systemctl="ipsec.service is active")
     assert found["idle"] is False
     assert found["reasons"] == [
         "Packets from hq still pass gw-a: have its peers send through another gateway.",
@@ -108,6 +110,12 @@ def test_files_connections_and_daemons_that_are_left_are_named(clock: Clock, hos
         "ipsec.service is active: disable it and stop it.",
         "strongSwan still has hq loaded: stop it.",
     ]
+
+
+@pytest.mark.parametrize("states", ["enabled", "active and enabled"])
+def test_a_daemon_that_comes_back_at_the_next_boot_is_in_the_way(clock: Clock, states: str) -> None:
+    found = examine(Packets(clock, OTHER, until=0.0), systemctl=f"strongswan-starter.service is {states}")
+    assert found["reasons"] == [f"strongswan-starter.service is {states}: disable it and stop it."]
 
 
 def test_a_host_without_these_commands_has_nothing_of_theirs(clock: Clock) -> None:

@@ -60,8 +60,8 @@ def install(person: Person, home: Path, work: Path) -> Callable[..., Told]:
     inner: dict[str, Any] = {"__vpnha_runtime_home": str(home), "__vpnha_runtime_python": sys.executable}
     home.mkdir()
 
-    def run(**variables: Any) -> Told:
-        return person.play(str(work / "book.yml"), variables, "-e", json.dumps(inner))
+    def run(*options: str, **variables: Any) -> Told:
+        return person.play(str(work / "book.yml"), variables, "-e", json.dumps(inner), *options)
 
     return run
 
@@ -100,6 +100,16 @@ def test_a_wheel_that_is_missing_is_not_looked_for_elsewhere(
     assert "No matching distribution found for vpnha_two" in told.output
     assert NOWHERE not in told.output
     assert "No module named" in installed(home, "vpnha_two")
+
+
+@pytest.mark.skipif(Path("/opt/vpnha").exists(), reason="this is to be a host without anything of ours")
+def test_a_check_goes_through_where_nothing_is_there_yet(install: Callable[..., Told], home: Path, work: Path) -> None:
+    wheel(work / "wheels", "vpnha_one", "1.0")
+    (work / "book.yml").write_text(book("runtime/libraries", "runtime/code"))
+    given = {"vpnha_pip_wheelhouse": str(work / "wheels"), "vpnha_runtime_requirements": ["vpnha_one"]}
+    told = install("--check", **given)
+    assert told.code == 0 and told.changed > 0
+    assert list(home.iterdir()) == [] and not Path("/opt/vpnha").exists()
 
 
 @pytest.mark.parametrize("there", [True, False])

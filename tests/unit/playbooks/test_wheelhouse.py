@@ -91,6 +91,20 @@ def test_pip_installs_from_the_controllers_wheels_and_asks_nobody(
     assert len(list((kept / "wheels").iterdir())) == 3
 
 
+def test_an_environment_of_a_python_that_is_gone_is_made_anew(
+    install: Callable[..., Told], home: Path, work: Path
+) -> None:
+    """As an upgrade of the distribution leaves it: the libraries are those of the former Python, pip among them."""
+    wheel(work / "wheels", "vpnha_one", "1.0")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "venv"], check=True)
+    (home / "venv" / "bin" / "pip").write_text("#!/nowhere/python3.9\n")
+    given = {"vpnha_pip_wheelhouse": str(work / "wheels"), "vpnha_runtime_requirements": ["vpnha_one"]}
+    check = install("--check", **given)
+    assert check.code == 0 and check.changed > 0 and "No module named" in installed(home, "vpnha_one")
+    assert install(**given).code == 0
+    assert installed(home, "vpnha_one") == "1.0"
+
+
 def test_a_wheel_that_is_missing_is_not_looked_for_elsewhere(
     install: Callable[..., Told], home: Path, work: Path
 ) -> None:

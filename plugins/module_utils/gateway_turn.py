@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 FILES, TUNNELS, CODE, AGENT = "files", "tunnels", "code", "agent"
 ALL = (FILES, TUNNELS, CODE, AGENT)
+PACKAGES = "packages"  # where a gateway was configured before: at first they are installed with nothing running yet
 FRR_DAEMONS = "/etc/frr/daemons"
 
 
@@ -20,6 +21,7 @@ class Differences:
 
     configured: bool = True  # whether it has ever been
     found: bool = False  # whether its instance was there before, so that a VPN of somebody's may work on it
+    packages: bool = False  # whether any is missing; a newer strongSwan and FRR may come with it, which are restarted
     files: Sequence[str] = ()  # paths
     restarting: str = ""  # the file whose change restarts strongSwan
     tunnels: Sequence[str] = ()  # loaded anew or removed
@@ -34,7 +36,7 @@ class Differences:
 class Turn:
     """What is to be done on a gateway, and how."""
 
-    due: tuple[str, ...]  # of ALL
+    due: tuple[str, ...]  # of ALL, and PACKAGES
     alone: bool  # while no other gateway is being configured
     hand_over: bool  # after its traffic has been handed over
     frr_restarts: bool  # and so it forwards nothing for a moment
@@ -51,18 +53,21 @@ def turn(gateway: str, others: int, found: Differences) -> Turn:
         return Turn(ALL, True, False, False, False, (), text, takes_over=True)
     if not found.configured:
         return Turn(ALL, False, False, False, False, (), f"{gateway} is configured for the first time.")
-    flags = ((FILES, found.files), (TUNNELS, found.tunnels), (CODE, found.code), (AGENT, found.agent))
+    flags = (
+        (PACKAGES, found.packages), (FILES, found.files), (TUNNELS, found.tunnels), (CODE, found.code),
+        (AGENT, found.agent),
+    )  # fmt: skip
     due = tuple(name for name, differs in flags if differs)
     if not due:
         return Turn((), False, False, False, False, (), f"{gateway} is as described.")
     if not found.up:
         return Turn(due, False, False, False, False, (), f"{gateway} carries nothing: none of its tunnels is up.")
-    charon, frr = found.restarting in found.files, FRR_DAEMONS in found.files
+    charon, frr = (found.packages or path in found.files for path in (found.restarting, FRR_DAEMONS))
     closes = tuple(found.up) if charon else tuple(found.resets)
     parts = [name for name in resets(found.frr.get("before", ""), found.frr.get("after", "")) if name in found.up]
     interrupts = bool(closes or frr or parts)
     alone = others == 0
-    how = f"closes {_listed(closes)}" if closes else "restarts FRR" if frr else ""
+    how = " and ".join([*([f"closes {_listed(closes)}"] if closes else []), *(["restarts FRR"] if frr else [])])
     how = how or (f"closes the BGP sessions of {_listed(parts)}" if parts else "")
     text = _text(gateway, others, due, how)
     return Turn(due, True, interrupts and not alone, frr, interrupts and alone, tuple(found.up), text)
@@ -99,7 +104,13 @@ def _sessions(conf: str) -> tuple[dict[str, str], dict[str, set[str]]]:
 
 
 def _text(gateway: str, others: int, due: Sequence[str], how: str) -> str:
-    what = {FILES: "files", TUNNELS: "tunnels", CODE: "the code", AGENT: "the agent's configuration"}
+    what = {
+        PACKAGES: "packages",
+        FILES: "files",
+        TUNNELS: "tunnels",
+        CODE: "the code",
+        AGENT: "the agent's configuration",
+    }
     text = f"{gateway} gets {_listed([what[name] for name in due])} anew"
     if not how:
         return f"{text}; no tunnel is interrupted."

@@ -43,7 +43,9 @@ def test_an_unchanged_gateway_has_nothing_due() -> None:
     assert of() == Turn((), False, False, False, False, (), "gw-a is as described.")
 
 
-@pytest.mark.parametrize("found", [{"resets": UP, "tunnels": UP}, {"files": (CONF,)}, {"code": True}])
+@pytest.mark.parametrize(
+    "found", [{"resets": UP, "tunnels": UP}, {"files": (CONF,)}, {"code": True}, {"packages": True}]
+)
 def test_a_gateway_without_tunnels_waits_for_nobody(found: dict[str, Any]) -> None:
     assert not of(**found, up=()).alone and of(**found, up=()).due
 
@@ -71,6 +73,10 @@ def test_what_closes_no_tunnel_takes_a_turn_and_moves_nothing(found: dict[str, A
         ({"tunnels": ("hq-gw-a",), "resets": ("hq-gw-a",)}, "gets tunnels anew, which closes hq-gw-a:"),
         ({"files": (CONF,)}, "gets files anew, which closes hq-gw-a and plant-gw-a:"),
         ({"files": ("/etc/frr/daemons",)}, "gets files anew, which restarts FRR:"),
+        (
+            {"packages": True, "code": True},
+            "gets packages and the code anew, which closes hq-gw-a and plant-gw-a and restarts FRR:",
+        ),
     ],
 )
 def test_what_closes_a_tunnel_hands_the_traffic_over_first(found: dict[str, Any], words: str) -> None:

@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # Says as JSON what this host is, whether its kernel has ESP and XFRM interfaces, whether it is a gateway already, whether
-# its agent may run with other code than was brought, which of its units run and start at boot, and which packages it
-# has. Changes nothing that stays.
+# its agent may run with other code than was brought, whether its filter is in force, which of its units run and start at
+# boot, and which packages it has. Changes nothing that stays.
 set -u
 
 . /etc/os-release
@@ -39,6 +39,10 @@ handed_over=false
 code_unapplied=false
 grep -qx /opt/vpnha/lib /run/vpnha/unapplied 2>/dev/null && code_unapplied=true
 
+# another filter's "flush ruleset" takes ours away, and the unit that has loaded it stays active
+filtered=false
+nft list table inet vpnha >/dev/null 2>&1 && filtered=true
+
 # systemd names a unit first, then its state, then whether it starts at boot
 running=
 replaceable=false
@@ -54,6 +58,6 @@ for line in $(systemctl show --property=Id,ActiveState,UnitFileState vpnha-datap
   esac
 done
 
-printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s, "code_unapplied": %s, ' \
-  "$family" "$ID" "${VERSION_ID:-}" "$data_plane" "$configured" "$handed_over" "$code_unapplied"
+printf '{"family": "%s", "id": "%s", "version": "%s", "data_plane": "%s", "configured": %s, "handed_over": %s, "code_unapplied": %s, "filtered": %s, ' \
+  "$family" "$ID" "${VERSION_ID:-}" "$data_plane" "$configured" "$handed_over" "$code_unapplied" "$filtered"
 printf '"running": [%s], "replaceable": %s, "packages": "%s"}\n' "$running" "$replaceable" "$packages"

@@ -89,3 +89,8 @@ def test_code_that_was_brought_and_that_no_agent_was_started_with_is_told(told: 
     assert told(systemctl=UNITS, dpkg_query=DPKG, grep=grep)["code_unapplied"] is True
     notes.write_text("/etc/frr/frr.conf\n")
     assert told(systemctl=UNITS, dpkg_query=DPKG, grep=grep)["code_unapplied"] is False
+
+
+def test_a_filter_that_is_not_in_force_is_told(told: Any) -> None:
+    assert told(systemctl=UNITS, dpkg_query=DPKG, nft="""[ "$*" = "list table inet vpnha" ]""")["filtered"] is True
+    assert told(systemctl=UNITS, dpkg_query=DPKG, nft="exit 1")["filtered"] is False

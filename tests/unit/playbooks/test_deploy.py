@@ -32,7 +32,7 @@ STUBBED = {
     "network": ("main", "prolong", "covered", "unlock"),
     "runtime": ("pack",),
     "gateway": ("bring",),
-    "monitor": ("main", "healthy", "alarms"),
+    "monitor": ("main", "healthy", "way", "alarms"),
 }
 GROUPS = {"vpnha_gateways": ("gw-a",), "vpnha_monitors": ("mon-a", "mon-b"), "vpnha_app_hosts": ("app-a",)}
 

@@ -25,7 +25,7 @@ PLATFORM = """\
 - ansible.builtin.set_fact:
     __vpnha_gateway_host:
       {configured: "{{ inventory_hostname == 'gw-a' }}", family: debian, data_plane: xfrm, packages: frr,
-       replaceable: true, code_unapplied: false}
+       replaceable: true, code_unapplied: false, filtered: true}
 """
 PACKAGES = "- ansible.builtin.debug: {msg: '{{ vpnha_name }} gets {{ __vpnha_gateway_missing | length }} packages'}\n"
 DUE = "{{ vpnha_name }} has due: {{ vpnha_gateway_turn.due | join(' ') }}; alone {{ vpnha_gateway_turn.alone }}"

@@ -49,8 +49,9 @@ def up(names: Names, progress: Progress, *, sites_only: bool = False, deployment
                 _sweep(names)  # the state of EC2 died with its process: what is left of it has no owner
                 if not sites_only:
                     preflight.ports((names.endpoint_port, names.api_port))
-                preflight.inotify()
             siteboot.choose(names, variables, fresh=fresh)
+            if fresh:
+                preflight.inotify(siteboot.count(siteboot.deployment_variables(names)))
             golden.build(names, progress)
             _start(names, progress, sites_only=sites_only)
     except BaseException:

@@ -30,7 +30,7 @@ _PROGRAMS = {
 }
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SPACE = 300_000_000  # bytes that the hosts' disks and logs need
-_WATCHES = 65  # inotify instances that the shipped deployment's hosts and the sites take: each systemd has several
+_WATCHES = 6  # inotify instances that a host takes: each systemd has several
 _PROC = Path("/proc")
 
 
@@ -80,13 +80,14 @@ def kernel() -> None:
         raise LabError("The kernel has no overlay file system, which the hosts' disks need: load the module overlay.")
 
 
-def inotify() -> None:
+def inotify(hosts: int) -> None:
     """Refuse a machine whose root has too few inotify instances left: hosts would stop in the middle of booting."""
+    wanted = _WATCHES * hosts
     limit = int((_PROC / "sys/fs/inotify/max_user_instances").read_text(encoding="ascii"))
     used = sum(map(_inotify_instances, _PROC.glob("[0-9]*")))
-    if limit - used < _WATCHES:
+    if limit - used < wanted:
         raise LabError(
-            f"Of root's {limit} inotify instances {max(limit - used, 0)} are free, and a lab takes about {_WATCHES}: "
+            f"Of root's {limit} inotify instances {max(limit - used, 0)} are free, and this lab takes about {wanted}: "
             f"allow more with `sysctl fs.inotify.max_user_instances={max(512, 2 * limit)}`, or stop another lab."
         )
 

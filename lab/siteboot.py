@@ -101,6 +101,12 @@ def addresses(variables: Mapping[str, Any]) -> dict[str, str]:
     return {host.name: host.interfaces[0].address.split("/")[0] for host in hosts}
 
 
+def count(variables: Mapping[str, Any]) -> int:
+    """How many hosts there are once the deployment is there: its own, and the sites'."""
+    own = ("vpnha_gateways", "vpnha_monitors", "vpnha_app_hosts")
+    return len(site_hosts(variables)) + sum(len(variables.get(each) or ()) for each in own)
+
+
 def prefixes(variables: Mapping[str, Any]) -> list[str]:
     """The private networks of all sites: packets of theirs have no business on the internet."""
     return [prefix for site in variables["vpnha_sites"] for prefix in site["prefixes"]]

@@ -88,16 +88,16 @@ def test_too_few_inotify_instances_are_told_before_anything_is_started(
         for number in range(instances):
             (tmp_path / process / "fd" / str(number)).symlink_to("anon_inode:inotify")
         (tmp_path / process / "fd" / "socket").symlink_to("socket:[1]")
-    limit.write_text("129\n")
-    preflight.inotify()
-    limit.write_text("128\n")
+    limit.write_text("130\n")
+    preflight.inotify(11)
     wanted = (
-        r"Of root's 128 inotify instances 64 are free.*`sysctl fs.inotify.max_user_instances=512`, or stop another lab"
+        r"Of root's 130 inotify instances 66 are free, and this lab takes about 72: "
+        r".*`sysctl fs.inotify.max_user_instances=512`, or stop another lab"
     )
     with pytest.raises(LabError, match=wanted):
-        preflight.inotify()
+        preflight.inotify(12)
     monkeypatch.setattr(os, "geteuid", lambda: 1)
-    preflight.inotify()  # those are another user's
+    preflight.inotify(12)  # those are another user's
 
 
 def test_a_directory_that_overlayfs_cannot_name_is_refused(tmp_path: Path) -> None:

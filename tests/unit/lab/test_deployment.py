@@ -15,6 +15,7 @@ from lab.errors import LabError
 from lab.names import REPOSITORY, Names
 
 STATIC = REPOSITORY / "lab" / "deployments" / "static.yml"
+ZONES = REPOSITORY / "lab" / "deployments" / "zones.yml"
 
 
 @pytest.fixture
@@ -61,6 +62,25 @@ def test_the_static_deployment_differs_from_the_shipped_one_in_one_sites_routing
     assert sites.site_hosts(siteboot.deployment_variables(names))
     peers = [[(t.name, t.peer_address, t.inside_cidr) for t in one.tunnels] for one in (shipped, static)]
     assert peers[0] == peers[1]
+
+
+def test_the_deployment_of_three_zones_has_what_its_lab_shows(names: Names) -> None:
+    siteboot.choose(names, siteboot.read_variables(ZONES), fresh=True)
+    described = siteboot.deployment_variables(names)
+    zones = parse(described)
+    assert {zone.name for zone in zones.zones} == {host["zone"] for host in described["vpnha_app_hosts"]}
+    assert len({gateway.zone for gateway in zones.gateways}) < len(zones.gateways)
+    assert sorted(len(gateway.home_zones) for gateway in zones.gateways) == [0, 1, 2]
+    assert len({gateway.capacity for gateway in zones.gateways}) == len(zones.gateways)
+    assert {(tunnel.site, tunnel.gateway) for tunnel in zones.tunnels} == {
+        (site.name, gateway.name) for site in zones.sites for gateway in zones.gateways
+    }
+
+
+def test_all_hosts_of_a_deployment_and_its_sites_are_counted() -> None:
+    shipped = siteboot.read_variables(siteboot.SHIPPED)
+    assert siteboot.count(shipped) == 2 + 1 + 2 + 6
+    assert siteboot.count({**shipped, **siteboot.read_variables(ZONES)}) == 3 + 1 + 3 + 8
 
 
 def test_the_managed_vpn_of_the_demo_is_the_last_resort_for_every_site(names: Names, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,10 +262,12 @@ def drill(lab: Lab, folder: Path, *scenarios: str, **variables: Any) -> dict[str
 
 
 @contextmanager
-def steady(lab: Lab, targets: Iterable[str]) -> Iterator[dict[tuple[str, str], int]]:
-    """Fifty echo requests a second from every zone to each target; afterwards how many of each were lost."""
+def steady(
+    lab: Lab, targets: Iterable[str], hosts: Iterable[str] = ("app-a", "app-b")
+) -> Iterator[dict[tuple[str, str], int]]:
+    """Fifty echo requests a second from each host to each target; afterwards how many of each were lost."""
     lost: dict[tuple[str, str], int] = {}
-    ways = [(host, target) for host in ("app-a", "app-b") for target in targets]
+    ways = [(host, target) for host in hosts for target in targets]
     for host, target in ways:
         unit, log = f"steady-{target}", f"/run/steady-{target}"
         ping = ("ping", "-n", "-i", "0.02", "-W", "2", target)
@@ -275,7 +278,62 @@ def steady(lab: Lab, targets: Iterable[str]) -> Iterator[dict[tuple[str, str], i
         for host, target in ways:
             lab.shell(host, "systemctl", "stop", f"steady-{target}")
             answered = {
-                int(seq) for seq in re.findall(r"icmp_seq=(\d+) ", lab.shell(host, "cat", f"/run/steady-{target}"))
+                int(seq)
+                for seq in re.findall(r"bytes from .*icmp_seq=(\d+) ", lab.shell(host, "cat", f"/run/steady-{target}"))
             }
             # what was under way when it was stopped is not known
             lost[host, target] = max(answered, default=0) - len(answered)
+
+
+# --- What tests of a failure do and watch -------------------------------------------------------------------
+
+
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait for it."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
+
+
+def instance(lab: Lab, name: str) -> dict[str, Any]:
+    """An instance by its name, as EC2 describes it."""
+    alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    found = aws(lab).describe_instances(Filters=[{"Name": "tag:Name", "Values": [name]}, alive])["Reservations"]
+    return dict(found[0]["Instances"][0])
+
+
+def eni_of(lab: Lab, gateway: str) -> str:
+    return str(instance(lab, gateway)["NetworkInterfaces"][0]["NetworkInterfaceId"])
+
+
+def power_off(lab: Lab, *names: str) -> None:
+    """Cut the power of instances, all at once."""
+    ids = [instance(lab, name)["InstanceId"] for name in names]
+    aws(lab).stop_instances(InstanceIds=ids, Force=True, SkipOsShutdown=True)
+
+
+class Watch:
+    """EC2's routes from now on, by its record of the calls: the interfaces that each led to, one after the other."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.home = app_routes(lab)
+        self._lab, self._began = lab, time.time()
+
+    def seen(self) -> dict[tuple[str, str], list[str]]:
+        """For each route where it led, its home first; a call that left it where it was is none of these."""
+        found = {key: [eni] for key, eni in self.home.items()}
+        for call in calls(self._lab, self._began, "ReplaceRoute", "CreateRoute", "DeleteRoute"):
+            if call["before"] != call["after"]:
+                found[call["resources"][0], call["destination"]].append(str(call["after"]))
+        return found
+
+    def expect(self, turns: dict[str, int]) -> None:
+        """Each route that was at home at that interface has been moved so often, and is not moved again."""
+        until(lambda: all(set(self.turns(eni)) == {often} for eni, often in turns.items()), 10, f"moved {turns}")
+        time.sleep(2.0)
+        assert {eni: set(self.turns(eni)) for eni in turns} == {eni: {often} for eni, often in turns.items()}
+
+    def turns(self, gateway_eni: str) -> list[int]:
+        """How often each route that was at home there has been moved."""
+        return [len(its) - 1 for key, its in self.seen().items() if self.home[key] == gateway_eni]

@@ -15,7 +15,20 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ROOT, Lab, Labs, Variant, app_routes, aws, calls, reaches
+from tests.integration.conftest import (
+    ROOT,
+    Lab,
+    Labs,
+    Variant,
+    Watch,
+    app_routes,
+    aws,
+    eni_of,
+    instance,
+    power_off,
+    reaches,
+    until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -67,62 +80,11 @@ def status(lab: Lab, monitor: str) -> dict[str, Any] | None:
     return dict(json.loads(done.stdout)) if done.returncode == 0 else None
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for it."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, f"not within {seconds:g} s: {what}"
-        time.sleep(0.2)
-
-
-def instance(lab: Lab, name: str) -> dict[str, Any]:
-    """An instance by its name, as EC2 describes it."""
-    alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
-    found = aws(lab).describe_instances(Filters=[{"Name": "tag:Name", "Values": [name]}, alive])["Reservations"]
-    return dict(found[0]["Instances"][0])
-
-
-def power_off(lab: Lab, *names: str) -> None:
-    """Cut the power of instances, all at once."""
-    ids = [instance(lab, name)["InstanceId"] for name in names]
-    aws(lab).stop_instances(InstanceIds=ids, Force=True, SkipOsShutdown=True)
-
-
 def fault(lab: Lab, *argv: str) -> str:
     """Bring a fault into force; its id."""
     done = lab.command("fault", "add", *argv)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
-
-
-class Watch:
-    """EC2's routes from now on, by its record of the calls: the interfaces that each led to, one after the other."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.home = app_routes(lab)
-        self._lab, self._began = lab, time.time()
-
-    def seen(self) -> dict[tuple[str, str], list[str]]:
-        """For each route where it led, its home first; a call that left it where it was is none of these."""
-        found = {key: [eni] for key, eni in self.home.items()}
-        for call in calls(self._lab, self._began, "ReplaceRoute", "CreateRoute", "DeleteRoute"):
-            if call["before"] != call["after"]:
-                found[call["resources"][0], call["destination"]].append(str(call["after"]))
-        return found
-
-    def expect(self, turns: dict[str, int]) -> None:
-        """Each route that was at home at that interface has been moved so often, and is not moved again."""
-        until(lambda: all(set(self.turns(eni)) == {often} for eni, often in turns.items()), 10, f"moved {turns}")
-        time.sleep(2.0)
-        assert {eni: set(self.turns(eni)) for eni in turns} == {eni: {often} for eni, often in turns.items()}
-
-    def turns(self, gateway_eni: str) -> list[int]:
-        """How often each route that was at home there has been moved."""
-        return [len(its) - 1 for key, its in self.seen().items() if self.home[key] == gateway_eni]
-
-
-def eni_of(lab: Lab, gateway: str) -> str:
-    return str(instance(lab, gateway)["NetworkInterfaces"][0]["NetworkInterfaceId"])
 
 
 def all_at(lab: Lab, eni: str) -> Callable[[], bool]:

@@ -128,6 +128,12 @@ import os, sys
 if "list" in sys.argv:
     print('{{"nftables": [{{"counter": {{"name": "passed", "packets": %s}}}}]}}' % os.environ["PASSED"])
 """
+SSH = """\
+#!/bin/sh
+echo "$@" >> "$STUBS/ssh.log"
+for command; do :; done
+exec /bin/sh -c "$command"
+"""
 PLAY = """\
 - hosts: localhost
   gather_facts: false
@@ -149,7 +155,7 @@ class Drill:
         (here / "plugins" / "module_utils" / "traffic.py").write_text(PACKETS)
         commands = directory / "bin"
         commands.mkdir()
-        for name, text in (("date", DATE), ("vpnha", VPNHA), ("nft", NFT)):
+        for name, text in (("date", DATE), ("vpnha", VPNHA), ("nft", NFT), ("ssh", SSH)):
             (commands / name).write_text(text.format(python=sys.executable, status=json.dumps(status())))
             (commands / name).chmod(0o755)
         for tasks in (here / "roles" / "drill" / "tasks").glob("*.yml"):
@@ -178,15 +184,19 @@ class Drill:
         repair: str = "none",
         repeat: int = 1,
         passed: int = 10,
+        gateway: dict[str, str] | None = None,
     ) -> Told:
         """``outage``: so many seconds packets are lost; ``behind``: so far is the hosts' clock behind.
 
         ``passed``: so many packets the gateway counts before it is broken; a host sends twenty and more.
+        ``gateway``: its variables in the inventory.
         """
         self._person.environment |= {"OUTAGE": str(outage), "BEHIND": str(behind), "PASSED": str(passed)}
         hosts = {"vpnha_gateways": ["gw-a"], "vpnha_monitors": ["mon-a"], "vpnha_app_hosts": ["app-a"]}
         inventory = self._directory / "deployment.yml"
-        inventory.write_text(yaml.safe_dump({group: {"hosts": dict.fromkeys(names)} for group, names in hosts.items()}))
+        groups = {group: {"hosts": dict.fromkeys(names)} for group, names in hosts.items()}
+        groups["vpnha_gateways"]["hosts"]["gw-a"] = gateway
+        inventory.write_text(yaml.safe_dump(groups))
         given = {
             "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False,
             "vpnha_checked": to_dict(replace(DEPLOYMENT, repair=repair)),
@@ -205,6 +215,11 @@ class Drill:
         (run,) = self.whole_report()["scenarios"][0]["runs"]
         found: dict[str, Any] = run
         return found
+
+    def calls_by_ssh(self) -> list[str]:
+        """The arguments of ssh, once for each time that it was to run something."""
+        lines = (self._directory / "ssh.log").read_text().splitlines()
+        return [line for line in lines if "/bin/sh -c" in line]
 
     def whole_report(self) -> dict[str, Any]:
         """The report of all runs."""
@@ -252,6 +267,15 @@ def test_nothing_more_is_broken_after_a_run_that_failed(drill: Drill) -> None:
     assert told.code != 0 and [len(scenario["runs"]) for scenario in report["scenarios"]] == [1]
     assert not report["passed"] and "gw-a could not be started again" in report["aborted"]
     assert "The drill was broken off: gateway_power_off: gw-a could not" in " ".join(told.output.split())
+
+
+def test_a_gateway_is_asked_by_new_connections_that_go_the_way_of_the_inventory(drill: Drill) -> None:
+    """Options of a delegated connection know the gateway's variables, and nothing that was set on localhost."""
+    by_ssh = {"ansible_connection": "ssh", "ansible_host": "192.0.2.1", "ansible_ssh_extra_args": "-J bastion"}
+    told = drill.run(gateway=by_ssh)
+    assert told.code == 0, told.output
+    counted = [call for call in drill.calls_by_ssh() if "-o ControlPath=none" in call]
+    assert counted and all("-o ControlPath=none -J bastion" in call for call in counted)
 
 
 def test_a_gateway_that_the_packets_do_not_pass_is_not_broken(drill: Drill) -> None:

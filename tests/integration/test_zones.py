@@ -164,13 +164,11 @@ def test_a_lost_gateways_zones_go_where_distance_and_capacity_say_and_come_home(
     assert lost_by_zone(lost) == dict.fromkeys(ZONES, NONE)
 
 
-def test_a_planned_move_takes_the_zones_of_one_gateway_and_brings_them_home(calm: Lab, tmp_path: Path) -> None:
-    watch = Watch(calm)
+def test_a_planned_move_takes_each_zone_where_a_failure_would_and_brings_it_home(calm: Lab, tmp_path: Path) -> None:
+    watch, away = Watch(calm), AWAY[HOME[C]]
     one = drill(calm, tmp_path, "planned", vpnha_drill_zone=C)["planned"]
     assert one["packets_lost"] == 0 and one["failback_lost"] == 0
     assert app_routes(calm) == watch.home
-    seen = ways(calm, watch.seen())
-    assert seen[B] == {(HOME[B],)}
-    for zone in (A, C):
-        [(home, other, again)] = seen[zone]
-        assert home == again == HOME[zone] and other in GATEWAYS and other != home
+    assert ways(calm, watch.seen()) == {
+        zone: {(HOME[zone], away[zone], HOME[zone])} if zone in away else {(HOME[zone],)} for zone in ZONES
+    }

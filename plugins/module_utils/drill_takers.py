@@ -15,7 +15,6 @@ from typing import Any
 
 from .model import Deployment, Gateway, ManagedGateway
 
-Target = Gateway | ManagedGateway
 Spot = tuple[str, str, str]  # of a route: its zone, its site, the gateway that it leads to
 
 
@@ -52,13 +51,13 @@ def text(found: Sequence[Mapping[str, Any]]) -> str:
     return " and ".join(f"{one['gateway']} ({', '.join(one['zones'])})" for one in found)
 
 
-def _order(deployment: Deployment, zone: str, one: Target, routes: int) -> tuple[float, float, str]:
+def _order(deployment: Deployment, zone: str, one: Gateway | ManagedGateway, routes: int) -> tuple[float, float, str]:
     distance, load = float(deployment.distance(zone, one.zone)), routes / one.capacity
     first, second = (load, distance) if deployment.spread == "capacity" else (distance, load)
     return first, second, one.name
 
 
-def _takes_all(deployment: Deployment, one: Target) -> bool:
+def _takes_all(deployment: Deployment, one: Gateway | ManagedGateway) -> bool:
     """A last resort is for when nothing else is up, and a managed gateway only for sites that are probed through it."""
     if isinstance(one, Gateway):
         return True

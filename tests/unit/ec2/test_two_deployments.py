@@ -127,7 +127,10 @@ class Side:
                 if one["State"] not in ("deleting", "deleted")
             ],
             "templates": client.describe_launch_templates(Filters=ours)["LaunchTemplates"],
-            "alarms": others["cloudwatch"].describe_alarms(AlarmNamePrefix=f"vpnha/{name}/")["MetricAlarms"],
+            "alarms": [
+                {key: value for key, value in one.items() if not key.startswith("State")}  # CloudWatch evaluates them
+                for one in others["cloudwatch"].describe_alarms(AlarmNamePrefix=f"vpnha/{name}/")["MetricAlarms"]
+            ],
         }
         found["versions"] = [
             client.describe_launch_template_versions(LaunchTemplateName=one["LaunchTemplateName"])[

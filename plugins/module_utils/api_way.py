@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from . import ec2, tags
 from .errors import Ec2Error
-from .items import Item, destination_of, gateway_of_interface, target_of
+from .items import Item, destination_of, gateway_of_interface, is_propagated, target_of
 from .model import Deployment
 
 WITHIN = "within"  # the VPC itself, so by an endpoint
@@ -254,7 +254,7 @@ def route_for(address: Address, place: Place) -> Item | None:
 def _rank(route: Item) -> int:
     if target_of(route) == "local":
         return 3
-    if route.get("Origin") == "EnableVgwRoutePropagation":
+    if is_propagated(route):
         return 0
     return 1 if route.get("DestinationPrefixListId") else 2
 

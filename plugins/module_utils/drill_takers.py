@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the monitors would move the zones of a lost gateway while all others are well, for a drill that does so.
 
-The same order as in ``moves``, which needs all that a monitor sees; a test holds the two together. Pure.
+The order is that of ``moves``. Which gateways it is of follows here from the description alone, there from all that a
+monitor sees; a test holds the two together. Pure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .model import Deployment, Gateway, ManagedGateway
+from .moves import rank
 
 Spot = tuple[str, str, str]  # of a route: its zone, its site, the gateway that it leads to
 
@@ -30,7 +32,7 @@ def takers(deployment: Deployment, lost: str, standing: Mapping[str, Any]) -> di
     for zone in sorted(one.name for one in deployment.zones if _home(deployment, one.name) == lost) if others else ():
         sites = Counter(site for its, site, _gateway in spots if its == zone)
         first = sites[min(sites)] if sites else 0  # a zone stays where its first site goes
-        taker = min(_order(deployment, zone, one, load[one.name] + first) for one in others)[-1]
+        taker = min(rank(deployment, zone, one, load[one.name] + first) for one in others)[-1]
         found[zone] = taker
         load[taker] += sites.total()
     return found
@@ -49,12 +51,6 @@ def text(found: Sequence[Mapping[str, Any]]) -> str:
     if len(found) == 1:
         return str(found[0]["gateway"])
     return " and ".join(f"{one['gateway']} ({', '.join(one['zones'])})" for one in found)
-
-
-def _order(deployment: Deployment, zone: str, one: Gateway | ManagedGateway, routes: int) -> tuple[float, float, str]:
-    distance, load = float(deployment.distance(zone, one.zone)), routes / one.capacity
-    first, second = (load, distance) if deployment.spread == "capacity" else (distance, load)
-    return first, second, one.name
 
 
 def _takes_all(deployment: Deployment, one: Gateway | ManagedGateway) -> bool:

@@ -64,16 +64,16 @@ def turn(gateway: str, others: int, found: Differences) -> Turn:
         return Turn(due, False, False, False, False, (), f"{gateway} carries nothing: none of its tunnels is up.")
     charon, frr = (found.packages or path in found.files for path in (found.restarting, FRR_DAEMONS))
     closes = tuple(found.up) if charon else tuple(found.resets)
-    parts = [name for name in resets(found.frr.get("before", ""), found.frr.get("after", "")) if name in found.up]
-    interrupts = bool(closes or frr or parts)
+    sessions = [name for name in unlike(found.frr.get("before", ""), found.frr.get("after", "")) if name in found.up]
+    interrupts = bool(closes or frr or sessions)
     alone = others == 0
-    how = " and ".join([*([f"closes {_listed(closes)}"] if closes else []), *(["restarts FRR"] if frr else [])])
-    how = how or (f"closes the BGP sessions of {_listed(parts)}" if parts else "")
+    how = " and ".join(filter(None, (f"closes {_listed(closes)}" if closes else "", "restarts FRR" if frr else "")))
+    how = how or (f"closes the BGP sessions of {_listed(sessions)}" if sessions else "")
     text = _text(gateway, others, due, how)
     return Turn(due, True, interrupts and not alone, frr, interrupts and alone, tuple(found.up), text)
 
 
-def resets(before: str, after: str) -> list[str]:
+def unlike(before: str, after: str) -> list[str]:
     """The tunnels whose BGP session does not stay when FRR takes over another frr.conf.
 
     It goes with the session, and with another AS number or family of addresses at either end.

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import tags
@@ -35,11 +35,24 @@ def target_of(route: Item) -> str:
 
 def routes_of(table: Item) -> dict[str, Item]:
     """A table's routes by destination. What a virtual private gateway propagates is left out: no call changes it."""
-    return {
-        destination_of(route): route
-        for route in table.get("Routes", ())
-        if route.get("Origin") != "EnableVgwRoutePropagation"
-    }
+    return {destination_of(route): route for route in table.get("Routes", ()) if not is_propagated(route)}
+
+
+def is_propagated(route: Item) -> bool:
+    """Whether a virtual private gateway has put the route there by itself."""
+    return bool(route.get("Origin") == "EnableVgwRoutePropagation")
+
+
+def table_of(subnet_id: str, tables: Iterable[Item]) -> tuple[Item | None, bool]:
+    """The route table that a subnet uses of all those of its VPC, and whether by an association of its own."""
+    main: Item | None = None
+    for table in tables:
+        for association in table.get("Associations", ()):
+            if association.get("SubnetId") == subnet_id:
+                return table, True
+            if association.get("Main"):
+                main = table
+    return main, False
 
 
 def edge_of(table: Item) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from .holds import held
 from .judge_gateway import NOT_RUNNING, retiring
-from .model import Ec2View, Evidence, RouteKey, Swap, Verdict
+from .model import Deployment, Ec2View, Evidence, Gateway, ManagedGateway, RouteKey, Swap, Verdict
 from .owners import acts, contested, owns, unseen
 from .places import BELIEF_SECONDS, HOUR, RETRY_LEAST, free
 from .state import Group, State
@@ -213,12 +213,20 @@ class _Planner:
 
         def order(name: str) -> tuple[bool, bool, float, float, str]:
             at_home = home is not None and home.name == name
-            distance = float(deployment.distance(group.zone, gateways[name].zone))
-            load = (self._load.get(name, 0) + size) / gateways[name].capacity
-            first, second = (load, distance) if deployment.spread == "capacity" else (distance, load)
-            return not at_home, name != preferred, first, second, name
+            return (
+                not at_home,
+                name != preferred,
+                *rank(deployment, group.zone, gateways[name], self._load.get(name, 0) + size),
+            )
 
         return sorted(names, key=order)
+
+
+def rank(deployment: Deployment, zone: str, one: Gateway | ManagedGateway, routes: int) -> tuple[float, float, str]:
+    """Sorts the gateways that could take routes of a zone, the best first. ``routes`` it would then have in all."""
+    distance, load = float(deployment.distance(zone, one.zone)), routes / one.capacity
+    first, second = (load, distance) if deployment.spread == "capacity" else (distance, load)
+    return first, second, one.name
 
 
 def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> list[Leave]:

@@ -19,7 +19,7 @@ from .ec2_view import read_instances
 from .endpoints import Seen as EndpointsSeen
 from .endpoints import Wanted as EndpointsWanted
 from .endpoints import read as read_endpoints
-from .items import Item, destination_of
+from .items import Item, destination_of, table_of
 from .prefix_lists import Key, PrefixList, SiteList
 
 APP = "app"
@@ -114,14 +114,7 @@ class Found:
 
     def table_of(self, subnet_id: str) -> tuple[Item | None, bool]:
         """The route table that a subnet uses, and whether by an association of its own."""
-        main: Item | None = None
-        for table in self.tables:
-            for association in table.get("Associations", ()):
-                if association.get("SubnetId") == subnet_id:
-                    return table, True
-                if association.get("Main"):
-                    main = table
-        return main, False
+        return table_of(subnet_id, self.tables)
 
     def subnet_zones(self) -> dict[str, str]:
         """Zone by subnet id."""

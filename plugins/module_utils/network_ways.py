@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import left_routes
-from .items import Item, destination_of, routes_of, target_of
-
-_PROPAGATED = "EnableVgwRoutePropagation"
+from .items import Item, destination_of, is_propagated, routes_of, target_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Ways:
             if not found or left_routes.too_wide(found):
                 continue
             route = routes[found]
-            if found == network and route.get("Origin") != _PROPAGATED:
+            if found == network and not is_propagated(route):
                 continue  # it stays in force beside a list's, and decides for its packets
             target = target_of(route)
             if target in {*self.gateways.values(), "local"} or route.get("State") == "blackhole":
@@ -73,4 +71,4 @@ def _by_network(table: Item, lists: left_routes.Entries) -> dict[str, Item]:
 
 
 def _rank(route: Item) -> tuple[bool, bool]:
-    return route.get("Origin") == _PROPAGATED, destination_of(route).startswith("pl-")
+    return is_propagated(route), destination_of(route).startswith("pl-")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import ec2
-from .items import Item
+from .items import Item, table_of
 
 
 def read(client: Any, vpc_id: str) -> list[dict[str, Any]]:
@@ -25,24 +25,19 @@ def read(client: Any, vpc_id: str) -> list[dict[str, Any]]:
 
 def of(subnets: Sequence[Item], tables: Sequence[Item]) -> list[dict[str, Any]]:
     """The subnets, by their ids. ``tables`` are all of the VPC: a table of somebody else's takes a subnet from ours."""
-    own: dict[str, str] = {}
-    main = None
-    for table in tables:
-        for association in table.get("Associations", ()):
-            if association.get("SubnetId"):
-                own[association["SubnetId"]] = table["RouteTableId"]
-            elif association.get("Main"):
-                main = table["RouteTableId"]
-    return [
-        {
-            "id": subnet["SubnetId"],
-            "zone": subnet["AvailabilityZone"],
-            "cidrs": [subnet["CidrBlock"], *_ipv6(subnet)] if subnet.get("CidrBlock") else _ipv6(subnet),
-            "route_table_id": own.get(subnet["SubnetId"], main),
-            "associated": subnet["SubnetId"] in own,
-        }
-        for subnet in sorted(subnets, key=lambda one: str(one["SubnetId"]))
-    ]
+    found = []
+    for subnet in sorted(subnets, key=lambda one: str(one["SubnetId"])):
+        table, associated = table_of(subnet["SubnetId"], tables)
+        found.append(
+            {
+                "id": subnet["SubnetId"],
+                "zone": subnet["AvailabilityZone"],
+                "cidrs": [subnet["CidrBlock"], *_ipv6(subnet)] if subnet.get("CidrBlock") else _ipv6(subnet),
+                "route_table_id": table["RouteTableId"] if table is not None else None,
+                "associated": associated,
+            }
+        )
+    return found
 
 
 def _ipv6(subnet: Item) -> list[str]:

@@ -8,6 +8,7 @@ The backend is moto's, read by attributes only; nothing here touches the kernel,
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -172,6 +173,7 @@ def of_family(cidrs: Iterable[str], ipv6: bool = False) -> tuple[str, ...]:
     return tuple(cidr for cidr in cidrs if (":" in cidr) is ipv6)
 
 
+@functools.lru_cache(maxsize=4096)  # asked for each route of each table whenever EC2 changes something
 def normal(cidr: str) -> str:
     """The CIDR as the kernel writes it: without host bits."""
     return str(ipaddress.ip_network(cidr, strict=False))

@@ -167,9 +167,9 @@ def hunt(mutant: TextMutant) -> tuple[bool, str]:
 
 
 def plant(mutant: TextMutant, copy: Path) -> None:
-    """Make a copy of the code with the bug in it."""
+    """Make a copy of the code with the bug in it, and of what Python has compiled of the rest."""
     for name in COPIED:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "output"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("output"))
     shutil.copy(ROOT / "pyproject.toml", copy)
     home = copy / ".build/collections/ansible_collections/vpnha"
     home.mkdir(parents=True)
@@ -179,3 +179,5 @@ def plant(mutant: TextMutant, copy: Path) -> None:
     if text.count(mutant.text) != 1:
         raise ValueError(f"{mutant.name}: {mutant.file} should have this once: {mutant.text}")
     place.write_text(text.replace(mutant.text, mutant.instead), encoding="utf-8")
+    for compiled in (place.parent / "__pycache__").glob(f"{place.stem}.*"):
+        compiled.unlink()

@@ -1,11 +1,18 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's endpoint without kernel and hosts, as a process of its own: it changes moto's classes for good."""
+"""The lab's endpoint without kernel and hosts, as a process of its own: it changes moto's classes for good.
+
+It waits for lines of JSON on its standard input, and forks for each an endpoint that is fresh: to import moto and the
+lab takes seconds. It answers with the endpoint's port and its process, which is the caller's to end.
+"""
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -72,28 +79,39 @@ class Hosts:
 
 def tunnels(lab: Lab, up: Path) -> None:
     """Goes on saying of managed tunnels that they are up: those that the file names, and all that were replaced."""
-    while True:
+    caller = os.getppid()
+    while os.getppid() == caller:
         named = up.read_text().split() if up.exists() else []
         with lab.lock:
             for connection in managed(lab.backend):
                 for tunnel in connection.managed.tunnels:
                     tunnel.say(tunnel.outside in named or tunnel.replaced > 0)
         time.sleep(0.1)
+    os._exit(0)  # who has asked for it is gone
 
 
-def main() -> None:
+def serve(directory: Path, refill: bool) -> None:
     """Serve on a free port of 127.0.0.1, and print it."""
-    lab = Lab(Names("apitest", Path(sys.argv[1]), 4000), Hosts(), Plane())  # type: ignore[arg-type]
-    if "--refill" not in sys.argv:  # what is throttled does not depend on this machine's speed
+    lab = Lab(Names("apitest", directory, 4000), Hosts(), Plane())  # type: ignore[arg-type]
+    if not refill:  # what is throttled does not depend on this machine's speed
         lab.buckets = Buckets(clock=lambda: 0.0)
     server = wsgi.Server(("127.0.0.1", 0), Control(lab, application(lab)), numthreads=10)
     lab.start()
-    threading.Thread(target=tunnels, args=(lab, Path(sys.argv[1]) / "up"), daemon=True).start()
+    threading.Thread(target=tunnels, args=(lab, directory / "up"), daemon=True).start()
     server.prepare()
-    print(server.bind_addr[1], flush=True)
-    threading.Thread(target=server.serve, daemon=True).start()
-    sys.stdin.read()  # until the tests are over
-    os._exit(0)
+    print(server.bind_addr[1], os.getpid(), flush=True)
+    server.serve()
+
+
+def main() -> None:
+    """Fork an endpoint for each line, until there are no more."""
+    importlib.import_module("moto.ec2.models")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that have ended leave nothing behind
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            serve(Path(wanted["directory"]), wanted["refill"])
 
 
 if __name__ == "__main__":

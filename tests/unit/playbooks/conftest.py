@@ -100,7 +100,9 @@ class Person:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         environment |= {
             "ANSIBLE_COLLECTIONS_PATH": collections or str(ROOT / ".build" / "collections"),
+            "ANSIBLE_CONFIG": str(Path(__file__).with_name("ansible.cfg")),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from .conftest import Person, Told, copied
-from .test_turns import STUB
+from .stub_modules import noting
 
 MODULES = {"vpn_ha_info": ["deployment", "region"], "vpn_health_info": ["wait", "wait_timeout", "wait_for"]}
 NOTES = """\
@@ -44,7 +44,7 @@ class Deploy:
         self._person, self._directory = person, directory
         ours = copied(directory / "collections", "plugins", "roles", "meta", "playbooks")
         for name, options in MODULES.items():
-            (ours / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
+            (ours / "plugins" / "modules" / f"{name}.py").write_text(noting(name, options))
         for role, entries in STUBBED.items():
             (ours / "roles" / role / "meta" / "argument_specs.yml").unlink()  # little is described here
             for entry in entries:

@@ -20,20 +20,14 @@ import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
 from tests.unit.playbooks.conftest import Person, Told, copied
+from tests.unit.playbooks.stub_modules import stub
 from tests.unit.plugins.module_utils.test_drill_plan import DEPLOYMENT, status
 
-STUB = """\
-#!/usr/bin/python
-import json, os, time
-from pathlib import Path
-from ansible.module_utils.basic import AnsibleModule
-module = AnsibleModule(argument_spec=dict.fromkeys({options}, dict(type="raw")), supports_check_mode=True)
-given, path = module.params, Path(os.environ["STUBS"]) / "ec2.json"
+EC2 = """\
+path = Path(os.environ["STUBS"], "ec2.json")
 ec2 = json.loads(path.read_text())
-answer = {{"changed": True}}
 {body}
 path.write_text(json.dumps(ec2))
-(module.fail_json if "msg" in answer else module.exit_json)(**answer)
 """
 MODULES = {
     "deployment_lock": (
@@ -42,7 +36,7 @@ MODULES = {
     ),
     "deployment_mark": (
         ["deployment", "region", "mark", "drill_id", "minutes", "state"],
-        'ec2["drill"] = given["drill_id"] if given["state"] is None else None',
+        'ec2["drill"] = given["drill_id"] if "state" not in given else None',
     ),
     "instance_power": (
         ["deployment", "region", "gateway", "state", "wait_timeout"],
@@ -151,7 +145,7 @@ class Drill:
         self._collections = directory / "collections"
         here = copied(self._collections, "plugins", "roles/drill", "meta")
         for name, (options, body) in MODULES.items():
-            (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(options=options, body=body))
+            (here / "plugins" / "modules" / f"{name}.py").write_text(stub(options, EC2.format(body=body)))
         (here / "plugins" / "module_utils" / "traffic.py").write_text(PACKETS)
         commands = directory / "bin"
         commands.mkdir()
@@ -162,7 +156,6 @@ class Drill:
             tasks.write_text(tasks.read_text().replace("/usr/local/bin/vpnha", str(commands / "vpnha")))
         (directory / "play.yml").write_text(PLAY)
         person.environment |= {"PATH": f"{commands}:/usr/sbin:/usr/bin:/sbin:/bin", "STUBS": str(directory)}
-        person.environment |= {"ANSIBLE_PIPELINING": "true"}
         self.ec2 = FRESH
 
     @property

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from .conftest import Person, Told, copied
-from .test_turns import STUB
+from .stub_modules import noting
 
 MODULES = {
     "deployment_mark": ["deployment", "region", "mark", "state", "scope", "minutes", "by"],
@@ -78,7 +78,7 @@ class Gates:
         self._collections = directory / "collections"
         ours = copied(self._collections, "plugins", "roles", "meta", "playbooks")
         for name, options in MODULES.items():
-            (ours / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
+            (ours / "plugins" / "modules" / f"{name}.py").write_text(noting(name, options))
         tasks = ours / "roles" / "network" / "tasks"
         (tasks / "inventory.yml").write_text(HOSTS)
         for path in [*tasks.glob("*.yml"), *(ours / "playbooks").glob("*.yml")]:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from .conftest import ROOT, Person, Told, book, copied
-from .test_turns import STUB
+from .stub_modules import noting
 
 KEY = "mArKeR-of-all-heartbeats-0123456789"
 FRESH = {"release": "new", "unit": "a-hash"}
@@ -35,7 +35,7 @@ class Host:
         self._collections = directory / "collections"
         here = copied(self._collections, "plugins", "roles", "meta")
         options = ["name", "state", "enabled", "daemon_reload"]
-        (here / "plugins" / "modules" / "systemd.py").write_text(STUB.format(name="systemd", options=options))
+        (here / "plugins" / "modules" / "systemd.py").write_text(noting("systemd", options))
         tasks = here / "roles" / "monitor" / "tasks" / "service.yml"
         tasks.write_text(tasks.read_text().replace("ansible.builtin.systemd_service", "vpnha.aws.systemd"))
         (directory / "answers.json").write_text('{"localhost systemd started": {"changed": false}}')

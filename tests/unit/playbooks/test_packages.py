@@ -15,7 +15,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from tests.unit.plugins.module_utils.test_description import good
 
 from .conftest import Person, copied
-from .test_turns import STUB
+from .stub_modules import noting
 
 MODULES = {
     "config_files": ["files", "unapplied"],
@@ -44,7 +44,7 @@ def test_only_before_the_first_configuration_they_are_installed_beside_others(
     directory = tmp_path_factory.mktemp("packages")  # not beside the inventory: Ansible would read it all
     ours = copied(directory / "collections", "plugins", "roles", "meta")
     for name, options in MODULES.items():
-        (ours / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
+        (ours / "plugins" / "modules" / f"{name}.py").write_text(noting(name, options))
     gateway, runtime = ours / "roles" / "gateway", ours / "roles" / "runtime" / "tasks"
     (gateway / "meta" / "argument_specs.yml").unlink()  # little is described here
     (gateway / "tasks" / "platform.yml").write_text(PLATFORM)

@@ -15,24 +15,9 @@ import pytest
 import yaml
 
 from tests.unit.playbooks.conftest import ROOT, Person, Told, copied
+from tests.unit.playbooks.stub_modules import noting
 
 ROLE = ROOT / "roles" / "gateway"
-STUB = """\
-#!/usr/bin/python
-import json, os
-from pathlib import Path
-from ansible.module_utils.basic import AnsibleModule
-module = AnsibleModule(argument_spec=dict.fromkeys({options}, dict(type="raw")), supports_check_mode=True)
-here, host = Path(os.environ["STUBS"]), os.environ["STUB_HOST"]
-said = {{key: value for key, value in module.params.items() if value is not None}}
-said |= {{"_check": True}} if module.check_mode else {{}}
-call = " ".join([host, {name!r}, str(said.get("state", ""))]).strip()
-with (here / "calls").open("a") as calls:
-    calls.write(json.dumps([call, said]) + "\\n")
-answers = json.loads((here / "answers.json").read_text())
-answer = answers.get(call, {{}})
-(module.fail_json if "msg" in answer else module.exit_json)(**{{"changed": True, **answer}})
-"""
 MODULES = {
     "gateway_handover": ["state", "seconds", "force", "prefixes", "timeout", "deployed", "keep"],
     "vpn_health_info": ["wait", "wait_for", "wait_timeout"],
@@ -103,7 +88,7 @@ class Rollout:
         self._collections = directory / "collections"
         here = copied(self._collections, "plugins", "roles", "meta")
         for name, options in MODULES.items():
-            (here / "plugins" / "modules" / f"{name}.py").write_text(STUB.format(name=name, options=options))
+            (here / "plugins" / "modules" / f"{name}.py").write_text(noting(name, options))
         (here / "roles" / "gateway" / "tasks" / "bring.yml").write_text(BRING)
         (here / "roles" / "gateway" / "tasks" / "prepare.yml").write_text(PREPARE)
         (here / "roles" / "gateway" / "tasks" / "platform.yml").write_text(PLATFORM)

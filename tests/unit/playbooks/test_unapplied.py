@@ -14,22 +14,20 @@ import pytest
 import yaml
 
 from tests.unit.playbooks.conftest import Person, Told, copied
+from tests.unit.playbooks.stub_modules import stub
 from tests.unit.playbooks.test_turns import CHECKED
 from tests.unit.plugins.modules.test_config_files import OWNER
 
 SYSTEMD = """\
-#!/usr/bin/python
-import os
-from pathlib import Path
-from ansible.module_utils.basic import AnsibleModule
-module = AnsibleModule(argument_spec=dict.fromkeys(["name", "state", "enabled", "daemon_reload"], dict(type="raw")))
-said = f"{module.params['name']} {module.params['state']}"
+said = f"{given['name']} {given.get('state')}"
 if said == os.environ.get("DIES_AT"):
-    module.fail_json(msg="It died.")
-with (Path(os.environ["STUBS"]) / "systemd").open("a") as calls:
-    calls.write(said + "\\n")
-module.exit_json(changed=not said.endswith("started"))
+    answer["msg"] = "It died."
+else:
+    with open(os.environ["STUBS"] + "/systemd", "a") as calls:
+        calls.write(said + "\\n")
+    answer["changed"] = not said.endswith("started")
 """
+OPTIONS = ("name", "state", "enabled", "daemon_reload")
 PLAY = """\
 - hosts: localhost
   gather_facts: false
@@ -50,7 +48,7 @@ class Host:
         self._person, self._directory = person, directory
         self.notes = directory / "run" / "unapplied"
         here = copied(directory / "collections", "plugins", "roles", "meta")
-        (here / "plugins" / "modules" / "systemd_stub.py").write_text(SYSTEMD)
+        (here / "plugins" / "modules" / "systemd_stub.py").write_text(stub(OPTIONS, SYSTEMD))
         for path in (here / "roles" / "gateway").glob("*/*.yml"):
             path.write_text(path.read_text().replace("ansible.builtin.systemd_service", "vpnha.aws.systemd_stub"))
 

@@ -42,14 +42,14 @@ class Part:
     repeats: bool = False  # it takes --runs
 
 
-PARTS = (
+PARTS = (  # the cheap ones first, and last what takes longest: who stops before the end has most of it
     Part("decision", "benchmarks.decision", "decision.json"),
     Part("load", "benchmarks.load", "load.json", (1, 2), repeats=True),
     Part("sas", "benchmarks.sas", "sas.json", repeats=True),
     Part("growth", "benchmarks.growth", "growth.json", repeats=True),
+    Part("outage", "benchmarks.outage", "outage.json", repeats=True),
     Part("deploying", "benchmarks.deploying", "deploying.json", repeats=True),
     Part("swapping", "benchmarks.swapping", "swapping.json", repeats=True),
-    Part("outage", "benchmarks.outage", "outage.json", repeats=True),
 )
 INTERRUPTED = 130
 ROWS: dict[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = {

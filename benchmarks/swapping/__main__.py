@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ class Cell:
     def full(self) -> float:
         """Seconds after which EC2's bucket, and ours, are full again, whoever has emptied them."""
         return min(CHANGES.size, self.calls) / CHANGES.refill
+
+
+def sizes(tables: Sequence[int], destinations: Sequence[int]) -> list[Cell]:
+    """What is swapped, in turn. Who stops before the end has sizes with EC2's buckets as well as without."""
+    return [Cell(*each) for each in product(tables, destinations, (False, True))]
 
 
 @dataclass(frozen=True)
@@ -166,10 +172,8 @@ def main() -> int:
     own_network()
     report = kept(REPORT)
     limits = Limits(chosen.runs, chosen.patience, chosen.most)
-    for throttle in (False, True):
-        for tables in chosen.tables:
-            for destinations in chosen.destinations:
-                compare(Cell(tables, destinations, throttle), ways, report, limits)
+    for cell in sizes(chosen.tables, chosen.destinations):
+        compare(cell, ways, report, limits)
     console.print(table(report.content))
     console.print(f"report: {REPORT}")
     return 0

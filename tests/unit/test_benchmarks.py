@@ -109,7 +109,7 @@ def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as ended:
         pages.main(["swaping"])
     assert ended.value.code == 2
-    known = "decision, load, sas, growth, deploying, swapping, outage"
+    known = "decision, load, sas, growth, outage, deploying, swapping"
     assert f"There is no benchmark swaping: they are {known}." in capsys.readouterr().err
 
 
@@ -149,6 +149,11 @@ def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], 
 
 def test_only_what_others_have_made_is_cut_short() -> None:
     assert [way.name for way in ways.WAYS if way.ours] == ["vpnha.aws monitor", "vpnha.aws.route_swap"]
+
+
+def test_a_benchmark_that_is_cut_off_has_sizes_with_buckets_and_without() -> None:
+    first = swapping.sizes([1, 20], [1, 5])[:4]
+    assert [(each.destinations, each.throttle) for each in first] == [(1, False), (1, True), (5, False), (5, True)]
 
 
 def test_what_was_measured_is_gone_on_with(report: Kept, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from lab.steps import circumstances, commit, console
 from .deploying import summary as deploying
 from .growth import summary as growth
 from .load import summary as load
-from .outage.summary import dots, rows
+from .outage.summary import aborted, dots, rows
 from .sas import summary as sas
 from .swapping.summary import bars, cells
 
@@ -84,7 +84,8 @@ def gathered() -> dict[str, Any]:
 def page(report: Mapping[str, Any]) -> str:
     """The report as HTML."""
     shown: dict[str, Any] = {name: of(report[name]) if name in report else [] for name, of in ROWS.items()}
-    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, **shown)
+    spoilt = aborted(report.get("outage", {}))
+    return reports.render(Path(__file__).with_name("page.html.j2"), report=report, aborted=spoilt, **shown)
 
 
 def carried_out(part: Part, repeat: int | None) -> int:

@@ -27,6 +27,11 @@ class Kept:
         """The steps that have these values."""
         return [one for one in self.content[self._steps] if values.items() <= one.items()]
 
+    def note(self, name: str, what: Mapping[str, Any]) -> None:
+        """Keep what is no step, beside the steps and under a name of its own."""
+        self.content.setdefault(name, []).append(what)
+        reports.write(self._path, self.content)
+
     def add(self, step: Mapping[str, Any]) -> None:
         """Keep one more."""
         self.content[self._steps].append(step)

@@ -9,16 +9,16 @@ outage, as in a drill. A way that has not brought the packets back when its pati
 what is broken is repaired then, and the run says so instead of a figure.
 
 The report is written after each run, and a run of this program that was stopped goes on where it ended, unless the
-commit, a contender or the machine is another one.
+commit, a contender or the machine is another one. A run that the lab has spoilt is told as aborted and is in no figure;
+it is made up for in a fresh lab.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,23 @@ from rich.table import Table
 
 from benchmarks import peers
 from benchmarks.kept import Kept
-from lab import siteboot
-from lab.matrix.lookout import Lookout, NotSeen, until
+from lab.errors import LabError
+from lab.matrix.lookout import NotSeen, until
 from lab.matrix.watch import Probes
 from lab.names import REPOSITORY, Names
-from lab.steps import API_DELAY_MS, circumstances, commit, console, lab_environment, lab_program, playbook, run
+from lab.steps import API_DELAY_MS, circumstances, commit, console, lab_program
 
 from .scenarios import SCENARIOS, Scenario
-from .summary import rows
-from .ways import WAYS, Way, well
+from .stage import SPOILT, Stage
+from .summary import aborted, rows
+from .ways import WAYS, Way
 
 OUTPUT = REPOSITORY / "artifacts" / "bench"
 REPORT = OUTPUT / "outage.json"
 LOGS = OUTPUT / "outage"
-HOST = "app-a"
 STEADY_SECONDS = 2.0  # in which every packet is answered: it is over
 SHOWN_SECONDS = 4.0  # after which what was broken has shown
-# As in the shipped deployment, and without the limit of moves home in an hour: here they are wanted.
-VARIABLES = {"vpnha_timing": {"hold_down": 2.0, "voluntary_moves_per_hour": 1000}}
+ABORTED_MOST = 3  # one after the other, and of one way in one scenario: then it is not by chance
 
 
 def kept(path: Path) -> Kept:
@@ -105,39 +104,48 @@ def table(report: dict[str, Any]) -> Table:
     return shown
 
 
-def fresh_lab(names: Names) -> dict[str, str]:
-    """Start the lab and deploy; the environment for playbooks. Raises StepFailed."""
-    lab = [sys.executable, "-m", "lab"]
-    run("Lab down, if it was left up", [*lab, "down"], os.environ)
-    run("Lab up", [*lab, "up"], os.environ)
-    env = lab_environment(names)
-    run("Deploy", playbook("deploy", **VARIABLES), env)
-    run("EC2 API delayed", [*lab, "fault", "add", "api-latency", str(API_DELAY_MS)], env)
-    return env
+def compare(report: Kept, ways: Sequence[type[Way]], repeat: int, fresh: Callable[[], Stage]) -> None:
+    """Let ways and scenarios take turns, until there are so many runs of each; a run that is aborted is made up for.
 
+    ``fresh`` makes a lab. Raises LabError where runs are aborted again and again.
+    """
+    stage: Stage | None = None
+    in_a_row, times = 0, Counter[tuple[str, str]]()
 
-def compare(report: Kept, ways: Sequence[type[Way]], repeat: int, names: Names) -> None:
-    """Let ways and scenarios take turns, until there are so many runs of each. Raises LabError."""
-    env = fresh_lab(names)
-    sites = siteboot.deployment_variables(names)["vpnha_sites"]
-    lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
-    target = sites[0]["probe_targets"][0]
-    probes = Probes(names, (HOST,), (target,))
-    for number in range(1, repeat + 1):
-        for scenario in SCENARIOS:
-            for way in (each(lookout, target, LOGS) for each in ways):
-                if len(report.having(way=way.name, scenario=scenario.name)) >= number:
-                    continue
-                try:
-                    well(lookout)
-                except NotSeen:  # whatever the last run has left: a person would do the same
-                    run("Deploy", playbook("deploy", **VARIABLES), env)
-                    well(lookout)
-                one = one_run(way, scenario, probes)
-                report.add(one)
-                said = f"{one['outage_ms']:.0f} ms" if one["recovered"] else f"not within {way.patience:.0f} s"
-                console.print(f"{number} of {repeat}: {scenario.name}, {way.name}: {said}")
-    well(lookout)
+    def done(way: type[Way], scenario: Scenario) -> int:
+        return len(report.having(way=way.name, scenario=scenario.name))
+
+    pairs = [(scenario, way) for scenario in SCENARIOS for way in ways]
+    while due := [
+        (scenario, way) for scenario, way in pairs
+        if done(way, scenario) < repeat and times[way.name, scenario.name] < ABORTED_MOST
+    ]:  # fmt: skip
+        fewest = min(done(way, scenario) for scenario, way in due)
+        for scenario, way in due:
+            if done(way, scenario) > fewest:  # it was ahead when the last benchmark was stopped
+                continue
+            title = f"{fewest + 1} of {repeat}: {scenario.name}, {way.name}"
+            try:
+                stage = stage or fresh()
+                stage.ready()
+                one = one_run(way(stage.lookout, stage.target, LOGS), scenario, stage.probes)
+            except SPOILT as error:
+                reason = str(error) or type(error).__name__
+                report.note("aborted", {"way": way.name, "scenario": scenario.name, "reason": reason})
+                console.print(f"{title}: aborted: {reason}", style="red", markup=False)
+                stage, in_a_row = None, in_a_row + 1
+                times[way.name, scenario.name] += 1
+                if in_a_row == ABORTED_MOST:
+                    raise LabError(
+                        f"{in_a_row} runs one after the other were aborted: the lab itself is ill."
+                    ) from None
+                continue
+            report.add(one)
+            in_a_row = times[way.name, scenario.name] = 0
+            said = f"{one['outage_ms']:.0f} ms" if one["recovered"] else f"not within {one['patience_s']:.0f} s"
+            console.print(f"{title}: {said}")
+    if never := [f"{way} in {scenario}" for (way, scenario), number in times.items() if number >= ABORTED_MOST]:
+        raise LabError(f"Aborted {ABORTED_MOST} times, and not measured to the end: {', '.join(never)}.")
 
 
 def main() -> None:
@@ -160,9 +168,22 @@ def main() -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     wanted = [(way.name, one.name) for way in ways for one in SCENARIOS]
     if any(len(report.having(way=way, scenario=scenario)) < chosen.runs for way, scenario in wanted):
-        with lab_program(keep=chosen.keep, stays="what was measured so far stays, and the next run goes on with it"):
-            compare(report, ways, chosen.runs, Names.from_env())
+        stays = "what was measured so far stays, and the next run goes on with it"
+        try:
+            with lab_program(keep=chosen.keep, stays=stays):
+                names = Names.from_env()
+                compare(report, ways, chosen.runs, lambda: Stage(names))
+        finally:
+            show(report)
+    else:
+        show(report)
+
+
+def show(report: Kept) -> None:
+    """What there is so far."""
     console.print(table(report.content))
+    for said in aborted(report.content):
+        console.print(said, markup=False)
     console.print(f"report: {REPORT}", soft_wrap=True)
 
 

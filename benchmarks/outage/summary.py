@@ -79,6 +79,17 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def aborted(report: Mapping[str, Any]) -> list[str]:
+    """The runs that the lab has spoilt, for people: a sentence for each way and scenario, with the last reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in report.get("aborted", ()):
+        found.setdefault((one["way"], one["scenario"]), []).append(one["reason"])
+    return [
+        f"{way}, {scenario}: {len(reasons)} aborted, and in no figure; the last one's reason: {reasons[-1]}"
+        for (way, scenario), reasons in found.items()
+    ]
+
+
 def dots(report: Mapping[str, Any], file: Path) -> None:
     """A picture: every run as a dot, milliseconds on a logarithmic scale; an arrow where it did not recover."""
     import matplotlib as mpl

@@ -113,7 +113,7 @@ def test_the_sizes_change_in_one_thing_each() -> None:
     assert [Size(10, 3, 2).of_one, Size(1, 100, 20).of_one] == [8, 20]
 
 
-@pytest.mark.parametrize(("seconds", "done", "left"), [(9.0, 3, 7), (11.0, 1, 2), (11.0, 3, 0), (11.0, 4, 0)])
+@pytest.mark.parametrize(("seconds", "done", "left"), [(50.0, 3, 7), (61.0, 1, 2), (61.0, 3, 0), (61.0, 4, 0)])
 def test_what_takes_long_is_done_thrice(seconds: float, done: int, left: int) -> None:
     assert growth.left([{"seconds": seconds}] * done, 10) == left
 

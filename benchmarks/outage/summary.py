@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import first
+from benchmarks.figures import Figure, first
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Spread:
         """For a table."""
         if not self.runs:
             return "-"
-        times = f"{self.median:.0f} ({self.least:.0f} to {self.most:.0f}, {self.recovered})" if self.recovered else ""
+        times = Figure(self.median, self.least, self.most, self.recovered).text(0) if self.recovered else ""
         if self.recovered == self.runs:
             return times
         never = f"did not recover within {self.within:.0f} s ({self.runs - self.recovered})"

@@ -75,17 +75,22 @@ class Limits:
     patience: float
     most: float
 
+    @property
+    def about(self) -> dict[str, float]:
+        """The rule, for the report."""
+        return {"patience_s": self.patience, "most_s": self.most}
+
     def due(self, way: type[Way], done: Sequence[dict[str, Any]]) -> bool:
         """Whether once more, after these of it."""
         longest = 0.0 if way.ours else max((one["ended"] for one in done), default=0.0)
         return len(done) < (1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
 
 
-def kept(path: Path) -> Kept:
-    """What was measured so far, if it is of this commit and these contenders."""
+def kept(path: Path, limits: Limits) -> Kept:
+    """What was measured so far, if it is of this commit and these contenders, under this rule."""
     about = {
         "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": peers.versions(),
-        "ways": {way.name: way.says for way in WAYS},
+        "ways": {way.name: way.says for way in WAYS}, "limits": limits.about,
     }  # fmt: skip
     return Kept(path, about, "swaps")
 
@@ -170,8 +175,8 @@ def main() -> int:
         return enclosed.run("benchmarks.swapping", sys.argv[1:])
     enclosed.furnish()
     own_network()
-    report = kept(REPORT)
     limits = Limits(chosen.runs, chosen.patience, chosen.most)
+    report = kept(REPORT, limits)
     for cell in sizes(chosen.tables, chosen.destinations):
         compare(cell, ways, report, limits)
     console.print(table(report.content))

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
-from benchmarks.figures import first
+from benchmarks.figures import Figure, first
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Spread:
     @property
     def text(self) -> str:
         """For a table."""
-        said = "-" if self.median is None else f"{self.median:.2f} ({self.least:.2f} to {self.most:.2f}, {self.runs})"
+        said = Figure(self.median, self.least, self.most, self.runs).text()
         return said + (f", {self.failed} failed" if self.failed else "")
 
 

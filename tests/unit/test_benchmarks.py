@@ -28,6 +28,7 @@ from benchmarks.swapping.ways import Monitor, MoveIp, RouteSwap, Way, WayFailed
 from tests.unit.endpoint_process import endpoint
 
 CELL = swapping.Cell(2, 2, throttle=False)
+LIMITS = swapping.Limits(10, 60.0, 300.0)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     """An empty one; nothing was fetched."""
     monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
-    return swapping.kept(tmp_path / "swapping.json")
+    return swapping.kept(tmp_path / "swapping.json", LIMITS)
 
 
 def of(way: str, seconds: float | None, error: str = "", cell: swapping.Cell = CELL) -> dict[str, Any]:
@@ -141,10 +142,9 @@ def test_the_bound_is_ec2s_bucket_and_one_delay(calls: int, throttle: bool, seco
     ],
 )
 def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], longest: float, runs: int) -> None:
-    limits = swapping.Limits(10, 60.0, 300.0)
     done = [of(way.name, longest)] * runs
-    assert limits.due(way, done[:-1]) or runs == 1
-    assert not limits.due(way, done)
+    assert LIMITS.due(way, done[:-1]) or runs == 1
+    assert not LIMITS.due(way, done)
 
 
 def test_only_what_others_have_made_is_cut_short() -> None:
@@ -158,13 +158,13 @@ def test_a_benchmark_that_is_cut_off_has_sizes_with_buckets_and_without() -> Non
 
 def test_what_was_measured_is_gone_on_with(report: Kept, tmp_path: Path) -> None:
     report.add(of(Monitor.name, 0.2))
-    assert len(swapping.kept(tmp_path / "swapping.json").having(way=Monitor.name, **asdict(CELL))) == 1
+    assert len(swapping.kept(tmp_path / "swapping.json", LIMITS).having(way=Monitor.name, **asdict(CELL))) == 1
 
 
 def test_what_was_measured_of_other_code_is_not(report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report.add(of(Monitor.name, 0.2))
     monkeypatch.setattr(swapping, "commit", lambda: "another")
-    assert swapping.kept(tmp_path / "swapping.json").having(way=Monitor.name, **asdict(CELL)) == []
+    assert swapping.kept(tmp_path / "swapping.json", LIMITS).having(way=Monitor.name, **asdict(CELL)) == []
 
 
 def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: Kept) -> None:
@@ -183,7 +183,11 @@ def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Pat
     pages.bars(content, tmp_path / "swapping.svg")
     assert "<svg" in (tmp_path / "swapping.svg").read_text(encoding="utf-8")
     shown = pages.page({"environment": pages.circumstances(), "swapping": content})
-    assert "0.25 (0.25 to 0.25, 1)" in shown and "What monitor and agent cost" not in shown
+    assert '<td class="n yes">0.25 (1)</td>' in shown and "What monitor and agent cost" not in shown
+    assert (
+        "only three times where\none swap took longer than 60 s, and once, without a spread, where longer than\n300 s."
+        in shown
+    )
 
 
 def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_was_first(

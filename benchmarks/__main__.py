@@ -9,7 +9,6 @@ Each is a program that writes its own report below ``artifacts/bench``; ``--page
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from lab.steps import circumstances, commit, console
 
 from .deploying import summary as deploying
 from .growth import summary as growth
+from .kept import read
 from .load import summary as load
 from .outage.summary import aborted, dots, rows
 from .sas import summary as sas
@@ -73,7 +73,7 @@ PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
 def gathered() -> dict[str, Any]:
     """All that was measured, each part with the commit that it was measured at; ``commits`` has more if they differ."""
     parts = {part.name: OUTPUT / part.file for part in PARTS}
-    found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in parts.items() if file.exists()}
+    found = {name: report for name, file in parts.items() if (report := read(file)) is not None}
     for name, shown in ROWS.items():
         if name in found:
             found[name]["rows"] = [asdict(row) for row in shown(found[name])]

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from lab import reports
+from lab.steps import console
 
 
 class Kept:
-    """A report that grows."""
+    """A report that grows. One of something else that stands in its place is put aside, and not lost."""
 
     def __init__(self, path: Path, about: Mapping[str, Any], steps: str) -> None:
         """What stands there is gone on with if it is ``about`` the very same. ``steps``: what they are called there."""
         self._path, self._steps = path, steps
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = read(path) or {}
         same = steps in kept and all(kept.get(key) == value for key, value in about.items())
         self.content: dict[str, Any] = kept if same else {**about, steps: []}
+        self._other = None if same or not path.exists() else str(kept.get("commit", "unreadable"))
 
     def having(self, **values: Any) -> list[dict[str, Any]]:
         """The steps that have these values."""
@@ -30,9 +32,37 @@ class Kept:
     def note(self, name: str, what: Mapping[str, Any]) -> None:
         """Keep what is no step, beside the steps and under a name of its own."""
         self.content.setdefault(name, []).append(what)
-        reports.write(self._path, self.content)
+        self._write()
 
     def add(self, step: Mapping[str, Any]) -> None:
         """Keep one more."""
         self.content[self._steps].append(step)
+        self._write()
+
+    def _write(self) -> None:
+        if self._other is not None:
+            aside = _free(self._path, self._other)
+            self._path.rename(aside)
+            console.print(f"{self._path} is of something else: it is {aside.name} now.", markup=False, soft_wrap=True)
+            self._other = None
         reports.write(self._path, self.content)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A report; None where there is none, and where it cannot be read, which is said."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    console.print(f"{path} is no report, so it counts for nothing.", style="red", markup=False, soft_wrap=True)
+    return None
+
+
+def _free(path: Path, of: str) -> Path:
+    """A name beside it that says what it is of, and that no file has."""
+    names = [f"{path.stem}.{of}{path.suffix}", *(f"{path.stem}.{of}.{n}{path.suffix}" for n in range(2, 1000))]
+    return next(new for new in map(path.with_name, names) if not new.exists())

@@ -44,7 +44,7 @@ class Part:
 
 PARTS = (  # the cheap ones first, and last what takes longest: who stops before the end has most of it
     Part("decision", "benchmarks.decision", "decision.json"),
-    Part("load", "benchmarks.load", "load.json", (1, 2), repeats=True),
+    Part("load", "benchmarks.load", "load.json", (2, 4), repeats=True),
     Part("sas", "benchmarks.sas", "sas.json", repeats=True),
     Part("growth", "benchmarks.growth", "growth.json", repeats=True),
     Part("outage", "benchmarks.outage", "outage.json", repeats=True),

@@ -7,8 +7,9 @@ Both are watched for some windows at each number of gateways, when all is well. 
 daemon's process, all its threads and the programs that it starts. Everybody else, EC2 too, is in network namespaces of
 the benchmark's own.
 
-The report is written after each window, and a benchmark that was stopped goes on where it ended, unless the commit is
-another one.
+The report is written after each daemon and size, if all was well from its first window to its last, and a benchmark
+that was stopped goes on with the next, unless the commit is another one. Windows in which the machine was too busy are
+marked, and made up for as long as there are not more of them than of the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,12 @@ from lab.net.netns import KernelError
 from lab.steps import commit, console
 
 from . import agent, monitor
-from .summary import DAEMONS, rows
+from .summary import DAEMONS, counts, rows
 
 REPORT = Path("artifacts/bench/load.json")
 SIZES = (2, 20, 100)
+# Exit codes. None is 1, with which Python ends for an exception.
+TOO_BUSY, FAILED, TOO_MUCH = 2, 3, 4
 
 
 def kept(path: Path, seconds: float) -> Kept:
@@ -44,14 +48,50 @@ def kept(path: Path, seconds: float) -> Kept:
     return Kept(path, about, "windows")
 
 
-def windows(daemon: str, gateways: int, number: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Measure one daemon at one number of gateways, enclosed."""
+def done(report: Kept, daemon: str, gateways: int) -> int:
+    """How many windows there are that count."""
+    return sum(counts(one) for one in report.having(daemon=daemon, gateways=gateways))
+
+
+def windows(daemon: str, gateways: int, more: Callable[[], bool], seconds: float) -> Iterator[dict[str, Any]]:
+    """Measure one daemon at one number of gateways, enclosed. Raises NotUp."""
     enclosed.furnish()
     if daemon == "agent":
-        yield from agent.measure(gateways, number, seconds, gateway.root())
+        yield from agent.measure(gateways, more, seconds, gateway.root())
         return
     with tempfile.TemporaryDirectory() as directory:
-        yield from monitor.measure(gateways, number, seconds, Path(directory))
+        yield from monitor.measure(gateways, more, seconds, Path(directory))
+
+
+def watched(daemon: str, gateways: int, left: int, seconds: float) -> list[dict[str, Any]]:
+    """So many windows that count, and at most as many others; none if it was not well to the end. Raises NotUp."""
+    found: list[dict[str, Any]] = []
+
+    def more() -> bool:
+        return sum(map(counts, found)) < left and len(found) < 2 * left
+
+    for one in windows(daemon, gateways, more, seconds):
+        found.append(one)
+        console.print(
+            f"{daemon}, {gateways} gateways: {one['share_of_a_core']:.3f} of a core, {one['resident_mb']:.0f} MB, "
+            f"{one['sent_per_second']:.0f} packets/s sent, {one['received_per_second']:.0f} received"
+            + ("" if counts(one) else "; the machine was too busy: this does not count")
+        )
+    return found
+
+
+def one_size(daemon: str, size: int, runs: int, seconds: float) -> int:
+    """Have one daemon measured at one size, if that is due; an exit code."""
+    if done(kept(REPORT, seconds), daemon, size) >= runs:
+        return 0
+    asked = ["--daemons", daemon, "--gateways", str(size), "--runs", str(runs), "--seconds", str(seconds)]
+    try:
+        if daemon == "agent":
+            gateway.ensure_image()
+        return enclosed.run("benchmarks.load", asked)
+    except (LabError, KernelError, NotUp) as error:
+        console.print(str(error), style="red", markup=False)
+        return FAILED
 
 
 def table(report: Kept) -> Table:
@@ -72,7 +112,10 @@ def table(report: Kept) -> Table:
 
 
 def main() -> int:
-    """Measure, and show the table; exit code 1 if it is more than was promised, 2 if the machine was too busy."""
+    """Measure, and show the table.
+
+    Exit code 4 if it is more than was promised, 2 if the machine was too busy, 3 if something was not measured.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--runs", type=int, default=3, help="windows at each size (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each window (default: %(default)s)")
@@ -82,42 +125,36 @@ def main() -> int:
     chosen = parser.parse_args()
     if not all(2 <= number <= 100 for number in chosen.gateways):
         raise SystemExit("--gateways are from 2 to 100: each has a subnet of 10.20.0.0/16 with its number in it.")
-    report = kept(REPORT, chosen.seconds)
-    try:
-        if chosen.inside:  # one daemon at one size
-            [daemon], [size] = chosen.daemons, chosen.gateways
-            left = chosen.runs - len(report.having(daemon=daemon, gateways=size))
-            for one in windows(daemon, size, left, chosen.seconds):
+    if chosen.inside:  # one daemon at one size
+        [daemon], [size] = chosen.daemons, chosen.gateways
+        report = kept(REPORT, chosen.seconds)
+        try:
+            for one in watched(daemon, size, chosen.runs - done(report, daemon, size), chosen.seconds):
                 report.add(one)
-                console.print(
-                    f"{daemon}, {size} gateways: {one['share_of_a_core']:.3f} of a core, {one['resident_mb']:.0f} MB, "
-                    f"{one['sent_per_second']:.0f} packets/s sent, {one['received_per_second']:.0f} received"
-                )
-            return 0
-        for daemon in chosen.daemons:
-            for size in chosen.gateways:
-                if len(report.having(daemon=daemon, gateways=size)) >= chosen.runs:
-                    continue
-                if daemon == "agent":
-                    gateway.ensure_image()
-                asked = ["--daemons", daemon, "--gateways", str(size)]
-                asked += ["--runs", str(chosen.runs), "--seconds", str(chosen.seconds)]
-                if code := enclosed.run("benchmarks.load", asked):
-                    return code
-                report = kept(REPORT, chosen.seconds)
-    except (LabError, KernelError, NotUp) as error:
-        console.print(str(error), style="red", markup=False)
-        return 3
+        except (LabError, KernelError, NotUp) as error:
+            console.print(str(error), style="red", markup=False)
+            return FAILED
+        return 0
+    failed = []
+    for daemon, size in product(chosen.daemons, chosen.gateways):
+        code = one_size(daemon, size, chosen.runs, chosen.seconds)
+        if code == enclosed.INTERRUPTED:
+            return code
+        if code:
+            failed.append(f"{daemon}, {size} gateways")
+    report = kept(REPORT, chosen.seconds)
     console.print(table(report))
     console.print(f"report: {REPORT}")
-    found = rows(report.content)
-    for row in found:
-        if row.busy:
-            console.print(
-                f"{row.daemon}, {row.gateways} gateways: too few heartbeats were answered for the figures to count: "
-                "this machine is too busy; measure again when it is quiet."
-            )
-    return 2 if any(row.busy for row in found) else int(any(row.too_much for row in found))
+    if failed:
+        console.print(f"Not measured, for the reasons above: {'; '.join(failed)}.", style="red")
+        return FAILED
+    short = [each for each in product(chosen.daemons, chosen.gateways) if done(report, *each) < chosen.runs]
+    for daemon, size in short:
+        console.print(
+            f"{daemon}, {size} gateways: too few heartbeats were answered in some windows, and they do not count: "
+            "this machine is too busy; measure again when it is quiet."
+        )
+    return TOO_BUSY if short else TOO_MUCH if any(row.too_much for row in rows(report.content)) else 0
 
 
 if __name__ == "__main__":

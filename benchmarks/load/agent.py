@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ _PATIENCE = 60.0
 _CONFIG, _LOG, _BGPD = "etc/vpnha-agent.json", "run/agent.log", "etc/frr/benchmark.conf"
 
 
-def measure(gateways: int, windows: int, seconds: float, root: Path) -> Iterator[dict[str, Any]]:
-    """Start all of it, and watch the agent's process for some windows. Raises NotUp."""
+def measure(gateways: int, more: Callable[[], bool], seconds: float, root: Path) -> Iterator[dict[str, Any]]:
+    """Start all of it, and watch the agent while ``more`` asks for windows. Raises NotUp, also in the end."""
     plan = plan_of(gateways)
     gateway.networks()
     _addresses(plan)
@@ -52,7 +52,7 @@ def measure(gateways: int, windows: int, seconds: float, root: Path) -> Iterator
     ):
         _wait_until_all_is_well(plan, root, process)
         time.sleep(SETTLE_SECONDS)
-        for _window in range(windows):
+        while more():
             (answered, answers), watch = counts(), Watch(process.pid, (CABLE, LIBIPSEC_DEVICE))
             time.sleep(seconds)
             cost, packets, lasted = watch.end()

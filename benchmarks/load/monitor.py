@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ SETTLE_SECONDS = 10.0  # after the start, before anything is measured
 _PATIENCE = 180.0
 
 
-def measure(gateways: int, windows: int, seconds: float, directory: Path) -> Iterator[dict[str, Any]]:
-    """Start all of it, and watch the monitor's process for some windows. Raises NotUp."""
+def measure(gateways: int, more: Callable[[], bool], seconds: float, directory: Path) -> Iterator[dict[str, Any]]:
+    """Start all of it, and watch the monitor while ``more`` asks for windows. Raises NotUp, also in the end."""
     plan, tables = plan_of(gateways), TABLES_EACH * gateways
     _networks(plan)
     setns.enter(HERE)
@@ -52,7 +52,7 @@ def measure(gateways: int, windows: int, seconds: float, directory: Path) -> Ite
         with _daemon(plan, url, directory) as process:
             _wait_until_all_is_well(gateways, tables * len(plan.sites), process)
             time.sleep(SETTLE_SECONDS)
-            for _window in range(windows):
+            while more():
                 wall, (answered, _answers), watch = time.time(), counts(), Watch(process.pid, (CABLE, "lo"))
                 time.sleep(seconds)
                 cost, packets, lasted = watch.end()

@@ -19,24 +19,29 @@ HALF_A_CORE, MEGABYTES = 0.5, 200.0  # what is promised of the monitor
 
 @dataclass(frozen=True)
 class Row:
-    """One daemon at one number of gateways; figures are of its windows."""
+    """One daemon at one number of gateways; figures are of the windows that count."""
 
     daemon: str
     gateways: int
     share: Figure  # of a core
     children: Figure  # of it, programs that the daemon has started
     resident_mb: Figure
-    most_resident_mb: float
+    most_resident_mb: float | None
     sent: Figure  # packets a second
     received: Figure
-    busy: bool  # the machine was too busy for the figures to count
+    busy: int  # windows that do not count, because the machine was too busy
 
     @property
     def too_much(self) -> bool:
         """Whether it is more than was promised."""
         if self.daemon != "monitor":
             return False
-        return (self.share.median or 0.0) > HALF_A_CORE or self.most_resident_mb > MEGABYTES
+        return (self.share.median or 0.0) > HALF_A_CORE or (self.most_resident_mb or 0.0) > MEGABYTES
+
+
+def counts(window: Mapping[str, Any]) -> bool:
+    """Whether enough heartbeats were answered in it."""
+    return bool(window["heartbeats_per_second"] >= ENOUGH * window["heartbeats_per_second_due"])
 
 
 def rows(report: Mapping[str, Any]) -> list[Row]:
@@ -44,12 +49,13 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
     found = []
     for daemon in DAEMONS:
         for gateways in sorted({one["gateways"] for one in report["windows"] if one["daemon"] == daemon}):
-            of = [one for one in report["windows"] if (one["daemon"], one["gateways"]) == (daemon, gateways)]
+            every = [one for one in report["windows"] if (one["daemon"], one["gateways"]) == (daemon, gateways)]
+            of = [one for one in every if counts(one)]
             keys = ("share_of_a_core", "share_of_children", "resident_mb")
             share, children, resident = (figure([one[key] for one in of]) for key in keys)
             sent, received = (figure([one[key] for one in of]) for key in ("sent_per_second", "received_per_second"))
-            most = max(one["most_resident_mb"] for one in of)
-            busy = any(one["heartbeats_per_second"] < ENOUGH * one["heartbeats_per_second_due"] for one in of)
+            most = max((one["most_resident_mb"] for one in of), default=None)
+            busy = len(every) - len(of)
             found.append(Row(daemon, gateways, share, children, resident, most, sent, received, busy))
     return found
 
@@ -59,7 +65,7 @@ def curves(report: Mapping[str, Any], file: Path) -> None:
     found = rows(report)
     with drawing(file, 3) as axes:
         for daemon in DAEMONS:
-            own = [row for row in found if row.daemon == daemon]
+            own = [row for row in found if row.daemon == daemon and row.share.runs]
             at = [row.gateways for row in own]
             packets = [(row.sent.median or 0.0) + (row.received.median or 0.0) for row in own]
             drawn = ([row.share.median for row in own], [row.resident_mb.median for row in own], packets)

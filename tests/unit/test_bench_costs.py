@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as pages
+from benchmarks import enclosed
 from benchmarks.figures import figure
+from benchmarks.gateway import NotUp
 from benchmarks.growth import __main__ as growth
 from benchmarks.growth import summary as growing
 from benchmarks.growth.works import Size
@@ -90,10 +93,81 @@ def test_more_than_was_promised_is_told(daemon: str, share: float, most: float, 
     assert row.too_much is too_much
 
 
-@pytest.mark.parametrize(("answered", "busy"), [(38.0, False), (37.9, True)])
-def test_a_machine_that_was_too_busy_is_told(answered: float, busy: bool) -> None:
-    windows = [window("agent", 2, 0.05), window("agent", 2, 0.05, heartbeats_per_second=answered)]
-    assert costs.rows({"windows": windows})[0].busy is busy
+@pytest.mark.parametrize(("answered", "busy", "text"), [(38.0, 0, "0.30 (0.10 to 0.50, 2)"), (37.9, 1, "0.10 (1)")])
+def test_a_window_in_which_the_machine_was_too_busy_is_told_and_spoils_no_other(
+    answered: float, busy: int, text: str
+) -> None:
+    windows = [window("agent", 2, 0.1), window("agent", 2, 0.5, heartbeats_per_second=answered)]
+    [row] = costs.rows({"windows": windows})
+    assert (row.busy, row.share.text()) == (busy, text)
+
+
+class Daemon:
+    """A daemon whose windows are answered as told, and that is well at the end or not."""
+
+    def __init__(self, answered: list[float], well: bool = True) -> None:
+        self.answered, self.well = iter(answered), well
+
+    def windows(
+        self, daemon: str, gateways: int, more: Callable[[], bool], _seconds: float
+    ) -> Iterator[dict[str, Any]]:
+        while more():
+            yield window(daemon, gateways, 0.1, heartbeats_per_second=next(self.answered))
+        if not self.well:
+            raise NotUp("The monitor did not come to hear every gateway.")
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run the benchmark of one daemon at one size, as it is enclosed."""
+    monkeypatch.setattr(load, "REPORT", tmp_path / "load.json")
+
+    def run(daemon: Daemon) -> int:
+        monkeypatch.setattr(load, "windows", daemon.windows)
+        asked = ["--inside", "--daemons", "monitor", "--gateways", "2", "--runs", "3", "--seconds", "10"]
+        monkeypatch.setattr("sys.argv", ["load", *asked])
+        return load.main()
+
+    return run
+
+
+def test_windows_that_do_not_count_are_made_up_for_and_not_for_ever(loaded: Callable[..., int]) -> None:
+    assert loaded(Daemon([40.0, 1.0, 40.0, 1.0, 1.0, 1.0])) == 0
+    report = load.kept(load.REPORT, 10.0)
+    assert (load.done(report, "monitor", 2), len(report.having())) == (2, 6)
+    assert loaded(Daemon([40.0])) == 0, "the next benchmark has one to make up for"
+    [row] = costs.rows(load.kept(load.REPORT, 10.0).content)
+    assert (row.share.runs, row.busy) == (3, 4)
+
+
+def test_no_window_counts_of_a_daemon_that_is_not_well_at_the_end(loaded: Callable[..., int]) -> None:
+    assert loaded(Daemon([40.0, 40.0, 40.0], well=False)) == load.FAILED
+    assert not load.kept(load.REPORT, 10.0).having()
+
+
+@pytest.mark.parametrize(
+    ("codes", "share", "ends"),
+    [
+        ([1, 0], 0.1, (load.FAILED, 2)),  # a traceback of the enclosed one is no figure
+        ([0, 0], 0.1, (load.TOO_BUSY, 2)),
+        ([enclosed.INTERRUPTED, 0], 0.1, (enclosed.INTERRUPTED, 1)),
+        ([0, 0], 0.6, (load.TOO_MUCH, 0)),
+    ],
+)
+def test_what_fails_keeps_nothing_else_from_being_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: list[int], share: float, ends: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(load, "REPORT", tmp_path / "load.json")
+    if share > costs.HALF_A_CORE:
+        for gateways in (2, 20):
+            load.kept(load.REPORT, 10.0).add(window("monitor", gateways, share))
+    ran: list[Any] = []
+    monkeypatch.setattr(enclosed, "run", lambda *given: ran.append(given) or codes[len(ran) - 1])
+    monkeypatch.setattr("sys.argv", ["load", "--daemons", "monitor", "--gateways", "2", "20", "--runs", "1"])
+    code = load.main()
+    assert (code, len(ran)) == ends
+    [part] = [part for part in pages.PARTS if part.name == "load"]
+    assert (code in part.failing) == (code in (load.TOO_BUSY, load.TOO_MUCH)) and 1 not in part.failing
 
 
 def test_growth_has_a_curve_for_what_alone_changes() -> None:
@@ -126,15 +200,17 @@ def test_the_page_and_its_pictures_show_what_there_is(tmp_path: Path, monkeypatc
     }
     monkeypatch.setattr(pages, "OUTPUT", tmp_path)
     empty = pages.page({"environment": pages.circumstances()})
+    reports["load"].add(window("monitor", 20, 0.123))
     reports["load"].add(window("monitor", 20, 0.123, heartbeats_per_second=1.0))
+    reports["load"].add(window("monitor", 100, 0.123, heartbeats_per_second=1.0))
     reports["sas"].add(question(asking.WAYS[0].name, 10, 1234.5))
     reports["growth"].add(run("swap", 0.6543, ReplaceRoute=20))
     found = pages.gathered()
-    assert found["load"]["rows"][0]["share"] == {"median": 0.123, "least": 0.123, "most": 0.123, "runs": 1}
+    assert (found["load"]["rows"][0]["share"]["runs"], found["load"]["rows"][0]["busy"]) == (1, 1)
     shown = pages.page(found)
     for said in (
         "0.123 (1)",
-        "the machine was too busy",
+        "too few heartbeats were answered: 1; the\nmachine was too busy.",
         "1234.50 (1)",
         "strongSwan 6.0.1",
         "654.30 (1)",

@@ -15,11 +15,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from lab import reports
 from lab.steps import circumstances, commit, console
 
+from .alone import alone
 from .deploying import summary as deploying
 from .growth import summary as growth
 from .kept import read
@@ -88,16 +90,30 @@ def page(report: Mapping[str, Any]) -> str:
     return reports.render(Path(__file__).with_name("page.html.j2"), report=report, aborted=spoilt, **shown)
 
 
-def carried_out(part: Part, repeat: int | None) -> int:
-    """A part's exit code. Ctrl-C is for the part, which may have a lab to take down, and so is SIGTERM."""
-    argv = [sys.executable, "-m", part.module]
+def carried_out(part: Part, repeat: int | None, held: Sequence[int] = ()) -> int:
+    """A part's exit code, and INTERRUPTED if it was to stop, however it has ended: its end may have begun before.
+
+    Ctrl-C and SIGTERM are for the part, which may have a lab to take down. It gets SIGTERM too when this process is
+    gone, and the descriptors that are ``held``.
+    """
+    argv = ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", part.module]
     argv += ["--runs", str(repeat)] if part.repeats and repeat is not None else []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, lambda _number, _frame: None)  # the terminal sends it to both
+    started: list[subprocess.Popen[bytes]] = []
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
+        if number == signal.SIGTERM:  # a terminal sends Ctrl-C to both
+            for each in started:
+                each.send_signal(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        child = subprocess.Popen(argv)
-        signal.signal(signal.SIGTERM, lambda number, _frame: child.send_signal(number))
-        return child.wait()
+        started.append(subprocess.Popen(argv, pass_fds=held))
+        if signal.SIGTERM in stopped:  # before there was anybody to send it to
+            started[0].send_signal(signal.SIGTERM)
+        code = started[0].wait()
+        return INTERRUPTED if stopped else code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -113,15 +129,32 @@ def main(argv: Sequence[str]) -> int:
     names = [part.name for part in PARTS]
     if unknown := [name for name in chosen.names if name not in names]:
         parser.error(f"There is no benchmark {unknown[0]}: they are {', '.join(names)}.")
+    if chosen.page:
+        written()
+        return 0
+    with alone(OUTPUT) as lock:
+        code = measured([part for part in PARTS if part.name in (chosen.names or names)], chosen.runs, lock)
+        written()
+    return code
+
+
+def measured(parts: Sequence[Part], repeat: int | None, lock: int) -> int:
+    """Carry out one after the other, until one is interrupted; exit code 1 if one of them failed."""
     code = 0
-    for part in [] if chosen.page else [part for part in PARTS if part.name in (chosen.names or names)]:
+    for part in parts:
         console.rule(f"[bold]{part.name}")
-        ended = carried_out(part, chosen.runs)
-        if ended and ended not in part.failing:
-            console.print(f"{part.name}: failed (exit code {ended}); the reason stands above.", style="red")
+        ended = carried_out(part, repeat, (lock,))
         code = code or int(ended != 0)
         if ended in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
+            console.print(f"{part.name}: stopped; the next run goes on here.", style="red")
             break
+        if ended and ended not in part.failing:
+            console.print(f"{part.name}: failed (exit code {ended}); the reason stands above.", style="red")
+    return code
+
+
+def written() -> None:
+    """Write the report and its page."""
     report = gathered()
     reports.write(OUTPUT / "report.json", report)
     for name, draw in PICTURES.items():
@@ -129,7 +162,6 @@ def main(argv: Sequence[str]) -> int:
             draw(report[name], OUTPUT / f"{name}.svg")
     (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
     console.print(f"report: {OUTPUT / 'report.json'}\n        {OUTPUT / 'report.html'}", soft_wrap=True)
-    return code
 
 
 if __name__ == "__main__":

@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -215,56 +212,3 @@ def test_parts_of_different_commits_are_not_shown_as_one_run(
     found = pages.gathered()
     assert found["commits"] == sorted(["another", report.content["commit"]])
     assert said in pages.page(found)
-
-
-@pytest.mark.parametrize(("repeats", "given"), [(True, ["--runs", "3"]), (False, [])])
-def test_only_parts_that_repeat_are_told_how_often(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: bool, given: list[str]
-) -> None:
-    (tmp_path / "told.py").write_text(
-        "import json, sys\njson.dump(sys.argv[1:], open('told.json', 'w'))\nsys.exit(7)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert pages.carried_out(pages.Part("told", "told", "", repeats=repeats), 3) == 7
-    assert json.loads((tmp_path / "told.json").read_text(encoding="utf-8")) == given
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_part_that_is_stopped_ends_in_its_own_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
-    """A lab has to be taken down, and that takes longer than Python waits for a child after Ctrl-C."""
-    (tmp_path / "slow.py").write_text(
-        "import os, pathlib, signal, sys, time\n"
-        "def stop(number, frame): time.sleep(1.0); pathlib.Path('undone').touch(); sys.exit(130)\n"
-        "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
-        "pathlib.Path('pid').write_text(str(os.getpid())); pathlib.Path('ready').touch()\n"
-        "time.sleep(600)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(number)
-
-    def stop() -> None:
-        tick = threading.Event()
-        while not (tmp_path / "ready").exists() or signal.getsignal(number) == before:
-            tick.wait(0.02)
-        os.kill(os.getpid(), number)
-        if number == signal.SIGINT:  # a terminal sends it to all
-            os.kill(int((tmp_path / "pid").read_text(encoding="ascii")), number)
-
-    stopping = threading.Thread(target=stop)
-    stopping.start()
-    assert pages.carried_out(pages.Part("slow", "slow", ""), None) == pages.INTERRUPTED
-    stopping.join()
-    assert (tmp_path / "undone").exists() and signal.getsignal(number) == before
-
-
-def test_what_is_interrupted_is_the_last_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[str] = []
-    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
-    monkeypatch.setattr(pages, "carried_out", lambda part, _runs: begun.append(part.name) or pages.INTERRUPTED)
-    assert pages.main([]) == 1
-    assert begun == [pages.PARTS[0].name]
-    assert (tmp_path / "report.html").exists(), "what was measured before is shown all the same"

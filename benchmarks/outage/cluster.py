@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from lab import endpoint, registry
 from lab.errors import LabError
 from lab.matrix.lookout import Lookout
 from lab.net import underlay
+
+from .undo import Undo
 
 AGENT = "aws-vpc-move-ip"
 CORE = "a dead node is known after 3 s, corosync's default"
@@ -45,6 +47,8 @@ class Pace:
 class Cluster:
     """Of two gateways; the resource begins on the first."""
 
+    _stopped = False  # somebody stops the benchmark: no agent is waited for
+
     def __init__(self, lookout: Lookout, address: str, gateways: tuple[str, str], directory: Path) -> None:
         """Raises LabError if not one route table alone leads to the first."""
         self._lookout, self._address, self._gateways, self._directory = lookout, address, gateways, directory
@@ -63,7 +67,7 @@ class Cluster:
         route = {"RouteTableId": self._table, "DestinationCidrBlock": f"{self._address}/32"}
         ended = threading.Event()
         watching = threading.Thread(target=self._watch, args=(pace, ended), daemon=True)
-        with ExitStack() as stack:
+        with Undo() as stack:
             self._lookout.ec2.create_route(**route, NetworkInterfaceId=self._lookout.eni(active))
             stack.callback(self._lookout.ec2.delete_route, **route)
             for gateway in self._gateways:
@@ -72,9 +76,14 @@ class Cluster:
             if self._agent(active, "start", START_SECONDS) != 0:
                 raise LabError(f"{AGENT} does not start on {active}: {self._last_words()}")
             watching.start()
-            stack.callback(watching.join)
-            stack.callback(ended.set)
-            yield
+            try:
+                yield
+            except KeyboardInterrupt:
+                self._stopped = True
+                raise
+            finally:
+                ended.set()
+                watching.join()
 
     def _watch(self, pace: Pace, ended: threading.Event) -> None:
         """Until the resource had to be started on the other gateway. A gateway breaks at any moment of the interval."""
@@ -104,7 +113,7 @@ class Cluster:
         """
         began, said = time.monotonic(), ""
         with _program(self._command(gateway, action), self._environment(gateway, action)) as process:
-            while time.monotonic() - began < seconds and self._up(gateway):
+            while time.monotonic() - began < seconds and self._up(gateway) and not self._stopped:
                 with suppress(subprocess.TimeoutExpired):
                     said, _errors = process.communicate(timeout=POLL_SECONDS)
                     break

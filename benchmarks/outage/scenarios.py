@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from lab import faults
 from lab.matrix.lookout import Lookout, until
 from lab.matrix.stage import tunnels_of
+
+from .undo import Undo
 
 BROKEN = "gw-a"
 BOOT_SECONDS = 120.0
@@ -29,18 +31,21 @@ class Scenario:
 @contextmanager
 def _gateway_power_off(lookout: Lookout) -> Iterator[None]:
     instance = lookout.host_id(BROKEN)
-    lookout.ec2.stop_instances(InstanceIds=[instance], Force=True, SkipOsShutdown=True)
-    try:
-        yield
-    finally:
+
+    def start() -> None:
         lookout.ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
         lookout.ec2.start_instances(InstanceIds=[instance])
         until(lambda: lookout.machines.state(instance) == "running", BOOT_SECONDS, f"{BROKEN} has booted")
 
+    with Undo() as stack:
+        lookout.ec2.stop_instances(InstanceIds=[instance], Force=True, SkipOsShutdown=True)
+        stack.callback(start)
+        yield
+
 
 @contextmanager
 def _tunnel_block(lookout: Lookout) -> Iterator[None]:
-    with ExitStack() as stack:
+    with Undo() as stack:
         for gateway, peer in tunnels_of(BROKEN):
             fault = faults.add(lookout.names, "tunnel-block", [gateway, peer], faults.Options())
             stack.callback(faults.clear, lookout.names, fault.id)

@@ -9,7 +9,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lab.matrix.lookout import GATEWAYS, MONITOR, Lookout, NotSeen, shown, until
 
 from .cluster import CORE, Cluster, Pace
 from .scenarios import BROKEN
+from .undo import Undo
 
 OTHER = "gw-b"
 WELL_SECONDS = 240.0
@@ -65,7 +66,7 @@ class BgpAlone(Way):
     @contextmanager
     def standing(self) -> Iterator[None]:
         """No process of ours runs meanwhile. The monitor goes first and comes last: it would act on silent agents."""
-        with ExitStack() as stack:
+        with Undo() as stack:
             for host, unit in UNITS.items():
                 stack.callback(self.lookout.run, host, "systemctl", "start", unit)
                 self.lookout.run(host, "systemctl", "stop", unit)
@@ -86,7 +87,7 @@ class NoHa(BgpAlone):
     @contextmanager
     def standing(self) -> Iterator[None]:
         """The gateways do not speak with each other meanwhile; what is shut is gw-b's end, which is never broken."""
-        with super().standing(), ExitStack() as stack:
+        with super().standing(), Undo() as stack:
             session = neighbour(self.lookout, OTHER, BROKEN)
             stack.callback(self._configure, session, f"no neighbor {session['address']} shutdown")
             self._configure(session, f"neighbor {session['address']} shutdown")

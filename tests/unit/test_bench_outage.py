@@ -365,4 +365,4 @@ def test_what_is_measured_already_starts_no_lab(
     monkeypatch.setattr(outage, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(outage, "compare", lambda *_: pytest.fail("the lab was wanted"))
     outage.main()
-    assert "640 (640 to 640, 1)" in capsys.readouterr().out
+    assert "640 (1)" in capsys.readouterr().out

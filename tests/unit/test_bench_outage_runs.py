@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -20,8 +22,10 @@ from benchmarks.outage.stage import Stage
 from benchmarks.outage.summary import aborted
 from benchmarks.outage.ways import BgpAlone, NoHa, Way
 from lab.errors import LabError
+from lab.matrix.lookout import Lookout
 
 WAYS = (BgpAlone, NoHa)
+POWER = SCENARIOS[0]
 
 
 class FakeStage:
@@ -97,3 +101,43 @@ def test_a_way_that_cannot_be_measured_does_not_keep_the_others_from_it(
     with pytest.raises(LabError, match=r"not measured to the end: no HA in gateway_power_off\."):
         compared(report, monkeypatch, lambda _number, *of: of == ("no HA", "gateway_power_off"), repeat=4)
     assert runs(report) == [4, 0, 4, 4]
+
+
+class FakeLab:
+    """Writes down what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.machines = SimpleNamespace(state=lambda _id: "running")
+        self.ec2 = SimpleNamespace(
+            stop_instances=lambda **_: self.asked.append("stop"),
+            start_instances=lambda **_: self.asked.append("start"),
+            get_waiter=lambda _name: SimpleNamespace(wait=lambda **_: None),
+        )
+
+    def host_id(self, name: str) -> str:
+        return name
+
+    def run(self, host: str, *argv: str) -> str:
+        self.asked.append(" ".join((host, *argv[1:])))
+        return "{}"
+
+
+STOPPED = ["mon-a stop vpnha-monitor", "gw-a stop vpnha-agent", "gw-b stop vpnha-agent"]
+STARTED = ["gw-b start vpnha-agent", "gw-a start vpnha-agent", "mon-a start vpnha-monitor"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "undone"),
+    [(None, ["start", *STARTED]), (LabError("no packets"), ["start", *STARTED]), (KeyboardInterrupt(), [])],
+)
+def test_nothing_is_repaired_when_somebody_stops_the_benchmark(
+    ends: BaseException | None, undone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = FakeLab()
+    lookout = cast(Lookout, made)
+    monkeypatch.setattr(BgpAlone, "_repaired", lambda _self: None)
+    with suppress(LabError, KeyboardInterrupt), BgpAlone(lookout, "", Path()).standing(), POWER.caused(lookout):
+        if ends is not None:
+            raise ends
+    assert made.asked == [*STOPPED, "stop", *undone]

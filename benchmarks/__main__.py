@@ -21,6 +21,7 @@ from typing import Any
 from lab import reports
 from lab.steps import circumstances, commit, console
 
+from . import ahead
 from .alone import alone
 from .deploying import summary as deploying
 from .growth import summary as growth
@@ -132,8 +133,14 @@ def main(argv: Sequence[str]) -> int:
     if chosen.page:
         written()
         return 0
+    wanted = [part for part in PARTS if part.name in (chosen.names or names)]
     with alone(OUTPUT) as lock:
-        code = measured([part for part in PARTS if part.name in (chosen.names or names)], chosen.runs, lock)
+        try:
+            ahead.get([part.name for part in wanted])
+        except KeyboardInterrupt:
+            console.print("stopped before anything was measured", style="red")
+            return INTERRUPTED
+        code = measured(wanted, chosen.runs, lock)
         written()
     return code
 

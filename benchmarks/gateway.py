@@ -10,6 +10,7 @@ between them. The image is their root, and what they write is in memory. ESP is 
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -18,13 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.vpnha.aws.plugins.module_utils import charon
-from lab import golden
+from lab import lifecycle
 from lab.image import USUAL, Images
 from lab.names import REPOSITORY, Names
 from lab.net import netns
-from lab.steps import console
+from lab.steps import console, stop_on_signal
 
 from .enclosed import ROOM
+from .own_lab import own_lab
 
 GATEWAY, SITE = "gateway", "site"
 ADDRESSES = {GATEWAY: "203.0.113.1", SITE: "203.0.113.2"}  # of the cable's ends
@@ -70,10 +72,15 @@ class Ends:
 
 
 def ensure_image() -> None:
-    """Have the lab's image of a gateway, and make it if there is none, which takes minutes."""
-    names = Names.from_env()
-    if not (names.images / USUAL.golden / "lower.json").exists():
-        golden.build(names, console.print)
+    """Have the lab's image of a gateway, and make it if there is none of this code, which takes minutes.
+
+    Raises LabError, and KeyboardInterrupt also for SIGTERM: the host that it is made of is gone then.
+    """
+    before = signal.signal(signal.SIGTERM, stop_on_signal)
+    try:
+        lifecycle.build_images(own_lab(), console.print)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def root() -> Path:

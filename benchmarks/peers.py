@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 PEERS = Path(".build/peers")
 AWSCLI = "awscli==1.46.3"
+_WHOLE = "whole"  # a file that is written last
 
 
 class PeerMissing(Exception):
@@ -23,18 +24,22 @@ class PeerMissing(Exception):
 def fetch() -> None:
     """Get what is not there yet. Raises PeerMissing."""
     PEERS.mkdir(parents=True, exist_ok=True)
-    if not aws().exists():
+    cli = PEERS / "awscli"
+    if not (cli / _WHOLE).exists():
         print("fetching the AWS CLI from PyPI (once)", flush=True)
-        _get([sys.executable, "-m", "venv", str(PEERS / "awscli")])
-        _get([str(PEERS / "awscli" / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", AWSCLI])
-    agents = PEERS / "resource-agents"
-    if not (agents / "usr").exists():
+        shutil.rmtree(cli, ignore_errors=True)
+        _get([sys.executable, "-m", "venv", str(cli)])
+        _get([str(cli / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", AWSCLI])
+        (cli / _WHOLE).touch()
+    agents, new = PEERS / "resource-agents", PEERS / "resource-agents.new"
+    if not agents.exists():
         print("fetching Debian's resource-agents (once)", flush=True)
-        shutil.rmtree(agents, ignore_errors=True)
-        agents.mkdir()
-        _get(["apt-get", "download", "resource-agents"], agents)
-        [package] = agents.glob("*.deb")
-        _get(["dpkg-deb", "--extract", str(package.resolve()), str(agents.resolve())])
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        _download("resource-agents", new)
+        [package] = new.glob("*.deb")
+        _get(["dpkg-deb", "--extract", str(package.resolve()), str(new.resolve())])
+        new.rename(agents)
 
 
 def versions() -> dict[str, str]:
@@ -69,6 +74,15 @@ def agent_environment(resource: str, directory: Path, given: Mapping[str, str]) 
 
 def _ocf() -> Path:
     return (PEERS / "resource-agents" / "usr" / "lib" / "ocf").resolve()
+
+
+def _download(package: str, directory: Path) -> None:
+    """By apt, whose lists may be missing, or name a version that is gone."""
+    try:
+        _get(["apt-get", "download", package], directory)
+    except PeerMissing:
+        _get(["apt-get", "update", "-qq"])
+        _get(["apt-get", "download", package], directory)
 
 
 def _get(argv: list[str], directory: Path | None = None) -> None:

@@ -17,9 +17,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as pages
+from benchmarks import ahead
 from benchmarks.alone import alone
 
 PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_got(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither programs nor images."""
+    monkeypatch.setattr(ahead, "get", lambda _names: None)
 
 
 @pytest.mark.parametrize(("repeats", "given"), [(True, ["--runs", "3"]), (False, [])])

@@ -28,6 +28,7 @@ import yaml
 from rich.table import Table
 
 from benchmarks.kept import Kept
+from benchmarks.own_lab import own_lab
 from lab.names import REPOSITORY, Names
 from lab.steps import API_DELAY_MS, circumstances, commit, console, lab_environment, lab_program, playbook, run
 
@@ -121,8 +122,9 @@ def main() -> None:
     report = Kept(REPORT, {"commit": commit(), "environment": circumstances()}, "runs")
     if len(report.content["runs"]) < chosen.runs:
         with lab_program(stays="what was measured so far stays, and the next run goes on with it"):
+            names = own_lab()
             while len(report.content["runs"]) < chosen.runs:
-                report.add(one_run(Names.from_env()))
+                report.add(one_run(names))
     console.print(table(report.content))
     console.print(f"report: {REPORT}", soft_wrap=True)
 

@@ -26,10 +26,11 @@ from rich.table import Table
 
 from benchmarks import peers
 from benchmarks.kept import Kept
+from benchmarks.own_lab import own_lab
 from lab.errors import LabError
 from lab.matrix.lookout import NotSeen, until
 from lab.matrix.watch import Probes
-from lab.names import REPOSITORY, Names
+from lab.names import REPOSITORY
 from lab.steps import API_DELAY_MS, circumstances, commit, console, lab_program
 
 from .scenarios import SCENARIOS, Scenario
@@ -155,7 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=10, help="of each way and scenario (default: %(default)s)")
     parser.add_argument("--ways", default="", help="only those whose name has this in it")
-    parser.add_argument("--keep", action="store_true", help="leave the lab up in the end")
+    parser.add_argument("--keep", action="store_true", help="leave the lab up in the end, called bench")
     chosen = parser.parse_args()
     ways = [way for way in WAYS if chosen.ways in way.name]
     if not ways:
@@ -171,7 +172,7 @@ def main() -> None:
         stays = "what was measured so far stays, and the next run goes on with it"
         try:
             with lab_program(keep=chosen.keep, stays=stays):
-                names = Names.from_env()
+                names = own_lab()
                 compare(report, ways, chosen.runs, lambda: Stage(names))
         finally:
             show(report)

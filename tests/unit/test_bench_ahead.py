@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as pages
 from benchmarks import gateway, peers
-from lab import lifecycle
+from benchmarks.deploying import __main__ as deploying
+from benchmarks.outage import __main__ as outage
+from benchmarks.own_lab import own_lab
+from lab import lifecycle, steps
 from lab.errors import LabError
+from lab.names import Names
 
 
 @pytest.fixture
@@ -67,6 +72,8 @@ def test_a_stop_while_the_image_is_made_lets_its_maker_clean_up(
             cleaned.append(True)
         return ""
 
+    for name in ("NAME", "PORT"):
+        monkeypatch.setenv(f"VPNHA_LAB_{name}", "")
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(pages, "OUTPUT", tmp_path)
     monkeypatch.setattr(lifecycle, "build_images", build)
@@ -121,3 +128,41 @@ def test_half_of_the_aws_cli_is_none(commands: list[list[str]]) -> None:
     with pytest.raises(FileNotFoundError):  # nobody made the environment that the mark is put into
         peers.fetch()
     assert [argv[-1] for argv in commands] == [str(peers.PEERS / "awscli"), peers.AWSCLI]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [({}, ("bench", 4596)), ({"NAME": "mine", "PORT": "5000"}, ("mine", 5000))]
+)
+def test_benchmarks_have_a_lab_of_their_own_unless_one_is_chosen(
+    given: dict[str, str], wanted: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NAME", "PORT"):
+        monkeypatch.setenv(f"VPNHA_LAB_{name}", given.get(name, ""))
+    names = own_lab()
+    assert (names.name, names.port) == wanted
+    assert Names.from_env().name == wanted[0], "what is started finds the same"
+
+
+@pytest.mark.parametrize("of", [outage, deploying])
+def test_the_lab_that_is_started_and_taken_down_is_no_persons(
+    of: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labs: list[str] = []
+
+    def begun(*_: Any) -> None:
+        labs.append(os.environ["VPNHA_LAB_NAME"])
+        raise LabError("Enough.")
+
+    for name in ("NAME", "PORT"):
+        monkeypatch.setenv(f"VPNHA_LAB_{name}", "")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(steps, "take_down", lambda: labs.append(os.environ["VPNHA_LAB_NAME"]))
+    monkeypatch.setattr(peers, "fetch", lambda: None)
+    monkeypatch.setattr(peers, "versions", lambda: {})
+    monkeypatch.setattr(of, "REPORT", tmp_path / "report.json")
+    monkeypatch.setattr(of, "LOGS", tmp_path / "logs", raising=False)
+    monkeypatch.setattr(of, "compare" if of is outage else "one_run", begun)
+    monkeypatch.setattr("sys.argv", ["bench"])
+    with pytest.raises(SystemExit):
+        of.main()
+    assert labs == ["bench", "bench"]

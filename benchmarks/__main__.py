@@ -43,6 +43,7 @@ class Part:
     file: str
     failing: tuple[int, ...] = ()  # exit codes with which it has measured all the same
     repeats: bool = False  # it takes --runs
+    enough: int | None = None  # more runs than this only if it alone is asked for
 
 
 PARTS = (  # the cheap ones first, and last what takes longest: who stops before the end has most of it
@@ -51,7 +52,7 @@ PARTS = (  # the cheap ones first, and last what takes longest: who stops before
     Part("sas", "benchmarks.sas", "sas.json", repeats=True),
     Part("growth", "benchmarks.growth", "growth.json", repeats=True),
     Part("outage", "benchmarks.outage", "outage.json", repeats=True),
-    Part("deploying", "benchmarks.deploying", "deploying.json", repeats=True),
+    Part("deploying", "benchmarks.deploying", "deploying.json", repeats=True, enough=3),
     Part("swapping", "benchmarks.swapping", "swapping.json", repeats=True),
 )
 INTERRUPTED = 130
@@ -125,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these benchmarks")
     parser.add_argument("--page", action="store_true", help="only make the page anew")
-    parser.add_argument("--runs", type=int, help="of whatever is repeated, where it is not their own default")
+    parser.add_argument("--runs", type=int, help="of whatever is repeated, and of a deploy 3 at most beside others")
     chosen = parser.parse_args(argv)
     names = [part.name for part in PARTS]
     if unknown := [name for name in chosen.names if name not in names]:
@@ -140,17 +141,18 @@ def main(argv: Sequence[str]) -> int:
         except KeyboardInterrupt:
             console.print("stopped before anything was measured", style="red")
             return INTERRUPTED
-        code = measured(wanted, chosen.runs, lock)
+        code = measured(wanted, chosen.runs, lock, everything=not chosen.names)
         written()
     return code
 
 
-def measured(parts: Sequence[Part], repeat: int | None, lock: int) -> int:
+def measured(parts: Sequence[Part], repeat: int | None, lock: int, *, everything: bool) -> int:
     """Carry out one after the other, until one is interrupted; exit code 1 if one of them failed."""
     code = 0
     for part in parts:
         console.rule(f"[bold]{part.name}")
-        ended = carried_out(part, repeat, (lock,))
+        most = part.enough if everything else None
+        ended = carried_out(part, repeat if most is None or repeat is None else min(repeat, most), (lock,))
         code = code or int(ended != 0)
         if ended in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
             console.print(f"{part.name}: stopped; the next run goes on here.", style="red")

@@ -139,3 +139,14 @@ def test_the_page_can_be_made_while_benchmarks_run(tmp_path: Path, monkeypatch: 
         assert pages.main(["--page"]) == 0
         with pytest.raises(SystemExit, match="wait for its end, or stop it"):
             pages.main(["decision"])
+
+
+@pytest.mark.parametrize(("names", "runs"), [([], {"deploying": 3, "outage": 10}), (["deploying"], {"deploying": 10})])
+def test_a_deploy_is_repeated_ten_times_only_if_it_alone_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], runs: dict[str, int]
+) -> None:
+    told: dict[str, int] = {}
+    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
+    monkeypatch.setattr(pages, "carried_out", lambda part, repeat, _held: told.update({part.name: repeat}) or 0)
+    assert pages.main([*names, "--runs", "10"]) == 0
+    assert runs.items() <= told.items()

@@ -23,6 +23,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from benchmarks import enclosed, gateway
 from benchmarks.gateway import Ends, NotUp, Wire
 from benchmarks.kept import Kept
@@ -59,8 +60,8 @@ def asked(way: Way, ends: Ends, wanted: int) -> dict[str, Any]:
         found = {way.up() for _question in range(way.at_once)}
         if found != {wanted}:
             error = f"{way.name} says that {min(found)} of {wanted} tunnels are up."
-    except WayFailed as failed:
-        error = str(failed)
+    except (WayFailed, VpnhaError, OSError, ValueError, LookupError) as failed:  # JSON's errors are ValueErrors
+        error = str(failed) or type(failed).__name__
     lasted, spent = time.monotonic() - began, _spent() - spent
     charon = exact_seconds(ends.charon[gateway.GATEWAY]) - charon
     each = [round(1000 * seconds / way.at_once, 3) for seconds in (lasted, spent, charon)]
@@ -135,7 +136,7 @@ def main() -> int:
         report = kept(REPORT, gateway.versions(root))
         for number in chosen.tunnels:
             compare(number, ways, chosen.runs, report, root)
-    except (LabError, NotUp) as error:
+    except (LabError, NotUp, VpnhaError) as error:
         raise SystemExit(str(error)) from None
     console.print(table(report))
     console.print(f"report: {REPORT}")

@@ -25,8 +25,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 from benchmarks import enclosed, peers
 from benchmarks.kept import Kept
@@ -38,6 +40,7 @@ from .ways import WAYS, Way, WayFailed
 
 REPORT = Path("artifacts/bench/swapping.json")
 DELAY_MS = 150.0  # of each call, as in the drills
+SPOILT = (WayFailed, VpnhaError, BotoCoreError, ClientError, OSError, ValueError)  # a swap's error, and only its own
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,9 @@ def compare(cell: Cell, ways: Sequence[type[Way]], report: Kept, limits: Limits)
     ):
         standing = [way(made, Path(directory)) for way in ways]
         for way in _turns(standing, cell, report, limits):
-            [there] = made.leads_to()
             time.sleep(cell.full)
-            one = swapped(way, made, next(name for name in GATEWAYS if made.enis[name] != there))
+            there = settled(made)
+            one = swapped(way, made, next(name for name in GATEWAYS if name != there))
             report.add(one | asdict(cell))
             said = one["error"] or f"{one['seconds']:.2f} s, ended after {one['ended']:.2f} s"
             buckets = ", EC2's buckets" if cell.throttle else ""
@@ -132,19 +135,33 @@ def _turns(ways: Sequence[Way], cell: Cell, report: Kept, limits: Limits) -> Ite
         yield from due
 
 
+def settled(made: Stand) -> str:
+    """The gateway that all routes lead to; where they do not lead to one, they do after this."""
+    leads = made.leads_to()
+    for name in GATEWAYS:
+        if leads == {made.enis[name]}:
+            return name
+    made.move(GATEWAYS[0])
+    return GATEWAYS[0]
+
+
 def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
     """One swap by one way. A route that is not where it should be afterwards is an error, and is moved there."""
-    way.prepare()
     wall, began, error = time.time(), time.monotonic(), ""
     try:
+        way.prepare()
+        wall, began = time.time(), time.monotonic()
         way.swap(gateway)
-    except WayFailed as failed:
-        error = str(failed)
+    except SPOILT as failed:
+        error = str(failed) or type(failed).__name__
     ended = time.monotonic() - began
     accepted = made.swapped(wall)
-    if made.leads_to() != {made.enis[gateway]}:
-        error = error or f"{way.name} has ended, and not all routes lead to {gateway}."
-        made.move(gateway)
+    try:
+        if made.leads_to() != {made.enis[gateway]}:
+            error = error or f"{way.name} has ended, and not all routes lead to {gateway}."
+            made.move(gateway)
+    except SPOILT as failed:
+        error = error or str(failed)
     return {
         "way": way.name, "seconds": round(accepted[-1] - wall, 3) if accepted else None, "ended": round(ended, 3),
         "swaps": len(accepted), "refused": made.refused(wall), "error": error,

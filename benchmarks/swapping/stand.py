@@ -44,6 +44,7 @@ class Stand:
     instances: dict[str, str]
     client: Any = field(repr=False)  # direct
     metadata_of: str = "gw-a"  # the gateway that the metadata service speaks for
+    throttle: bool = False  # EC2's token buckets
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -62,12 +63,18 @@ class Stand:
         }
 
     def move(self, gateway: str) -> None:
-        """Point all routes there."""
-        for table in self.tables:
-            for destination in self.destinations:
-                self.client.replace_route(
-                    RouteTableId=table, DestinationCidrBlock=destination, NetworkInterfaceId=self.enis[gateway]
-                )
+        """Point all routes there, past EC2's buckets."""
+        if self.throttle:
+            throttled(self.direct, False)
+        try:
+            for table in self.tables:
+                for destination in self.destinations:
+                    self.client.replace_route(
+                        RouteTableId=table, DestinationCidrBlock=destination, NetworkInterfaceId=self.enis[gateway]
+                    )
+        finally:
+            if self.throttle:
+                throttled(self.direct, True)
 
     def swapped(self, since: float) -> list[float]:
         """When EC2 has accepted each swap since then, seconds since the epoch, in that order."""
@@ -85,9 +92,15 @@ def stand(tables: int, destinations: int, delay_ms: float, throttle: bool, direc
     with endpoint(directory, real_buckets=True) as direct, proxy(direct, directory) as url:
         made = build(tables, destinations, direct, url)
         _METADATA.stand = made
-        _ask(f"{direct}/_lab/settings", "PATCH", {"throttle": throttle})
+        made.throttle = throttle
+        throttled(direct, throttle)
         delay(url, delay_ms)
         yield made
+
+
+def throttled(direct: str, on: bool) -> None:
+    """Have EC2 count calls in its token buckets from now on, or not."""
+    _ask(f"{direct}/_lab/settings", "PATCH", {"throttle": on})
 
 
 def warm(url: str) -> None:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.vpnha.aws.plugins.module_utils.charon import CharonError
 from benchmarks import gateway
 from benchmarks.gateway import GATEWAY, SITE, Ends, Wire
 from benchmarks.sas import __main__ as asking
@@ -78,6 +80,8 @@ class Claims(Way):
         ([10, 10, 10], ""),
         ([10, 9, 10], "claims says that 9 of 10 tunnels are up."),
         ([10, WayFailed("claims: exit code 1: no"), 10], "claims: exit code 1: no"),
+        ([10, CharonError("hung", "charon has hung up."), 10], "charon has hung up."),
+        ([json.JSONDecodeError("Expecting value", "", 0)], "Expecting value: line 1 column 1 (char 0)"),
     ],
 )
 def test_an_answer_that_lacks_a_tunnel_is_a_failure(answers: list[int | Exception], error: str) -> None:

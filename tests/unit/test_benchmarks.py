@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error, VpnhaError
 from benchmarks import __main__ as pages
 from benchmarks import enclosed, peers
 from benchmarks.kept import Kept
@@ -73,6 +75,43 @@ class Half(Idle):
         raise WayFailed("half: exit code 1: enough")
 
 
+class Blind(Idle):
+    """Cannot read EC2 in the middle of it."""
+
+    def swap(self, gateway: str) -> None:
+        """Fail as the monitor's view does."""
+        raise VpnhaError("EC2 does not answer")
+
+
+class Unprepared(Idle):
+    """Cannot read EC2 before it."""
+
+    def prepare(self) -> None:
+        """Fail as the monitor's view does."""
+        raise Ec2Error("DescribeRouteTables", "Throttling", "slower")
+
+
+def test_routes_are_brought_together_past_ec2s_buckets(tmp_path: Path) -> None:
+    with endpoint(tmp_path, real_buckets=True) as url:
+        made = stands.build(2, 30, url, url)
+        assert swapping.settled(made) == "gw-a"
+        made.throttle = True
+        stands.throttled(url, True)
+        exhaust(made, "gw-b")
+        assert len(made.leads_to()) == 2
+        assert swapping.settled(made) == "gw-a"
+        assert made.leads_to() == {made.enis["gw-a"]}
+        exhaust(made, "gw-b")  # the buckets are there again
+
+
+def exhaust(made: Stand, gateway: str) -> None:
+    """Swap one route until EC2 wants no more."""
+    wanted = {"RouteTableId": made.tables[0], "DestinationCidrBlock": made.destinations[0]}
+    with pytest.raises(ClientError, match="RequestLimitExceeded"):
+        while True:
+            made.client.replace_route(**wanted, NetworkInterfaceId=made.enis[gateway])
+
+
 def test_the_monitor_swaps_all_and_is_counted_by_ec2(made: Stand, tmp_path: Path) -> None:
     made.move("gw-a")
     one = swapping.swapped(Monitor(made, tmp_path), made, "gw-b")
@@ -86,6 +125,8 @@ def test_the_monitor_swaps_all_and_is_counted_by_ec2(made: Stand, tmp_path: Path
     [
         (Idle, 0, "idle has ended, and not all routes lead to gw-b."),
         (Half, 2, "half: exit code 1: enough"),
+        (Blind, 0, "EC2 does not answer"),
+        (Unprepared, 0, "DescribeRouteTables: Throttling: slower"),
     ],
 )
 def test_who_has_not_swapped_all_has_failed(

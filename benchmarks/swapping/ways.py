@@ -121,7 +121,10 @@ class RouteTableModule(Way):
     """A playbook with amazon.aws's module for route tables, as its documentation shows it, purging nothing."""
 
     name = "amazon.aws.ec2_vpc_route_table"
-    says = "a playbook that loops over the tables, from its start to its end"
+    says = (
+        "a playbook that loops over the tables, from its start to its end; the module sleeps for 5 s after each table "
+        "that it has changed, which is most of the figure of many tables"
+    )
 
     def swap(self, gateway: str) -> None:
         """One task that loops over the tables."""
@@ -158,7 +161,11 @@ class MoveIp(Way):
     """Pacemaker's agent: the ``start`` that a cluster calls on the node that takes over; one resource a destination."""
 
     name = "Pacemaker's aws-vpc-move-ip"
-    says = "the agent's start on the node that takes over, after the cluster's decision; destinations side by side"
+    says = (
+        "the agent's start on the node that takes over, after the cluster's decision; destinations side by side. It "
+        "goes through all tables three times, to look, to swap and to look again, and sleeps for 1 s at each, which is "
+        "much of the figure"
+    )
 
     def swap(self, gateway: str) -> None:
         """Each destination is a resource of its own, and Pacemaker starts those side by side."""
@@ -170,7 +177,7 @@ class MoveIp(Way):
         subprocess.run(["ip", "address", "del", destination, "dev", CARD], capture_output=True, check=False)
         given = {
             "awscli": str(peers.aws()), "region": REGION, "ip": destination.partition("/")[0],
-            "routing_table": ",".join(self.stand.tables), "interface": CARD, "monapi": "true",
+            "routing_table": ",".join(self.stand.tables), "interface": CARD,
             "lookup_type": "NetworkInterfaceId",
         }  # fmt: skip
         resource = f"ip-{destination.replace('/', '-')}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def fetch() -> None:
 
 def versions() -> dict[str, str]:
     """Of what was fetched."""
-    asked = subprocess.run([str(aws()), "--version"], capture_output=True, text=True, check=False)
+    asked = subprocess.run([str(aws()), "--version"], env=environment(), capture_output=True, text=True, check=False)
     [package] = (PEERS / "resource-agents").glob("*.deb")
     return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": unquote(package.name.split("_")[1])}
 
@@ -57,6 +58,11 @@ def aws() -> Path:
 def agent(name: str) -> list[str]:
     """The command of one of Pacemaker's agents, to which the action is added."""
     return ["bash", str(_ocf() / "resource.d" / "heartbeat" / name)]
+
+
+def environment() -> dict[str, str]:
+    """What a program of others inherits: all that is not meant for ours, which have their own Python packages."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def agent_environment(resource: str, directory: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -86,7 +92,7 @@ def _download(package: str, directory: Path) -> None:
 
 
 def _get(argv: list[str], directory: Path | None = None) -> None:
-    done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=directory, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
         raise PeerMissing(f"{argv[0]} failed, and the comparison needs what it gets: {said[-1]}")

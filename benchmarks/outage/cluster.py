@@ -131,7 +131,7 @@ class Cluster:
             "CRM_meta_interval": "60000" if action == "monitor" else "0",  # a monitor without one is a probe
         }  # fmt: skip
         return {
-            **os.environ,
+            **peers.environment(),
             **peers.agent_environment(f"{gateway}-ip", self._directory, given),
             "AWS_ENDPOINT_URL": f"http://{underlay.ENDPOINT}:{endpoint.HOSTS_PORT}",
             "NO_PROXY": "*",

@@ -40,7 +40,7 @@ class Way(ABC):
     def __init__(self, stand: Stand, directory: Path) -> None:
         self.stand, self.directory = stand, directory
         self.environment = {
-            **os.environ,
+            **(os.environ if self.ours else peers.environment()),
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_SECRET_ACCESS_KEY": "lab",
             "AWS_DEFAULT_REGION": REGION,

@@ -288,6 +288,14 @@ def test_the_agent_s_exit_code_counts_and_its_words_are_kept(tmp_path: Path, pro
     assert program.split()[1].rstrip(";") in (tmp_path / "agent.log").read_text(encoding="utf-8")
 
 
+def test_the_agent_does_not_inherit_our_python_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/ours")
+    made = Programs(tmp_path, "", lives=60.0)
+    made._address, made._table = "192.168.10.10", "rtb-1"
+    environment = Cluster._environment(made, "gw-a", "start")
+    assert "PYTHONPATH" not in environment and environment["PATH"]
+
+
 @pytest.mark.parametrize(("lives", "seconds"), [(0.5, 60.0), (60.0, 0.5)])
 def test_an_agent_ends_with_its_node_or_when_it_takes_too_long(tmp_path: Path, lives: float, seconds: float) -> None:
     began = time.monotonic()

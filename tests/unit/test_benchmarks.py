@@ -185,6 +185,14 @@ def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], 
     assert not LIMITS.due(way, done)
 
 
+@pytest.mark.parametrize(("way", "given"), [(RouteSwap, "/ours"), (MoveIp, None), (ways.CommandLine, None)])
+def test_others_do_not_inherit_our_python_path(
+    made: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: type[Way], given: str | None
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/ours")
+    assert way(made, tmp_path).environment.get("PYTHONPATH") == given
+
+
 def test_only_what_others_have_made_is_cut_short() -> None:
     assert [way.name for way in ways.WAYS if way.ours] == ["vpnha.aws monitor", "vpnha.aws.route_swap"]
 

@@ -23,7 +23,7 @@ class Row:
     cpu_ms: Figure  # of who asks
     charon_ms: Figure  # CPU time of charon
     failed: int
-    first: bool  # the least time of all ways at this number of tunnels
+    first: bool  # the least time of all ways that never failed at this number of tunnels
 
 
 def rows(report: Mapping[str, Any]) -> list[Row]:
@@ -32,7 +32,7 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
     for tunnels in sorted({one["tunnels"] for one in report["runs"]}):
         here = {way: [one for one in report["runs"] if (one["way"], one["tunnels"]) == (way, tunnels)] for way in ways}
         times = {way: figure([one["milliseconds"] for one in of if not one["error"]]) for way, of in here.items()}
-        winner = first({way: time.median for way, time in times.items()})
+        winner = first({way: time.median for way, time in times.items() if time.runs == len(here[way])})
         for way, of in here.items():
             done = [one for one in of if not one["error"]]
             cpu, charon = (figure([one[key] for one in done]) for key in ("cpu_ms", "charon_ms"))

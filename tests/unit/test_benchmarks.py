@@ -221,6 +221,8 @@ def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: Kept) -> N
     assert size.ways[Monitor.name].text == "0.20 (0.10 to 0.30, 3)"
     assert size.ways[idle].text == "-, 1 failed"
     assert (size.first, size.bound) == (Monitor.name, 0.15)
+    report.add(of(idle, 0.01))
+    assert cells(report.content)[0].first == Monitor.name, "who has failed once is not first"
 
 
 def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Path) -> None:

@@ -83,12 +83,14 @@ def bars(report: Mapping[str, Any], file: Path) -> None:
     colors = ("#0b2f6b", "#1f6feb", "#9aa7b4", "#c2a37b", "#c2410c")
     plot, axes = pyplot.subplots(figsize=(9, 1.2 + 0.85 * len(sizes)))
     height = 0.8 / len(names)
+    labelled: set[str] = set()
     for row, size in enumerate(sizes):
         for number, (name, color) in enumerate(zip(names, colors, strict=True)):
             at = row + 0.4 - height * (number + 0.5)
             middle = size.ways[name].median
             if middle is not None:
-                axes.barh(at, middle, height * 0.9, color=color, label=name if row == 0 else None)
+                axes.barh(at, middle, height * 0.9, color=color, label=None if name in labelled else name)
+                labelled.add(name)
         axes.plot([size.bound] * 2, [row - 0.42, row + 0.42], color="black", linestyle=":")
     axes.set_xscale("log")
     axes.set_yticks(

@@ -238,6 +238,14 @@ def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Pat
     )
 
 
+def test_the_picture_names_also_a_way_that_is_not_at_every_size(report: Kept, tmp_path: Path) -> None:
+    for one in (of(Monitor.name, 0.2), of(MoveIp.name, 4.0), of(Monitor.name, 0.3, cell=swapping.Cell(20, 5, True))):
+        report.add(one)
+    pages.bars(report.content, tmp_path / "swapping.svg")
+    drawn = (tmp_path / "swapping.svg").read_text(encoding="utf-8")
+    assert drawn.count(f"<!-- {Monitor.name} -->") == drawn.count(f"<!-- {MoveIp.name} -->") == 1
+
+
 def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_was_first(
     report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

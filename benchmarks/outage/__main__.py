@@ -19,6 +19,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,12 @@ from benchmarks import peers
 from benchmarks.kept import Kept
 from benchmarks.own_lab import own_lab
 from lab.errors import LabError
-from lab.matrix.lookout import NotSeen, until
-from lab.matrix.watch import Probes
+from lab.matrix.lookout import POLL_SECONDS, NotSeen, until
 from lab.names import REPOSITORY
 from lab.steps import API_DELAY_MS, circumstances, commit, console, lab_program
 
 from .scenarios import SCENARIOS, Scenario
-from .stage import SPOILT, Stage
+from .stage import SPOILT, PacedProbes, Stage
 from .summary import aborted, rows
 from .ways import WAYS, Way
 
@@ -42,6 +42,8 @@ OUTPUT = REPOSITORY / "artifacts" / "bench"
 REPORT = OUTPUT / "outage.json"
 LOGS = OUTPUT / "outage"
 STEADY_SECONDS = 2.0  # in which every packet is answered: it is over
+OFTEN_SECONDS = 10.0  # for which it is looked often; each look reads all packets, of which there are ever more
+SELDOM_SECONDS = 0.5  # between two looks after that
 SHOWN_SECONDS = 4.0  # after which what was broken has shown
 ABORTED_MOST = 3  # one after the other, and of one way in one scenario: then it is not by chance
 
@@ -55,7 +57,7 @@ def kept(path: Path) -> Kept:
     return Kept(path, about, "runs")
 
 
-def one_run(way: Way, scenario: Scenario, probes: Probes) -> dict[str, Any]:
+def one_run(way: Way, scenario: Scenario, probes: PacedProbes) -> dict[str, Any]:
     """Break it once, see for how long packets are lost, and repair it. Raises LabError if that cannot be done."""
     with way.standing():
         probes.start()
@@ -66,7 +68,7 @@ def one_run(way: Way, scenario: Scenario, probes: Probes) -> dict[str, Any]:
             with scenario.caused(way.lookout):
                 recovered = _recovered(probes, broken, way.patience)
                 ended = time.time()
-            streams = probes.measured(broken, ended)
+            streams, pace = probes.measured(broken, ended), probes.pace()
         finally:
             probes.stop()
     return {
@@ -78,20 +80,21 @@ def one_run(way: Way, scenario: Scenario, probes: Probes) -> dict[str, Any]:
         "outage_ms": max(stream["longest_ms"] for stream in streams),
         "sent": sum(stream["sent"] for stream in streams),
         "lost": sum(stream["lost"] for stream in streams),
+        "pace": pace,
     }
 
 
-def _recovered(probes: Probes, broken: float, patience: float) -> bool:
+def _recovered(probes: PacedProbes, broken: float, patience: float) -> bool:
     """Wait until every packet is answered again; false when patience ends before."""
 
     def over() -> bool:
         return time.time() >= broken + SHOWN_SECONDS and probes.steady_seconds(broken) >= STEADY_SECONDS
 
-    try:
-        until(over, patience, "every packet is answered")
-    except NotSeen:
-        return False
-    return True
+    for seconds, poll in ((min(patience, OFTEN_SECONDS), POLL_SECONDS), (patience - OFTEN_SECONDS, SELDOM_SECONDS)):
+        with suppress(NotSeen):
+            until(over, seconds, "every packet is answered", poll)
+            return True
+    return False
 
 
 def table(report: dict[str, Any]) -> Table:

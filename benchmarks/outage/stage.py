@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import asdict
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ansible_collections.vpnha.aws.plugins.module_utils import outage, traffic
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from lab import siteboot
 from lab.errors import LabError
@@ -30,6 +33,15 @@ SPOILT = (
 )  # fmt: skip
 
 
+class PacedProbes(Probes):
+    """They also say how well they kept their time: a figure of a starved machine should not be believed blindly."""
+
+    def pace(self) -> dict[str, Any]:
+        """The ticks that should have been sent since the start, those that were missed, and those that came late."""
+        [host] = self._hosts
+        return asdict(outage.pace(traffic.load(self._path(host))))
+
+
 class Stage:
     """A fresh lab."""
 
@@ -44,7 +56,7 @@ class Stage:
         sites = siteboot.deployment_variables(names)["vpnha_sites"]
         self.lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
         self.target: str = sites[0]["probe_targets"][0]
-        self.probes = Probes(names, (HOST,), (self.target,))
+        self.probes = PacedProbes(names, (HOST,), (self.target,))
 
     def ready(self) -> None:
         """Wait until all is well. Raises LabError."""

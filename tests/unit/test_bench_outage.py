@@ -23,11 +23,11 @@ from benchmarks.outage import cluster as clusters
 from benchmarks.outage import ways
 from benchmarks.outage.cluster import Cluster, Pace
 from benchmarks.outage.scenarios import Scenario
+from benchmarks.outage.stage import PacedProbes
 from benchmarks.outage.summary import dots, rows
 from benchmarks.outage.ways import Way
 from lab.matrix import lookout as lookouts
 from lab.matrix.lookout import Lookout
-from lab.matrix.watch import Probes
 from tests.unit.fake_clock import Clock
 
 POWER, BLOCK = "gateway_power_off", "tunnel_block"
@@ -119,6 +119,7 @@ class FakeProbes:
     def __init__(self, clock: Clock, lasts: float) -> None:
         self._clock, self._lasts, self.broken = clock, lasts, float("inf")
         self.sending = False
+        self.looks: list[float] = []
 
     def start(self) -> None:
         self.sending = True
@@ -126,7 +127,11 @@ class FakeProbes:
     def stop(self) -> None:
         self.sending = False
 
+    def pace(self) -> dict[str, Any]:
+        return {"missed_ticks": 3, "late_sends": 7}
+
     def steady_seconds(self, since: float) -> float:
+        self.looks.append(self._clock())
         now = self._clock()
         if now < self.broken:
             return now - since
@@ -185,10 +190,13 @@ def test_a_run_ends_with_recovery_or_patience_and_then_it_is_repaired(
         seen.append("repaired")
 
     scenario = Scenario(POWER, "", caused)
-    one = outage.one_run(Watched(seen), scenario, cast(Probes, probes))
+    one = outage.one_run(Watched(seen), scenario, cast(PacedProbes, probes))
     assert (one["recovered"], one["patience_s"]) == (recovered, 20.0)
-    assert one["outage_ms"] == pytest.approx(milliseconds, abs=200)
-    assert repaired[0] - probes.broken == pytest.approx(ended, abs=0.3)
+    assert one["outage_ms"] == pytest.approx(milliseconds, abs=200 if recovered else 700)
+    assert repaired[0] - probes.broken == pytest.approx(ended, abs=0.7)
+    assert one["pace"] == {"missed_ticks": 3, "late_sends": 7}
+    later = [look for look in probes.looks if look > probes.broken + 11.0]
+    assert all(after - before > 0.4 for before, after in pairwise(later)), "each look reads all packets"
     assert seen == ["stands", "broken", "repaired", "is gone"] and not probes.sending
 
 

@@ -58,7 +58,7 @@ class Cell:
 
     @property
     def full(self) -> float:
-        """Seconds after which EC2's bucket, and ours, are full again, whoever has emptied them."""
+        """Seconds after which EC2's bucket is full again, whoever has emptied it."""
         return min(CHANGES.size, self.calls) / CHANGES.refill
 
 
@@ -121,7 +121,7 @@ def compare(cell: Cell, ways: Sequence[type[Way]], report: Kept, limits: Limits)
     ):
         standing = [way(made, Path(directory)) for way in ways]
         for way in _turns(standing, cell, report, limits):
-            time.sleep(cell.full)
+            time.sleep(rest(cell, made))
             there = settled(made)
             one = swapped(way, made, next(name for name in GATEWAYS if name != there))
             report.add(one | asdict(cell))
@@ -133,6 +133,13 @@ def compare(cell: Cell, ways: Sequence[type[Way]], report: Kept, limits: Limits)
 def _turns(ways: Sequence[Way], cell: Cell, report: Kept, limits: Limits) -> Iterator[Way]:
     while due := [way for way in ways if limits.due(type(way), report.having(way=way.name, **asdict(cell)))]:
         yield from due
+
+
+def rest(cell: Cell, made: Stand) -> float:
+    """Seconds until EC2's bucket is full again after the last swap, where there is a bucket."""
+    now = time.time()
+    taken = made.swapped(now - cell.full) if cell.throttle else []
+    return max(0.0, taken[-1] + cell.full - now) if taken else 0.0
 
 
 def settled(made: Stand) -> str:

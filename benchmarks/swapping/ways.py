@@ -18,6 +18,7 @@ import yaml
 
 from ansible_collections.vpnha.aws.plugins.module_utils import ec2, routes
 from ansible_collections.vpnha.aws.plugins.module_utils.description_codec import to_dict
+from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 from benchmarks import peers
 from vpnha_monitor.actuator import Actuator
 
@@ -85,7 +86,8 @@ class Monitor(Way):
         self.client = client
 
     def prepare(self) -> None:
-        """It reads EC2 each 5 s, and keeps its connections warm."""
+        """Its own bucket is full, it reads EC2 each 5 s, and it keeps its connections warm."""
+        time.sleep(self.actuator.limits.changes.wait_for(CHANGES.capacity))
         self.view = routes.read_view(self.client, self.stand.deployment)
         self.actuator.warm(self.stand.tables[0])
 

@@ -25,6 +25,7 @@ from benchmarks.swapping.stand import Stand
 from benchmarks.swapping.summary import bound, cells
 from benchmarks.swapping.ways import Monitor, MoveIp, RouteSwap, Way, WayFailed
 from tests.unit.endpoint_process import endpoint
+from tests.unit.fake_clock import Clock
 
 CELL = swapping.Cell(2, 2, throttle=False)
 LIMITS = swapping.Limits(10, 60.0, 300.0)
@@ -114,9 +115,11 @@ def exhaust(made: Stand, gateway: str) -> None:
 
 def test_the_monitor_swaps_all_and_is_counted_by_ec2(made: Stand, tmp_path: Path) -> None:
     made.move("gw-a")
-    one = swapping.swapped(Monitor(made, tmp_path), made, "gw-b")
+    way = Monitor(made, tmp_path)
+    one = swapping.swapped(way, made, "gw-b")
     assert (one["swaps"], one["refused"], one["error"]) == (4, 0, "")
     assert 0.0 < one["seconds"] <= one["ended"]
+    assert way.actuator.limits.changes.level > 40.0, "it began with a full bucket, as after a quiet hour"
     assert made.leads_to() == {made.enis["gw-b"]}
 
 
@@ -183,6 +186,17 @@ def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], 
     done = [of(way.name, longest)] * runs
     assert LIMITS.due(way, done[:-1]) or runs == 1
     assert not LIMITS.due(way, done)
+
+
+@pytest.mark.parametrize(("throttle", "seconds"), [(False, 0.0), (True, 0.8)])
+def test_only_ec2s_bucket_is_waited_for_and_only_as_long_as_it_takes(
+    made: Stand, monkeypatch: pytest.MonkeyPatch, throttle: bool, seconds: float
+) -> None:
+    monkeypatch.setattr(swapping, "time", Clock(1000.0))
+    monkeypatch.setattr(swapping.time, "time", swapping.time, raising=False)
+    monkeypatch.setattr(Stand, "swapped", lambda _made, since: [one for one in (991.0, 999.4) if one >= since])
+    cell = swapping.Cell(1, 7, throttle)
+    assert swapping.rest(cell, made) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("way", "given"), [(RouteSwap, "/ours"), (MoveIp, None), (ways.CommandLine, None)])

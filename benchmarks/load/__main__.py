@@ -9,7 +9,7 @@ the benchmark's own.
 
 The report is written after each daemon and size, if all was well from its first window to its last, and a benchmark
 that was stopped goes on with the next, unless the commit is another one. Windows in which the machine was too busy are
-marked, and made up for as long as there are not more of them than of the others.
+marked and made up for, up to twice as many windows as were asked for.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def windows(daemon: str, gateways: int, more: Callable[[], bool], seconds: float
 
 
 def watched(daemon: str, gateways: int, left: int, seconds: float) -> list[dict[str, Any]]:
-    """So many windows that count, and at most as many others; none if it was not well to the end. Raises NotUp."""
+    """So many windows that count, if twice as many have them. Raises NotUp if it was not well to the end."""
     found: list[dict[str, Any]] = []
 
     def more() -> bool:

@@ -166,10 +166,13 @@ def written() -> None:
     """Write the report and its page."""
     report = gathered()
     reports.write(OUTPUT / "report.json", report)
+    (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
     for name, draw in PICTURES.items():
         if name in report:
-            draw(report[name], OUTPUT / f"{name}.svg")
-    (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
+            try:
+                draw(report[name], OUTPUT / f"{name}.svg")
+            except ValueError as error:  # a logarithmic scale needs at least one figure
+                console.print(f"{name}: no picture yet: {error}", markup=False)
     console.print(f"report: {OUTPUT / 'report.json'}\n        {OUTPUT / 'report.html'}", soft_wrap=True)
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as pages
-from benchmarks import ahead
+from benchmarks import ahead, peers
 from benchmarks.alone import alone
+from benchmarks.outage import __main__ as outage
 
 PATIENCE = 60.0
 
@@ -150,3 +151,15 @@ def test_a_deploy_is_repeated_ten_times_only_if_it_alone_is_asked_for(
     monkeypatch.setattr(pages, "carried_out", lambda part, repeat, _held: told.update({part.name: repeat}) or 0)
     assert pages.main([*names, "--runs", "10"]) == 0
     assert runs.items() <= told.items()
+
+
+def test_a_benchmark_that_has_no_figure_yet_does_not_keep_the_page_from_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
+    monkeypatch.setattr(peers, "versions", lambda: {"awscli": "1"})
+    what = {"way": "no HA", "scenario": "tunnel_block", "reason": "Not within 10 s: they are apart."}
+    outage.kept(tmp_path / "outage.json").note("aborted", what)
+    assert pages.main(["--page"]) == 0
+    assert "outage: no picture yet" in capsys.readouterr().out
+    assert "they are apart" in (tmp_path / "report.html").read_text(encoding="utf-8")

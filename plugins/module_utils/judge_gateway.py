@@ -15,6 +15,7 @@ NOT_RUNNING = ("stopping", "stopped", "shutting-down", "terminated")
 VETO_SHARE = 0.9  # of the window, all but a heartbeat: who heard a gateway this recently vetoes its being down
 APART_SHARE = 0.4  # of the window: if the monitor lost it this much earlier, its own way there is at fault...
 WITNESS_WINDOWS = 2.0  # ...and the witness, then the only one who could know, must have lost it for this many windows
+WITNESS_LOSS = 0.25  # of the window: a witness that has lost more may have heard nobody itself
 GOES_ON = 0.2  # of the window: so much later than the gateways' last answers a managed gateway's must be
 CHANCE_WINDOWS = 2.0  # a gateway that is losing packets anyway may be silent by chance for less than so many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
@@ -128,10 +129,17 @@ def _never_heard(name: str, instance: Instance | None, evidence: Evidence, timin
 
 
 def peer_ages(name: str, evidence: Evidence, timing: Timing) -> Iterator[tuple[str, float]]:
-    """Who of the other working gateways has heard this one, and how long ago, in seconds."""
+    """Who of the other working gateways has heard this one, and how long ago, in seconds.
+
+    One that was itself cut off until just now heard nobody: it counts once most of its own answers are there again, by
+    when it has heard whoever is to be heard.
+    """
     for other, age in hearings(name, evidence):
-        report, told = evidence.gateways[other].report, evidence.gateways[other].report_age
-        if report is not None and report.stopping != "host" and told is not None and told <= timing.window:
+        seen = evidence.gateways[other]
+        report, told, beats = seen.report, seen.report_age, seen.heartbeat
+        if report is None or report.stopping == "host" or told is None or told > timing.window:
+            continue
+        if beats.lost <= WITNESS_LOSS * beats.sent:
             yield other, age
 
 

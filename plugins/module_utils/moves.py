@@ -155,9 +155,13 @@ class _Planner:
     def _answered_since(self, managed: str, group: Group) -> bool:
         """Whether a probe through a managed gateway has been answered that left after the group's way was found bad.
 
-        It is probed less often than tunnels are: its last answer may be from before the site itself died.
+        It is probed less often than tunnels are: its last answer may be from before the site itself died. So may what
+        is missing on the group's way just now be the site's, until that is up again or down.
         """
-        health = self._state.healths.get((group.gateway or "", group.site))
+        pair = group.gateway or "", group.site
+        health, path = self._state.healths.get(pair), self._state.verdicts.paths.get(pair)
+        if path is not None and path.verdict is Verdict.SUSPECT:
+            return False
         seen = self._evidence.managed.get(managed)
         probe = seen.probes.get(group.site) if seen is not None else None
         if health is None or health.bad_since is None or probe is None:

@@ -238,7 +238,8 @@ def _grouped(routes: Routes, deployment: Deployment, view: Ec2View) -> Routes:
             continue
         current, fault = routes.target_of(gateway), ""
         if current is not None and target != current:
-            fault = "old interface"
+            # what the newest read contradicts may be no more: the next read tells
+            fault = "old interface" if belief is None or belief.contrary is None else ""
         elif blackhole:
             fault = "blackhole?" if routes.blackholes.get(key) == routes.version else "blackhole"
         groups.setdefault(Group(gateway, route.zone, site.name, fault), []).append(key)

@@ -195,6 +195,19 @@ def test_a_managed_gateway_that_never_answered_is_no_witness() -> None:
     assert world.told("no-healthy-gateway") and not world.told("site-down")
 
 
+def test_what_leaves_an_old_interface_does_not_go_there_while_the_site_itself_may_be_dying() -> None:
+    """Simulation's seed 98628: probes through it are rarer, so that its last answer is from before."""
+    world = resort()
+    cut(world, "hq")
+    world.managed["hq"].works = False
+    world.run(0.3)
+    world.change_instance("gw-a", eni_id="eni-a2")
+    world.run(0.1)
+    assert world.told("no-healthy-gateway") == [] and "hq" not in {site for _zone, site, _to in world.moved()}
+    world.run(20)
+    assert "vgw" not in {gateway for _zone, _site, gateway in world.moved()}
+
+
 def test_an_answer_from_before_the_trouble_proves_nothing() -> None:
     world = resort()
     world.managed["hq"].works = False  # its last answer was 0.1 s before the tunnels', so it is not missed yet

@@ -212,6 +212,21 @@ def test_row_42_routes_leave_an_old_interface_also_where_the_gateway_has_only_it
     assert {swap.gateway for _at, swap in world.swaps} == ({"gw-b"} if other else {"gw-a"})
 
 
+def test_row_42_a_route_that_a_read_shows_elsewhere_does_not_follow_a_new_interface() -> None:
+    """Simulation's seed 80344: what was swapped a minute ago was believed to be at the old interface still."""
+    world = play()
+    world.gateways["gw-a"].power_off()
+    world.run(1)
+    world.gateways["gw-a"].power_on()
+    world.run(2).rest(80)
+    assert world.at_home()
+    world.swaps.clear()
+    world.change_instance("gw-a", eni_id="eni-a2")
+    world.point(HQ_A, "eni-b")
+    world.run(3)
+    assert {(swap.key, swap.reason) for _at, swap in world.swaps} == {(PLANT_A, "gateway-new-interface")}
+
+
 def test_11_a_swap_that_failed_keeps_its_pause_although_an_older_one_turns_out_to_be_done() -> None:
     world = play()
     world.answer = lambda swap: SwapResult(swap, accepted=None, error="timeout")

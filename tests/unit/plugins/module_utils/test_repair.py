@@ -11,7 +11,7 @@ from math import ceil
 
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils import decision
+from ansible_collections.vpnha.aws.plugins.module_utils import decision, repair
 from ansible_collections.vpnha.aws.plugins.module_utils.model import (
     Pin,
     Repair,
@@ -125,6 +125,18 @@ def test_7_a_peer_that_heard_it_contradicts_also_when_it_goes_down_itself() -> N
     world.run(3)
     assert world.told("invariant-violated") == [] and rungs(world) == []
     assert rungs(world.run(4)) == ["start+"]
+
+
+@pytest.mark.parametrize(("lost", "counts"), [(11, False), (4, False), (3, True), (0, True)])
+def test_7_a_witness_that_was_cut_off_itself_counts_once_its_answers_are_back(lost: int, counts: bool) -> None:
+    """Simulation's seed 83907: the first word of a gateway that had heard nobody for a minute had another rebooted."""
+    world = broken().rest(130)
+    evidence = world.evidence()
+    seen = evidence.gateways["gw-b"]
+    back = replace(seen, heartbeat=replace(seen.heartbeat, sent=12, lost=lost))
+    evidence = replace(evidence, gateways={**evidence.gateways, "gw-b": back})
+    found = repair.second_source("gw-a", evidence, world.plan.timing)
+    assert found.startswith("gw-b has not heard it for ") if counts else found == ""
 
 
 def test_7_a_repair_that_is_due_does_not_delay_a_failover() -> None:

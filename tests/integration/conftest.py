@@ -296,6 +296,17 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.2)
 
 
+def settle(lab: Lab, monitor: str) -> None:
+    """Wait until the one monitor says that all is well, and every route is at home."""
+
+    def well() -> bool:
+        status = json.loads(lab.shell(monitor, "vpnha", "status", "--json"))
+        paths = {path["verdict"] for path in status["paths"]}
+        return bool(status["healthy"] and status["routes"] and not status["away"] and paths == {"up"})
+
+    until(well, 240, f"{monitor} says that all is well")
+
+
 def instance(lab: Lab, name: str) -> dict[str, Any]:
     """An instance by its name, as EC2 describes it."""
     alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}

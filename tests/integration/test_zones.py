@@ -8,7 +8,6 @@ Judged by packets and by EC2's own record of its calls. What is expected is reas
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.integration.conftest import (
     instance,
     power_off,
     reaches,
+    settle,
     steady,
     until,
 )
@@ -72,23 +72,12 @@ def deployed(labs: Labs) -> Lab:
 @pytest.fixture
 def calm(deployed: Lab) -> Iterator[Lab]:
     """All gateways run, the monitor finds everything well, and every route is at home; so it is again afterwards."""
-    settle(deployed)
+    settle(deployed, "mon-c")
     yield deployed
     for gateway in GATEWAYS:
         if instance(deployed, gateway)["State"]["Name"] != "running":
             power_on(deployed, gateway)
-    settle(deployed)
-
-
-def settle(lab: Lab) -> None:
-    """Wait until the monitor says that all is well."""
-
-    def well() -> bool:
-        status = json.loads(lab.shell("mon-c", "vpnha", "status", "--json"))
-        paths = {path["verdict"] for path in status["paths"]}
-        return bool(status["healthy"] and status["routes"] and not status["away"] and paths == {"up"})
-
-    until(well, 240, "the monitor says that all is well")
+    settle(deployed, "mon-c")
 
 
 def power_on(lab: Lab, gateway: str) -> None:

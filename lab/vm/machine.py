@@ -174,7 +174,7 @@ class Machine:
             "ssh", "-i", str(self.names.key), "-o", f"ProxyCommand={connect}", "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
             "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=60", "-o", "ControlMaster=auto",
-            "-o", f"ControlPath={control}/%C", "-o", "ControlPersist=30", f"root@{self.name}{registry.DOMAIN}",
+            "-o", f"ControlPath={control}/%C", "-o", "ControlPersist=150", f"root@{self.name}{registry.DOMAIN}",
         ]  # fmt: skip
 
     def _boot_id(self) -> str:

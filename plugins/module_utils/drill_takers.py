@@ -31,8 +31,7 @@ def takers(deployment: Deployment, lost: str, standing: Mapping[str, Any]) -> di
     found: dict[str, str] = {}
     for zone in sorted(one.name for one in deployment.zones if _home(deployment, one.name) == lost) if others else ():
         sites = Counter(site for its, site, _gateway in spots if its == zone)
-        first = sites[min(sites)] if sites else 0  # a zone stays where its first site goes
-        taker = min(rank(deployment, zone, one, load[one.name] + first) for one in others)[-1]
+        taker = min(rank(deployment, zone, one, load[one.name] + sites.total()) for one in others)[-1]
         found[zone] = taker
         load[taker] += sites.total()
     return found

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from .holds import held
@@ -70,6 +71,7 @@ class _Planner:
         self._load = dict(state.routes.carried)
         self._choices: dict[str, str] = {}  # zone -> this step's choice, so that its sites stay together
         self._lately: dict[str, str] | None = None  # the same of the steps before
+        self._fellows: Counter[tuple[object, ...]] | None = None  # routes of groups that leave alike
         self.moves: list[Move] = []
         self.stuck: list[Stuck] = []
         self.overtaken: list[RouteKey] = []
@@ -204,6 +206,18 @@ class _Planner:
             self._lately = {views[key].zone: gateway for _at, key, gateway in sent if key in views}
         return self._choices.get(zone) or self._lately.get(zone)
 
+    def _fate(self, group: Group) -> tuple[object, ...]:
+        path = self._state.verdicts.paths.get((group.gateway or "", group.site))
+        return group.zone, group.gateway, group.fault, path.verdict if path is not None else None
+
+    def _leaving(self, group: Group) -> int:
+        """Routes that leave with the group and follow it: those of its zone to all sites for which it is alike."""
+        if self._fellows is None:
+            self._fellows = Counter()
+            for other, keys in self._state.routes.groups.items():
+                self._fellows[self._fate(other)] += len(keys)
+        return self._fellows[self._fate(group)]
+
     def _ordered(self, group: Group, names: list[str]) -> list[str]:
         """The home gateway first, then the zone's other choice, then the nearest or the least loaded, the name.
 
@@ -212,8 +226,7 @@ class _Planner:
         deployment = self._state.deployment
         home = deployment.home(group.zone)
         gateways = {gateway.name: gateway for gateway in deployment.targets}
-        size = len(self._state.routes.groups[group])
-        preferred = self._preferred(group.zone) if len(names) > 1 else None
+        size, preferred = (self._leaving(group), self._preferred(group.zone)) if len(names) > 1 else (0, None)
 
         def order(name: str) -> tuple[bool, bool, float, float, str]:
             at_home = home is not None and home.name == name

@@ -13,14 +13,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from . import many_zones
 from .pool import workers
 from .progress import Progress, resume
 from .schedule import Outcome, run
 
-REPORT = Path("artifacts/sim/report.json")
+REPORT, REPORT_OF_MANY_ZONES = Path("artifacts/sim/report.json"), Path("artifacts/sim/zones.json")
 PROMISES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19)  # of the design that the decision keeps
 TELL_SECONDS = 20.0  # between two lines of progress
 CHUNK = 5  # schedules that a process is handed at once
@@ -34,8 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="print what happens in each schedule")
-    parser.add_argument("--report", type=Path, default=REPORT, help="where to write (default: %(default)s)")
+    parser.add_argument("--many-zones", action="store_true", help="deployments of up to five zones and six gateways")
+    parser.add_argument("--report", type=Path, help=f"where to write (default: {REPORT} or {REPORT_OF_MANY_ZONES})")
     chosen = parser.parse_args(arguments)
+    chosen.report = chosen.report or (REPORT_OF_MANY_ZONES if chosen.many_zones else REPORT)
     kept = chosen.report.with_suffix(".progress")
     so_far = resume(kept, chosen.seed, chosen.schedules)
     if so_far.done:
@@ -79,7 +82,7 @@ def _play(so_far: Progress, chosen: argparse.Namespace, kept: Path) -> None:
     before, done_before = so_far.seconds, so_far.done
     began = told = time.monotonic()
     seeds = range(chosen.seed + so_far.done, chosen.seed + chosen.schedules)
-    for outcome in outcomes(seeds, chosen.jobs):
+    for outcome in outcomes(seeds, chosen.jobs, many_zones.play if chosen.many_zones else run):
         so_far.add(outcome)
         if chosen.verbose:
             print(*outcome.trace, sep="\n")
@@ -87,7 +90,8 @@ def _play(so_far: Progress, chosen: argparse.Namespace, kept: Path) -> None:
             print(f"seed {outcome.seed}: {outcome.violation}")
             if len(so_far.failing_seeds) <= SHOWN:
                 print(*(f"    {fault}" for fault in outcome.faults), sep="\n")
-            print(f"    replay: python -m tests.simulation --schedules 1 --seed {outcome.seed} --verbose")
+            kind = " --many-zones" if chosen.many_zones else ""
+            print(f"    replay: python -m tests.simulation{kind} --schedules 1 --seed {outcome.seed} --verbose")
         now = time.monotonic()
         so_far.seconds = before + now - began
         if now - told > TELL_SECONDS:
@@ -106,17 +110,17 @@ def met(coverage: Counter[str]) -> dict[str, int]:
     return {str(number): coverage[f"promise {number}"] for number in PROMISES}
 
 
-def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
+def outcomes(seeds: range, jobs: int, play: Callable[[int], Outcome] = run) -> Iterator[Outcome]:
     """The schedules' outcomes, in the seeds' order."""
     if jobs <= 1 or len(seeds) < 2 * jobs:
-        yield from map(run, seeds)
+        yield from map(play, seeds)
         return
     with workers(jobs) as pool:
         # a few chunks at a time: all the results of a hundred thousand schedules need not wait in memory
         most = CHUNK * jobs * 32
         for start in range(0, len(seeds), most):
             some = seeds[start : start + most]
-            yield from pool.map(run, some, chunksize=max(1, min(CHUNK, len(some) // (4 * jobs))))
+            yield from pool.map(play, some, chunksize=max(1, min(CHUNK, len(some) // (4 * jobs))))
 
 
 def _commit() -> str:

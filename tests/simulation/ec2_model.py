@@ -29,11 +29,11 @@ class Ec2Model:
         self._random = random
         self.plan = plan
         routes: dict[RouteKey, Route] = {}
-        for gateway in plan.gateways:
+        for zone, name in ((zone, gateway.name) for gateway in plan.gateways for zone in gateway.home_zones):
             for site in plan.sites:
                 for prefix in site.prefixes:
-                    key = RouteKey(f"rtb-{gateway.zone}", prefix)
-                    routes[key] = Route(key, gateway.zone, f"eni-{gateway.name}", gateway.name, f"eni-{gateway.name}")
+                    key = RouteKey(f"rtb-{zone}", prefix)
+                    routes[key] = Route(key, zone, f"eni-{name}", name, f"eni-{name}")
         instances = {g.name: Instance(g.name, f"i-{g.name}", f"eni-{g.name}", "running") for g in plan.gateways}
         self.impaired: set[str] = set()  # gateways whose status check fails
         self.full = False  # no capacity for another instance that runs

@@ -291,15 +291,21 @@ def plan_for(random: Random) -> Deployment:
     )
 
 
-def run(seed: int, only: Sequence[str] = ()) -> Outcome:
+def run(
+    seed: int,
+    only: Sequence[str] = (),
+    plan_of: Callable[[Random], Deployment] = plan_for,
+    judge: type[Oracle] = Oracle,
+) -> Outcome:
     """Play a schedule to its end or to the first broken promise. ``only``: these kinds of faults."""
     random = Random(seed)
-    plan, lasting = plan_for(random), []
+    plan, lasting = plan_of(random), []
     if set(only) & set(MANAGED) or (not only and seed % EVERY_SEVENTH == 5):
         plan = with_managed(replace(plan, timing=replace(plan.timing, managed_window=MANAGED_WINDOW)))
     day = not only and seed % EVERY_TENTH == 0
     if day:
-        return _play_out(seed, random, replace(plan, repair="restart"), draw_day(plan, random, FAULTS_FROM, DAY_TO))
+        faults = draw_day(plan, random, FAULTS_FROM, DAY_TO)
+        return play_out(seed, random, replace(plan, repair="restart"), faults, judge)
     if set(only) & {*LASTING, *REPLACED} or (not only and seed % 3 == 0):
         timing = replace(plan.timing, repair_after=REPAIR_AFTER, repair_interval=REPAIR_INTERVAL)
         replacing = set(only) & set(REPLACED) or (not only and seed % 6 == 0)
@@ -308,13 +314,14 @@ def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     if plan.managed_gateways:
         lasting += draw_managed(plan, Random(seed + 0.5), FAULTS_FROM, FAULTS_TO)
     faults = [*draw(plan, random, FAULTS_FROM, FAULTS_TO, only), *lasting]
-    return _play_out(seed, random, plan, sorted(faults, key=lambda fault: fault.start))
+    return play_out(seed, random, plan, sorted(faults, key=lambda fault: fault.start), judge)
 
 
-def _play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault]) -> Outcome:
+def play_out(seed: int, random: Random, plan: Deployment, faults: list[Fault], judge: type[Oracle] = Oracle) -> Outcome:
+    """Let these faults strike a deployment."""
     world = World(plan, random, seed)
     outcome = Outcome(seed, faults=[str(fault) for fault in faults])
-    oracle = Oracle(world, faults)
+    oracle = judge(world, faults)
     monitor = Monitor(world, oracle, outcome.trace)
     stir = _Stir()
     workshop = Workshop(world, oracle, lambda fault: _ending(world, monitor, fault, stir)())

@@ -604,8 +604,10 @@ def went_to(world: Play) -> dict[str, set[str]]:
         ({"near": ("zone-c",)}, ("gw-c", "gw-c", "gw-c")),
         ({"near": ("zone-c", "zone-b")}, ("gw-c", "gw-c", "gw-c")),
         ({"near": ("zone-c",), "spread": "capacity"}, ("gw-c", "gw-b", "gw-c")),
-        ({"c": 4.0}, ("gw-c", "gw-c", "gw-c")),  # (6 + 1) / 4 is still less than (2 + 1) / 1
+        ({"c": 4.0}, ("gw-c", "gw-c", "gw-c")),  # (6 + 2) / 4 is still less than (2 + 2) / 1
         ({"c": 2.0}, ("gw-c", "gw-c", "gw-b")),
+        # the last would make it four for each, so the nearer one gets it: all that the zone brings counts
+        ({"near": ("zone-c",), "c": 2.0, "spread": "capacity"}, ("gw-c", "gw-c", "gw-c")),
         ({"near": ("zone-b",), "c": 100.0}, ("gw-b", "gw-b", "gw-b")),
     ],
 )

@@ -38,6 +38,7 @@ def standing(plan: Deployment, **more: int) -> dict[str, Any]:
         {"near": ("zone-c",), "spread": "capacity"},
         {"c": 4.0},
         {"c": 2.0},
+        {"near": ("zone-c",), "c": 2.0, "spread": "capacity"},
         {"near": ("zone-b",), "c": 100.0},
         {"near": ("zone-b",), "c": 100.0, "spread": "capacity"},
     ],

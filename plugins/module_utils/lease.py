@@ -23,6 +23,7 @@ RENEW_UNANSWERED = 1.5  # the same after a write without an answer, which has ke
 SAY = 1.0  # seconds between two words to the other monitors; what has changed is said at once
 READ = 0.5  # seconds between two reads of the store...
 READ_IN_HASTE = 0.1  # ...and while a veto may decide
+WAITED = 1.0  # seconds, at most, of waiting for the store in which a word grows no older: a newer one may be there
 
 WRITTEN = "written"
 REFUSED = "refused"  # the item had another number
@@ -152,12 +153,18 @@ def hear(heard: Mapping[str, Heard], words: Mapping[str, Word], answered: float)
     }
 
 
-def vetoes(heard: Mapping[str, Heard], now: float) -> dict[str, float]:
-    """Gateways that other monitors call healthy, and how long ago they did, in seconds."""
+def vetoes(heard: Mapping[str, Heard], read_at: float | None, now: float) -> dict[str, float]:
+    """Gateways that other monitors call healthy, and how long ago they did, in seconds.
+
+    ``read_at``: before the last read that was answered was sent. A renewal without an answer keeps the reader waiting
+    for a second, and a word is a second old when the next one comes.
+    """
+    waited = 0.0 if read_at is None else min(WAITED, max(0.0, now - read_at))
     found: dict[str, float] = {}
     for one in heard.values():
+        age = max(0.0, now - one.at - waited)
         for gateway in one.word.healthy:
-            found[gateway] = min(found.get(gateway, now - one.at), now - one.at)
+            found[gateway] = min(found.get(gateway, age), age)
     return found
 
 

@@ -54,12 +54,20 @@ def acts(state: State, evidence: Evidence, zone: str, now: float) -> bool:
     store = evidence.store
     if not owns(state, zone):
         word = store.words.get(owner_of(state.deployment, zone))
-        return lease_left(state, evidence, now) >= LEAST and (word is None or word > OWNER_SILENCE)
-    if now - trusted >= HANDED_OVER:
+        leased = lease_left(state, evidence, now) >= LEAST
+        # who is blind itself knows no better than an owner that is
+        return leased and sees(state, evidence) and (word is None or word > OWNER_SILENCE)
+    if now - trusted >= HANDED_OVER and sees(state, evidence):
         return True
     word = store.words.get(store.holder)  # never this monitor's own
     acted_for = read_lately(evidence) and word is not None and word <= OWNER_SILENCE
     return not acted_for
+
+
+def sees(state: State, evidence: Evidence) -> bool:
+    """Whether this monitor has read EC2 lately enough to act for others."""
+    interval = state.deployment.timing.ec2_interval
+    return evidence.ec2_age is not None and evidence.ec2_age <= 3 * interval + 5.0
 
 
 def contested(state: State, evidence: Evidence, key: RouteKey, gateway: str | None) -> bool:
@@ -100,5 +108,5 @@ def word(state: State, evidence: Evidence, number: str, now: float) -> lease.Wor
         if gateway.zone == zone and gateway.name in state.verdicts.gateways
         and state.verdicts.gateways[gateway.name].verdict in _WORKS
     )  # fmt: skip
-    sees = evidence.ec2_age is not None and evidence.ec2_age <= 3 * state.deployment.timing.ec2_interval + 5.0
-    return lease.Word(number, sees and now - max(state.started, state.trusted_from) >= SETTLED, healthy)
+    able = sees(state, evidence) and now - max(state.started, state.trusted_from) >= SETTLED
+    return lease.Word(number, able, healthy)

@@ -128,12 +128,9 @@ class Several:
     def play(self) -> Outcome:
         """To its end or to the first broken promise."""
         world, outcome = self.world, self.outcome
-        last = max(fault.end for fault in self.faults) + 20.0
-        some = next(iter(self.members.values()))
-        assert some.workshop is not None
-        world.at(last + 1.0, some.workshop.inspect)
+        world.at(self._last + 1.0, self._inspect)
         try:
-            while world.now < last + world.plan.timing.hold_down_max + 60.0:
+            while world.now < self._last + world.plan.timing.hold_down_max + 60.0:
                 busy = world.now < self.until or any(member.busy for member in self.members.values())
                 world.advance(world.now + (FINE if busy else COARSE))
                 for member in self.members.values():
@@ -152,6 +149,16 @@ class Several:
         outcome.coverage["lease taken over"] = self.oracle.store.taken
         return outcome
 
+    @property
+    def _last(self) -> float:
+        """When all has been well for a while, by the faults that there are so far."""
+        return max(fault.end for fault in self.faults) + 20.0
+
+    def _inspect(self) -> None:
+        some = next(iter(self.members.values()))
+        assert some.workshop is not None
+        some.workshop.inspect()
+
     def _ordered(self, monitor: str, swap: Swap) -> None:
         """A monitor has ordered a swap, and may be waited for to do just that; its target may die meanwhile."""
         random, now = self.world.random, self.world.now
@@ -169,6 +176,7 @@ class Several:
         self.outcome.coverage[fault.kind] += 1
         self.world.at(fault.start, self._beginning(fault))
         self.world.at(fault.end, self._ending(fault))
+        self.world.at(self._last + 1.0, self._inspect)
 
     def _stir(self) -> None:
         self.until = max(self.until, self.world.now + STIR)

@@ -142,7 +142,7 @@ class Member(Monitor):
         now, client = self.world.now, self.client
         self.evidence = replace(
             super()._evidence(results, repaired),
-            vetoes=lease.vetoes(client.heard, now),
+            vetoes=lease.vetoes(client.heard, client.read_at, now),
             store=lease.view(client.lease, client.heard, client.read_at, now),
         )
         return self.evidence

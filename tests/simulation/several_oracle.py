@@ -69,6 +69,7 @@ class SeveralOracle:
         self.members: Mapping[str, Judged] = {}
         self.ordered: Callable[[str, Swap], None] = lambda monitor, swap: None  # is told who has just ordered a swap
         self._orders: dict[RouteKey, list[Order]] = {}
+        self._late_at: dict[RouteKey, float] = {}  # the last late write of a route
         self._late: dict[RouteKey, tuple[float, str]] = {}  # late writes that lead to a dead gateway: when, by whom
         self._unknown: dict[tuple[str, RouteKey], float] = {}  # swaps that a monitor has not seen the outcome of
         self._steps: dict[str, list[float]] = {}
@@ -147,10 +148,11 @@ class SeveralOracle:
         now, orders = self.world.now, self._orders.setdefault(swap.key, [])
         order = Order(now, monitor, swap.gateway)
         last = next((one for one in reversed(orders) if one.by != monitor), None)
+        again = bool(orders) and (orders[-1].by, orders[-1].gateway) == (monitor, swap.gateway)  # judged already
         orders.append(order)
         self.ordered(monitor, swap)
         moved = any(now - QUIET < t <= now for fault in self.faults for t in (fault.start, fault.end))
-        if last is not None and now - last.at < FIGHT and last.gateway != order.gateway and not moved:
+        if last is not None and now - last.at < FIGHT and last.gateway != order.gateway and not (moved or again):
             raise Violation(16, f"{swap.key}: {monitor} wants {order.gateway} and {last.by} wants {last.gateway}")
         turns = 0
         for one, following in zip(reversed(orders[:-1]), reversed(orders), strict=False):
@@ -190,6 +192,7 @@ class SeveralOracle:
         if not late or result.accepted is False or self.world.ec2.gateway_of(swap.key) != swap.gateway:
             return
         self.coverage["late write"] += 1
+        self._late_at[swap.key] = self.world.now
         others = [name for name, member in self.members.items() if name != monitor]
         able = any(self._sound(name) and self.has_lease(name) for name in others)
         if able and self._dead(swap.gateway) and self._other_way(swap.key, swap.gateway):
@@ -220,7 +223,8 @@ class SeveralOracle:
         ):  # fmt: skip
             return
         for key, route in self.world.ec2.truth.routes.items():
-            if route.gateway != gateway or not self._other_way(key, gateway):
+            lately = now - self._late_at.get(key, since) <= MUST_LEAVE
+            if route.gateway != gateway or lately or not self._other_way(key, gateway):
                 continue
             owner = self.owner(route.zone)
             still = f"{key} still leads to {gateway}, dead for {now - since:.1f} s"

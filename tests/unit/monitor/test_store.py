@@ -147,7 +147,7 @@ def test_of_two_one_gets_the_lease_and_keeps_it(table: Table, stores: Callable[.
     first = one.known.lease.held
     until(lambda: one.known.lease.held not in (None, first))
     assert other.known.lease.held is None and other.known.lease.holder == "mon-a"
-    assert lease.vetoes(one.known.heard, time.monotonic()).keys() == {"gw-b"}
+    assert lease.vetoes(one.known.heard, one.known.read_at, time.monotonic()).keys() == {"gw-b"}
 
 
 def test_18_a_monitor_that_stops_releases_the_lease_and_says_that_it_cannot_act(

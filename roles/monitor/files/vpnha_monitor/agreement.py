@@ -67,7 +67,7 @@ class Agreement:
         if self.store is not None:
             known = self.store.known
             view = lease.view(known.lease, known.heard, known.read_at, now)
-            self._seen = Seen(view, lease.vetoes(known.heard, now), known.claim)
+            self._seen = Seen(view, lease.vetoes(known.heard, known.read_at, now), known.claim)
         return self._seen
 
     def decided(self, now: float) -> None:

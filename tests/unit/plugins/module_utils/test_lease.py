@@ -132,14 +132,21 @@ def test_a_word_is_as_old_as_the_answer_that_first_showed_it() -> None:
     first = Word("1", able=True, healthy=frozenset({"gw-b"}))
     heard = hear({}, {"mon-b": first}, answered=10.0)
     heard = hear(heard, {"mon-b": first}, answered=11.5)
-    assert vetoes(heard, 12.0) == {"gw-b": 2.0}
+    assert vetoes(heard, 12.0, 12.0) == {"gw-b": 2.0}
     view = lease.view(Lease("mon-a"), heard, read_at=11.4, now=12.0)
     assert view.words == {"mon-b": 2.0}
     assert view.age == pytest.approx(0.6)
 
 
+def test_a_word_grows_no_older_while_a_renewal_without_an_answer_keeps_the_reader_waiting() -> None:
+    heard = {"mon-b": Heard(Word("1", able=True, healthy=frozenset({"gw-b"})), 10.0)}
+    assert vetoes(heard, 11.0, 12.03) == {"gw-b": pytest.approx(1.03)}
+    assert vetoes(heard, 11.0, 15.0) == {"gw-b": 4.0}, "a store that says nothing for longer keeps nobody from acting"
+    assert vetoes(heard, None, 12.0) == {"gw-b": 2.0}
+
+
 def test_the_newest_word_counts_and_takes_the_one_before_back() -> None:
     heard = {"mon-b": Heard(Word("1", able=True, healthy=frozenset({"gw-b"})), 10.0)}
     heard = hear(heard, {"mon-b": Word("2", able=False)}, answered=11.0)
-    assert vetoes(heard, 11.0) == {}
+    assert vetoes(heard, 11.0, 11.0) == {}
     assert lease.view(Lease("mon-a"), heard, None, 11.0).words == {}

@@ -131,6 +131,28 @@ def test_after_a_pause_the_owner_waits_for_a_fresh_view_of_ec2() -> None:
     assert pair.moved()
 
 
+def blind(pair: Pair) -> Pair:
+    """It has not been able to read EC2 for 25 s."""
+    pair.frozen = True
+    pair.rest(25)
+    return pair
+
+
+def test_who_is_blind_itself_acts_for_nobody() -> None:
+    pair = blind(Pair("mon-a", LEASED))
+    assert swaps_when_gw_a_dies(pair) == []
+    pair.change_view()
+    pair.run(0.3)
+    assert pair.moved()
+
+
+def test_an_owner_that_is_blind_leaves_it_to_whoever_acts_for_it() -> None:
+    acted_for = StoreView(age=0.1, holder="mon-a", words={"mon-a": 0.5})
+    assert swaps_when_gw_a_dies(blind(Pair("mon-b", acted_for)), 10.0) == []
+    assert swaps_when_gw_a_dies(blind(Pair("mon-b", replace(acted_for, words={})))), "nobody else can either"
+    assert swaps_when_gw_a_dies(blind(Pair("mon-b", UNREAD)))
+
+
 def test_after_a_pause_the_owner_leaves_it_to_whoever_has_acted_for_it_until_its_own_word_is_heard() -> None:
     pair = Pair("mon-b", StoreView(age=0.1, holder="mon-a", words={"mon-a": 0.5}))
     pair.lag = 15.0

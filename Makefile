@@ -139,9 +139,9 @@ eda: venv java $(EDA)/.ready ## event-driven Ansible: our rulebook in ansible-ru
 
 .PHONY: sim
 sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 SIM_PYTHON=pypy3 (can be stopped and resumed)
-	@$(SIMULATE) --schedules $(N) --seed $(SEED)
-	@$(SIMULATE) --schedules $$(( $(N) / 10 )) --seed $(SEED) --many-zones
 	@$(SIMULATE).several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
+	@$(SIMULATE) --schedules $$(( $(N) / 10 )) --seed $(SEED) --many-zones
+	@$(SIMULATE) --schedules $(N) --seed $(SEED)
 
 .PHONY: mutants
 mutants: venv ## plant a bug for each promise; the simulation, or a unit test, must find it

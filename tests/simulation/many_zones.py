@@ -16,13 +16,12 @@ from random import Random
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Gateway, RouteKey, SwapResult
 from tests.unit.plugins.module_utils.scenario import deployment
 
-from .faults import LASTING, REPLACED, Fault
-from .oracle import MUST_LEAVE, QUIET, Oracle
+from .faults import Fault
+from .oracle import DEAD, MUST_LEAVE, QUIET, Oracle
 from .schedule import Outcome, play_out, run
 from .violation import Violation
 from .world import SHUTDOWN, STOPS, World
 
-DEAD = ("power off", "announced stop", "gateway cut off", *LASTING, *REPLACED)
 LETTERS = "abcdef"
 
 
@@ -70,6 +69,7 @@ class Spread(Oracle):
 
     def __init__(self, world: World, faults: list[Fault]) -> None:
         super().__init__(world, faults)
+        self._home = {zone: gateway.name for gateway in world.plan.gateways for zone in gateway.home_zones}
         self._swaps: Counter[RouteKey] = Counter()  # accepted ones
         self._began: dict[Fault, Counter[RouteKey] | None] = {}  # those before it; None if not all was well
         self._judged: set[Fault] = set()
@@ -106,8 +106,7 @@ class Spread(Oracle):
             if gateway != fault.where[0]
         )
         routes = self.world.ec2.truth.routes.values()
-        home = {zone: gateway.name for gateway in self.world.plan.gateways for zone in gateway.home_zones}
-        return fit and all(route.gateway == home[route.zone] for route in routes) and not self._others(fault)
+        return fit and all(route.gateway == self._home[route.zone] for route in routes) and not self._others(fault)
 
     def _others(self, fault: Fault) -> bool:
         """Whether another fault strikes too, or has until lately."""
@@ -115,8 +114,7 @@ class Spread(Oracle):
         return any(o is not fault and o.start <= now and o.end > fault.start - QUIET for o in self.faults)
 
     def _judge(self, dead: str, before: Counter[RouteKey]) -> None:
-        plan = self.world.plan
-        home = {zone: gateway.name for gateway in plan.gateways for zone in gateway.home_zones}
+        plan, home = self.world.plan, self._home
         went: dict[str, set[str | None]] = {}
         for key, route in self.world.ec2.truth.routes.items():
             moved = self._swaps[key] - before[key]

@@ -38,6 +38,7 @@ LEAST_FAULT = 0.44  # a fault shorter than this must not move anything
 MUST_LEAVE = 9.0  # seconds after which routes have left a dead gateway if nothing stands in the way
 FIRST_READ = 2.0  # seconds within which a monitor that starts has read EC2
 QUIET = 40.0  # seconds that other faults must be over for that
+DEAD = ("power off", "announced stop", "gateway cut off", *LASTING, *REPLACED)  # faults of which a gateway is dead
 
 
 class Oracle:
@@ -287,7 +288,7 @@ class Oracle:
         for fault in world.faults:
             if fault.kind.startswith("pause ") or fault.kind == "person fails over with a pin":
                 self.coverage["promise 15" if "pin" in fault.kind else "promise 14"] += self._restless()
-            if fault.kind not in ("power off", "announced stop", "gateway cut off", *LASTING, *REPLACED):
+            if fault.kind not in DEAD:
                 continue
             dead_since = fault.start + (SHUTDOWN if fault.kind in STOPS else 0.0)
             if now - dead_since < MUST_LEAVE or dead_since - monitor_since < 2.0:

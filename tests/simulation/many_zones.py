@@ -9,7 +9,7 @@ They are held to the same promises, and to where a dead gateway's zones are said
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -115,32 +115,36 @@ class Spread(Oracle):
 
     def _judge(self, dead: str, before: Counter[RouteKey]) -> None:
         plan, home = self.world.plan, self._home
+        sizes: Counter[str] = Counter()  # routes by zone: each has one to each site, but those that a person deleted
         went: dict[str, set[str | None]] = {}
         for key, route in self.world.ec2.truth.routes.items():
             moved = self._swaps[key] - before[key]
             if moved != (home[route.zone] == dead):
                 raise Violation(0, f"{key}, at home at {home[route.zone]}, was swapped {moved} times as {dead} died")
+            sizes[route.zone] += 1
             if home[route.zone] == dead:
                 went.setdefault(route.zone, set()).add(route.gateway)
         self.coverage["spread"] += 1
         self.coverage["spread, several zones"] += len(went) > 1
         if torn := [zone for zone, gateways in went.items() if len(gateways) > 1]:
             raise Violation(0, f"{torn[0]} is torn apart over {', '.join(map(str, went[torn[0]]))}")
-        size = len(plan.sites)  # routes of each zone: it has one table, and each site one prefix
-        loads = {one.name: size * len(one.home_zones) for one in plan.gateways if one.name != dead}
+        loads = {one.name: sum(sizes[zone] for zone in one.home_zones) for one in plan.gateways if one.name != dead}
         places = {zone: str(gateways.pop()) for zone, gateways in went.items()}
-        if not reachable(plan, places, loads, size):
+        if not reachable(plan, places, loads, sizes):
             raise Violation(0, f"{dead} died and its zones went {places}, others with {loads} routes before")
 
 
-def reachable(plan: Deployment, places: Mapping[str, str], loads: Mapping[str, int], size: int) -> bool:
+def reachable(plan: Deployment, places: Mapping[str, str], loads: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
     """Whether zones get there if one after the other, in whatever order, goes to the best gateway for it."""
     if not places:
         return True
     return any(
-        gateway in best(plan, zone, loads, size)
+        gateway in best(plan, zone, loads, sizes[zone])
         and reachable(
-            plan, {z: g for z, g in places.items() if z != zone}, {**loads, gateway: loads[gateway] + size}, size
+            plan,
+            {z: g for z, g in places.items() if z != zone},
+            {**loads, gateway: loads[gateway] + sizes[zone]},
+            sizes,
         )
         for zone, gateway in places.items()
     )
@@ -164,10 +168,13 @@ def play(seed: int, only: Sequence[str] = ()) -> Outcome:
     return run(seed, only, plan_for, Spread)
 
 
-def one_dies(seed: int) -> tuple[Outcome, int]:
-    """A schedule in which one gateway dies and nothing else happens, and how many routes are at home at it."""
+def one_dies(seed: int, before: Callable[[Deployment], Sequence[Fault]] = lambda _plan: ()) -> tuple[Outcome, int]:
+    """A schedule in which one gateway dies and nothing else happens, and how many routes are at home at it.
+
+    ``before``: what is over then.
+    """
     random = Random(seed)
     plan = plan_for(random)
     dead = random.choice([gateway for gateway in plan.gateways if gateway.home_zones])
-    fault = Fault(random.choice(DEAD[:3]), (dead.name,), 60.0, 60.0 + random.uniform(20.0, 120.0))
-    return play_out(seed, random, plan, [fault], Spread), len(dead.home_zones) * len(plan.sites)
+    fault = Fault(random.choice(DEAD[:3]), (dead.name,), 120.0, 120.0 + random.uniform(20.0, 120.0))
+    return play_out(seed, random, plan, [*before(plan), fault], Spread), len(dead.home_zones) * len(plan.sites)

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import moves
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment
 
 from . import many_zones
+from .faults import Fault
 
 DEATHS = range(1, 51)
 
@@ -31,6 +33,21 @@ def test_each_route_of_a_gateway_that_dies_moves_once_and_once_home() -> None:
         assert (outcome.violation, outcome.swaps) == ("", 2 * routes), f"seed {seed}"
     assert coverage["spread"] == len(DEATHS)
     assert coverage["spread, several zones"] > 10
+
+
+def test_a_route_that_a_person_has_deleted_weighs_nothing() -> None:
+    coverage: Counter[str] = Counter()
+    for seed in DEATHS:
+        outcome, _routes = many_zones.one_dies(seed, a_route_is_deleted)
+        coverage.update(outcome.coverage)
+        assert outcome.violation == "", f"seed {seed}"
+    assert coverage["spread"] == len(DEATHS)
+
+
+def a_route_is_deleted(plan: Deployment) -> list[Fault]:
+    """Of the zone that comes last; it is not made again."""
+    where = f"rtb-{plan.zones[-1].name}", plan.sites[0].prefixes[0]
+    return [Fault("person deletes route", where, 30.0, 40.0)]
 
 
 RANK = moves.rank

@@ -139,7 +139,7 @@ eda: venv java $(EDA)/.ready ## event-driven Ansible: our rulebook in ansible-ru
 
 .PHONY: sim
 sim: venv ## simulated schedules of faults: make sim N=100000 SEED=1 SIM_PYTHON=pypy3 (can be stopped and resumed)
-	@$(SIMULATE).several --schedules $$(( $(N) / 10 )) --seed $(SEED) --jobs $$(nproc)
+	@$(SIMULATE) --schedules $$(( $(N) / 10 )) --seed $(SEED) --two-monitors
 	@$(SIMULATE) --schedules $$(( $(N) / 10 )) --seed $(SEED) --many-zones
 	@$(SIMULATE) --schedules $(N) --seed $(SEED)
 

@@ -16,13 +16,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import many_zones
 from .pool import workers
 from .progress import Progress, resume
 from .schedule import Outcome, run
 
-REPORT, REPORT_OF_MANY_ZONES = Path("artifacts/sim/report.json"), Path("artifacts/sim/zones.json")
+REPORTS = Path("artifacts/sim")
 PROMISES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19)  # of the design that the decision keeps
+OTHERS = {
+    "two-monitors": "two monitors that agree by a lease store",
+    "many-zones": "deployments of up to five zones and six gateways",
+}
 TELL_SECONDS = 20.0  # between two lines of progress
 CHUNK = 5  # schedules that a process is handed at once
 SHOWN = 5  # failing seeds that are printed in full
@@ -35,21 +38,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="print what happens in each schedule")
-    parser.add_argument("--many-zones", action="store_true", help="deployments of up to five zones and six gateways")
-    parser.add_argument("--report", type=Path, help=f"where to write (default: {REPORT} or {REPORT_OF_MANY_ZONES})")
+    other = parser.add_mutually_exclusive_group()
+    for flag, what in OTHERS.items():
+        other.add_argument(f"--{flag}", action="store_const", const=flag, dest="other", help=what)
+    parser.add_argument("--report", type=Path, help=f"where to write (default: below {REPORTS})")
     chosen = parser.parse_args(arguments)
-    chosen.report = chosen.report or (REPORT_OF_MANY_ZONES if chosen.many_zones else REPORT)
+    chosen.report = chosen.report or REPORTS / f"{chosen.other or 'report'}.json"
     kept = chosen.report.with_suffix(".progress")
+    play = player(chosen.other)
     so_far = resume(kept, chosen.seed, chosen.schedules)
-    if so_far.done:
+    if so_far.done == chosen.schedules:
+        print(f"this very code has played them before; without {kept} it plays them again")
+    elif so_far.done:
         print(f"going on after {so_far.done} schedules ({kept})")
     try:
-        _play(so_far, chosen, kept)
+        _play(so_far, chosen, kept, play)
     except KeyboardInterrupt:
-        so_far.save(kept)
         print(f"stopped after {so_far.done} of {chosen.schedules} schedules; the same command goes on from there")
         return 130
-    kept.unlink(missing_ok=True)
+    finally:
+        so_far.save(kept)
+    promises = {number: times for number, times in met(so_far.coverage).items() if times or not chosen.other}
     report = {
         "schedules": chosen.schedules,
         "seed": chosen.seed,
@@ -60,29 +69,44 @@ def main(arguments: list[str] | None = None) -> int:
         "virtual_hours": round(so_far.virtual_seconds / 3600, 1),
         "steps": so_far.steps,
         "swaps": so_far.swaps,
-        "promises": met(so_far.coverage),
+        "promises": promises,
         "coverage": dict(sorted(so_far.coverage.items())),
         "commit": _commit(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
-    print(
-        "how often each promise was put to the test:", *(f"{n}: {times}" for n, times in met(so_far.coverage).items())
-    )
+    print("how often each promise was put to the test:", *(f"{number}: {times}" for number, times in promises.items()))
     chosen.report.parent.mkdir(parents=True, exist_ok=True)
     chosen.report.write_text(json.dumps(report, indent=2) + "\n")
     print(
-        f"{chosen.schedules} schedules, {len(so_far.failing_seeds)} violations, {so_far.swaps} swaps, "
-        f"{so_far.steps} steps in {so_far.seconds:.1f} s; report: {chosen.report}"
+        f"{chosen.schedules} schedules{_of(chosen.other)}, {len(so_far.failing_seeds)} violations, "
+        f"{so_far.swaps} swaps, {so_far.steps} steps in {so_far.seconds:.1f} s; report: {chosen.report}"
     )
     return 1 if so_far.failing_seeds else 0
 
 
-def _play(so_far: Progress, chosen: argparse.Namespace, kept: Path) -> None:
+def player(other: str | None) -> Callable[[int], Outcome]:
+    """What plays a schedule. Only that is imported, so that a change of another one's code does not count."""
+    if other == "two-monitors":
+        from . import several
+
+        return several.run
+    if other == "many-zones":
+        from . import many_zones
+
+        return many_zones.play
+    return run
+
+
+def _of(other: str | None) -> str:
+    return f" of {other.replace('-', ' ')}" if other else ""
+
+
+def _play(so_far: Progress, chosen: argparse.Namespace, kept: Path, play: Callable[[int], Outcome]) -> None:
     """Play what is left, tell how far it is, and keep that from time to time."""
     before, done_before = so_far.seconds, so_far.done
     began = told = time.monotonic()
     seeds = range(chosen.seed + so_far.done, chosen.seed + chosen.schedules)
-    for outcome in outcomes(seeds, chosen.jobs, many_zones.play if chosen.many_zones else run):
+    for outcome in outcomes(seeds, chosen.jobs, play):
         so_far.add(outcome)
         if chosen.verbose:
             print(*outcome.trace, sep="\n")
@@ -90,16 +114,17 @@ def _play(so_far: Progress, chosen: argparse.Namespace, kept: Path) -> None:
             print(f"seed {outcome.seed}: {outcome.violation}")
             if len(so_far.failing_seeds) <= SHOWN:
                 print(*(f"    {fault}" for fault in outcome.faults), sep="\n")
-            kind = " --many-zones" if chosen.many_zones else ""
-            print(f"    replay: python -m tests.simulation{kind} --schedules 1 --seed {outcome.seed} --verbose")
+            flag = f" --{chosen.other}" if chosen.other else ""
+            print(f"    replay: python -m tests.simulation{flag} --schedules 1 --seed {outcome.seed} --verbose")
         now = time.monotonic()
         so_far.seconds = before + now - began
         if now - told > TELL_SECONDS:
             told = now
             rate = (so_far.done - done_before) / (now - began)
+            left = (chosen.schedules - so_far.done) / rate / 60
             print(
-                f"{so_far.done} of {chosen.schedules} schedules, {len(so_far.failing_seeds)} violations, "
-                f"{rate:.1f} a second, {(chosen.schedules - so_far.done) / rate / 60:.0f} min to go",
+                f"{so_far.done} of {chosen.schedules} schedules{_of(chosen.other)}, "
+                f"{len(so_far.failing_seeds)} violations, {rate:.1f} a second, {left:.0f} min to go",
                 flush=True,
             )
             so_far.save(kept)

@@ -58,7 +58,7 @@ def resume(path: Path, seed: int, schedules: int) -> Progress:
         found = Progress(**{**kept, "coverage": Counter(kept["coverage"])})
     except (OSError, ValueError, TypeError, KeyError):
         return fresh
-    same = (found.seed, found.code) == (fresh.seed, fresh.code) and found.done < schedules
+    same = (found.seed, found.code) == (fresh.seed, fresh.code) and found.done <= schedules
     return found if same else fresh
 
 

@@ -1,14 +1,11 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Schedules with two monitors and a lease store: ``python -m tests.simulation.several --schedules N --seed S``."""
+"""Schedules with two monitors and a lease store: ``python -m tests.simulation --two-monitors``."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import cast
@@ -18,7 +15,6 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import Monitor as 
 from tests.unit.plugins.module_utils.scenario import deployment
 
 from .faults import Fault
-from .pool import workers
 from .schedule import Outcome
 from .several_members import APPLIES, Member, SeveralWorld
 from .several_oracle import MemberOracle, SeveralOracle
@@ -225,38 +221,3 @@ class Several:
 def run(seed: int, only: Sequence[str] = ()) -> Outcome:
     """Play a schedule. ``only``: these kinds of faults."""
     return Several(seed, only).play()
-
-
-def outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
-    """The schedules' outcomes, in the seeds' order."""
-    if jobs <= 1:
-        yield from map(run, seeds)
-        return
-    with workers(jobs) as pool:
-        yield from pool.map(run, seeds, chunksize=10)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Exit code 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.several", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=500, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the first schedule (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
-    parser.add_argument("--verbose", action="store_true", help="print what happens in each schedule")
-    chosen = parser.parse_args(arguments)
-    coverage: Counter[str] = Counter()
-    failed = 0
-    for outcome in outcomes(range(chosen.seed, chosen.seed + chosen.schedules), chosen.jobs):
-        coverage.update(outcome.coverage)
-        if chosen.verbose:
-            print(*outcome.trace, sep="\n")
-        if outcome.violation:
-            failed += 1
-            print(f"seed {outcome.seed}: {outcome.violation}", *outcome.faults, sep="\n    ")
-    print(*(f"{what}: {times}" for what, times in sorted(coverage.items())), sep="\n")
-    print(f"{chosen.schedules} schedules with two monitors, {failed} violations")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 from . import several
+from .__main__ import outcomes
 from .mutants import Mutant
 from .several_mutants import MUTANTS, hunt
 
@@ -20,7 +21,7 @@ SCHEDULES = 100
 def test_promise_16_holds_in_many_schedules() -> None:
     coverage: Counter[str] = Counter()
     broken = []
-    for outcome in several.outcomes(range(1, SCHEDULES + 1), jobs=min(2, os.cpu_count() or 1)):
+    for outcome in outcomes(range(1, SCHEDULES + 1), min(2, os.cpu_count() or 1), several.run):
         coverage.update(outcome.coverage)
         if outcome.violation:
             broken.append(f"seed {outcome.seed}: {outcome.violation}")

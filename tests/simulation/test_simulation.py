@@ -82,9 +82,26 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
     assert not parts.exists()
     command.main(arguments)
     assert "going on after 2 schedules" in capsys.readouterr().out
+    command.main(arguments)
+    assert "this very code has played them before" in capsys.readouterr().out
     one, other = json.loads(whole.read_text()), json.loads(parts.read_text())
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
     assert {"schedules", "violations", "seconds", "coverage", "commit"} <= set(one)
+
+
+@pytest.mark.parametrize(
+    ("flag", "shows"), [("two-monitors", "lease taken over"), ("many-zones", "spread"), ("", "must leave")]
+)
+def test_each_kind_of_deployment_has_a_report_of_its_own(
+    flag: str, shows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["--schedules", "12", "--jobs", "1", *([f"--{flag}"] if flag else [])]) == 0
+    report = Path("artifacts/sim") / f"{flag or 'report'}.json"
+    assert str(report) in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert (found["schedules"], found["violations"]) == (12, 0)
+    assert found["coverage"][shows] > 0
 
 
 def test_what_other_code_has_played_does_not_count(tmp_path: Path) -> None:
@@ -93,7 +110,12 @@ def test_what_other_code_has_played_does_not_count(tmp_path: Path) -> None:
     assert progress.resume(tmp_path / "progress.json", 1, 4).done == 0
     kept.code = progress.code()
     kept.save(tmp_path / "progress.json")
-    assert [progress.resume(tmp_path / "progress.json", *asked).done for asked in ((1, 4), (2, 4), (1, 2))] == [2, 0, 0]
+    assert [progress.resume(tmp_path / "progress.json", *asked).done for asked in ((1, 4), (2, 4), (1, 2), (1, 1))] == [
+        2,
+        0,
+        2,
+        0,
+    ]
     (tmp_path / "progress.json").write_text("{", encoding="utf-8")
     assert progress.resume(tmp_path / "progress.json", 1, 4).done == 0
 

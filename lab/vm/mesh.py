@@ -27,6 +27,7 @@ from lab.vm.smoke import Progress, processor
 from lab.vm.traffic import Echoes, until
 
 _INTERVAL = 0.05  # seconds between two echo requests of an application host
+_SELDOM = 0.2  # the same while the role runs: emulated processors spend more on twenty a second than on the role
 _ENOUGH = 100  # echo requests, where none may be lost
 _ROUNDED = 2  # seconds between two readings of when a session came up: FRR reckons it from its age in seconds
 _MSS = 1360  # what the role sets, its default
@@ -54,11 +55,11 @@ class Mesh:
         self.near, self.far = self.network.apps  # the first's home zone, and the other one
 
     @contextmanager
-    def echoes(self, *apps: AppHost) -> Iterator[tuple[Echoes, ...]]:
+    def echoes(self, *apps: AppHost, interval: float = _INTERVAL) -> Iterator[tuple[Echoes, ...]]:
         """Echo requests from those application hosts, of all unless one is named, to the site."""
         with ExitStack() as stack:
             site = self.network.site_address
-            started = (Echoes(self.network.netns(app), site, _INTERVAL) for app in apps or self.network.apps)
+            started = (Echoes(self.network.netns(app), site, interval) for app in apps or self.network.apps)
             yield tuple(stack.enter_context(one) for one in started)
 
     def enough(self, app: AppHost) -> Echoes:
@@ -198,7 +199,11 @@ class Mesh:
             if text != former[path]:
                 machines.peer.run("sh", "-c", f"umask 077 && cat > {path}", stdin=text)
         machines.peer.run("sh", "-c", "swanctl --load-creds --noprompt && swanctl --load-conns")
-        with self.network.captured() as captures, self.echoes() as sent, report.timed("role, for one tunnel"):
+        with (
+            self.network.captured() as captures,
+            self.echoes(interval=_SELDOM) as sent,
+            report.timed("role, for one tunnel"),
+        ):
             played = machines.configure(self.output / "role-one-tunnel.log", only=self.first)[self.first.name]
         report.check("the role brings it", played.failed == 0 < played.changed, vars(played))
         after, still = self._sas(), self._since()

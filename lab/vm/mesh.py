@@ -27,7 +27,7 @@ from lab.vm.smoke import Progress, processor
 from lab.vm.traffic import Echoes, until
 
 _INTERVAL = 0.05  # seconds between two echo requests of an application host
-_SELDOM = 0.2  # the same while the role runs: emulated processors spend more on twenty a second than on the role
+_SELDOM = 0.2  # the same while the role runs on an emulated processor, which has both to do
 _ENOUGH = 100  # echo requests, where none may be lost
 _ROUNDED = 2  # seconds between two readings of when a session came up: FRR reckons it from its age in seconds
 _MSS = 1360  # what the role sets, its default

@@ -6,23 +6,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab import reports
 from lab.steps import console
 
+FAILED_MOST = 3  # failures of one thing that are made up for: then it is not by chance
+
+
+def wanting(done: Sequence[Mapping[str, Any]], runs: int) -> bool:
+    """Whether one more is due after these, of which those with an ``error`` are in no figure."""
+    failed = sum(bool(one["error"]) for one in done)
+    return failed < FAILED_MOST and len(done) - failed < runs
+
 
 class Kept:
     """A report that grows. One of something else that stands in its place is put aside, and not lost."""
 
-    def __init__(self, path: Path, about: Mapping[str, Any], steps: str) -> None:
-        """What stands there is gone on with if it is ``about`` the very same. ``steps``: what they are called there."""
+    def __init__(self, path: Path, about: Mapping[str, Any], steps: str, rule: Mapping[str, Any] | None = None) -> None:
+        """What stands there is gone on with if it is ``about`` the very same. ``steps``: what they are called there.
+
+        ``rule``: what is told of how it was measured, and may be another one the next time.
+        """
         self._path, self._steps = path, steps
         kept = read(path) or {}
         same = steps in kept and all(kept.get(key) == value for key, value in about.items())
-        self.content: dict[str, Any] = kept if same else {**about, steps: []}
+        self.content: dict[str, Any] = (kept if same else {**about, steps: []}) | dict(rule or {})
         self._other = None if same or not path.exists() else str(kept.get("commit", "unreadable"))
 
     def having(self, **values: Any) -> list[dict[str, Any]]:

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -48,6 +52,18 @@ def versions() -> dict[str, str]:
     asked = subprocess.run([str(aws()), "--version"], env=environment(), capture_output=True, text=True, check=False)
     [package] = (PEERS / "resource-agents").glob("*.deb")
     return {"awscli": (asked.stdout or asked.stderr).split()[0], "resource-agents": unquote(package.name.split("_")[1])}
+
+
+def libraries() -> dict[str, str]:
+    """Of what is installed in the environment that Ansible runs in: a figure is of these too."""
+    found = importlib.util.find_spec("ansible_collections.amazon.aws")
+    places = found.submodule_search_locations if found is not None else None
+    about = json.loads((Path(next(iter(places or ["."]))) / "MANIFEST.json").read_text(encoding="utf-8"))
+    return {
+        "amazon.aws": about["collection_info"]["version"],
+        **{name: metadata.version(name) for name in ("ansible-core", "botocore")},
+        "Python": platform.python_version(),
+    }
 
 
 def aws() -> Path:

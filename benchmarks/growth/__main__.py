@@ -4,7 +4,7 @@
 """``python -m benchmarks.growth``: time and calls of EC2 by the number of route tables, gateways and sites.
 
 One of the three changes at a time. The report is written after each run, and a benchmark that was stopped goes on where
-it ended, unless the commit is another one.
+it ended, unless the commit or a library's version is another one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from rich.table import Table
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from benchmarks import enclosed
+from benchmarks import enclosed, peers
 from benchmarks.kept import Kept
 from benchmarks.swapping.ways import WayFailed
 from lab.steps import commit, console
@@ -41,10 +41,10 @@ def sizes() -> list[Size]:
 
 
 def kept(path: Path) -> Kept:
-    """What was measured so far, if it is of this commit."""
+    """What was measured so far, if it is of this commit and these libraries."""
     about = {
         "commit": commit(), "cores": os.cpu_count(), "api_delay_ms": DELAY_MS, "base": asdict(BASE),
-        "works": {work.name: work.says for work in WORKS},
+        "versions": peers.libraries(), "works": {work.name: work.says for work in WORKS},
     }  # fmt: skip
     return Kept(path, about, "runs")
 

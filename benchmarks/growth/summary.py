@@ -76,6 +76,8 @@ def curves(report: Mapping[str, Any], file: Path) -> None:
                         where = (row.size[axis], row.milliseconds.median)
                         axes.annotate(text, where, (0, 6), textcoords="offset points", fontsize=7, ha="center")
                 axes.margins(x=0.15)
+                axes.set_xscale("log")
+                axes.minorticks_off()
                 axes.set_xticks(at, [str(each) for each in at], fontsize=8)
                 axes.set_ylim(0, 1.25 * max((row.milliseconds.median or 0.0 for row in own), default=1.0))
                 axes.set_title(f"{work}, ms", fontsize=10)

@@ -130,7 +130,9 @@ def compare(report: Kept, ways: Sequence[type[Way]], repeat: int, fresh: Callabl
                 continue
             title = f"{fewest + 1} of {repeat}: {scenario.name}, {way.name}"
             try:
-                stage = stage or fresh()
+                if stage is None:
+                    stage = fresh()
+                    report.note("labs", stage.versions)
                 stage.ready()
                 one = one_run(way(stage.lookout, stage.target, LOGS), scenario, stage.probes)
             except SPOILT as error:

@@ -48,6 +48,7 @@ class Cluster:
     """Of two gateways; the resource begins on the first."""
 
     _stopped = False  # somebody stops the benchmark: no agent is waited for
+    _failure = ""  # why nothing can be said of this run: the lab's fault as much as the agent's
 
     def __init__(self, lookout: Lookout, address: str, gateways: tuple[str, str], directory: Path) -> None:
         """Raises LabError if not one route table alone leads to the first."""
@@ -62,7 +63,10 @@ class Cluster:
 
     @contextmanager
     def run(self, pace: Pace) -> Iterator[None]:
-        """Start the resource on the first gateway, and watch it. Raises LabError if the agent does not start it."""
+        """Start the resource on the first gateway, and watch it. Raises LabError if the agent does not start it.
+
+        The same in the end if it could not be watched, or did not start on the other gateway when it had to.
+        """
         active, _other = self._gateways
         route = {"RouteTableId": self._table, "DestinationCidrBlock": f"{self._address}/32"}
         ended = threading.Event()
@@ -84,24 +88,38 @@ class Cluster:
             finally:
                 ended.set()
                 watching.join()
+            if self._failure:
+                raise LabError(self._failure)
 
     def _watch(self, pace: Pace, ended: threading.Event) -> None:
-        """Until the resource had to be started on the other gateway. A gateway breaks at any moment of the interval."""
-        active, other = self._gateways
+        """Until the resource had to be started on the other gateway, or that cannot be known any more."""
+        other = self._gateways[1]
+        try:
+            if self._failed(pace, ended) and self._agent(other, "start", START_SECONDS) != 0 and not self._stopped:
+                self._failure = f"{AGENT} does not start on {other}: {self._last_words()}"
+        except Exception as error:  # whatever it is: of a run that nobody watched, nothing must be told
+            self._failure = f"{AGENT} could not be watched: {str(error) or type(error).__name__}"
+
+    def _failed(self, pace: Pace, ended: threading.Event) -> bool:
+        """Whether the resource has, before all ends. A gateway breaks at any moment of the interval."""
+        active = self._gateways[0]
         alive = time.monotonic()
         due = alive + random.uniform(0.0, pace.interval)
         while not ended.wait(POLL_SECONDS):
             now = time.monotonic()
             if not self._up(active):
-                failed = now - alive >= pace.silence
-            else:
-                alive = now
-                # the failure of a monitor whose node has died meanwhile is the node's
-                failed = now >= due and self._agent(active, "monitor", MONITOR_SECONDS) != 0 and self._up(active)
-                due = time.monotonic() + pace.interval if now >= due else due
-            if failed:
-                self._agent(other, "start", START_SECONDS)
-                return
+                if now - alive >= pace.silence:
+                    return True
+                continue
+            alive = now
+            if now >= due:
+                code = self._agent(active, "monitor", MONITOR_SECONDS)
+                due = time.monotonic() + pace.interval
+                if self._up(active):  # else the failure is the node's, whose silence begins
+                    if code != 0:
+                        return True
+                    alive = time.monotonic()
+        return False
 
     def _up(self, gateway: str) -> bool:
         return self._lookout.machines.state(self._lookout.host_id(gateway)) == "running"

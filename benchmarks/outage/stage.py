@@ -17,7 +17,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils import outage, traffic
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from lab import siteboot
 from lab.errors import LabError
-from lab.matrix.lookout import Lookout, NotSeen
+from lab.matrix.lookout import GATEWAYS, Lookout, NotSeen
 from lab.matrix.watch import Probes
 from lab.names import Names
 from lab.steps import API_DELAY_MS, lab_environment, playbook, run
@@ -25,6 +25,7 @@ from lab.steps import API_DELAY_MS, lab_environment, playbook, run
 from .ways import well
 
 HOST = "app-a"
+PACKAGES = {"strongSwan": "charon-systemd", "FRR": "frr"}
 # As in the shipped deployment, and without the limit of moves home in an hour: here they are wanted.
 VARIABLES = {"vpnha_timing": {"hold_down": 2.0, "voluntary_moves_per_hour": 1000}}
 # By which a run ends that the lab has spoilt, whatever step of it was under way.
@@ -43,7 +44,7 @@ class PacedProbes(Probes):
 
 
 class Stage:
-    """A fresh lab."""
+    """A fresh lab; ``versions`` are of what its gateways run."""
 
     def __init__(self, names: Names) -> None:
         """Start it, and deploy. Raises StepFailed."""
@@ -57,6 +58,7 @@ class Stage:
         self.lookout = Lookout(names, {prefix: site["name"] for site in sites for prefix in site["prefixes"]})
         self.target: str = sites[0]["probe_targets"][0]
         self.probes = PacedProbes(names, (HOST,), (self.target,))
+        self.versions = {name: self._version(package) for name, package in PACKAGES.items()}
 
     def ready(self) -> None:
         """Wait until all is well. Raises LabError."""
@@ -65,6 +67,9 @@ class Stage:
         except NotSeen:  # whatever the last run has left: a person would do the same
             self._deploy()
             well(self.lookout)
+
+    def _version(self, package: str) -> str:
+        return self.lookout.run(GATEWAYS[0], "dpkg-query", "--show", "--showformat=${Version}", package).strip()
 
     def _deploy(self) -> None:
         run("Deploy", playbook("deploy", **VARIABLES), self._env)

@@ -44,7 +44,7 @@ class Row:
     way: str
     says: str
     scenarios: dict[str, Spread]
-    first: tuple[str, ...]  # the scenarios in which it was the first to carry packets again
+    first: tuple[str, ...]  # the scenarios in which it was the first to carry packets again, or as good as that
 
 
 def spread(runs: Sequence[Mapping[str, Any]]) -> Spread:
@@ -70,11 +70,11 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
         for way in report["ways"]
     }
     winners = {
-        name: first({way: of[name].median for way, of in each.items() if of[name].recovered == of[name].runs})
+        name: first({way: of[name] for way, of in each.items() if of[name].recovered == of[name].runs})
         for name in report["scenarios"]
     }
     return [
-        Row(way, says, each[way], tuple(name for name, winner in winners.items() if winner == way))
+        Row(way, says, each[way], tuple(name for name, names in winners.items() if way in names))
         for way, says in report["ways"].items()
     ]
 

@@ -26,7 +26,7 @@ from rich.table import Table
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from benchmarks import enclosed, gateway
 from benchmarks.gateway import Ends, NotUp, Wire
-from benchmarks.kept import Kept
+from benchmarks.kept import Kept, wanting
 from benchmarks.process import exact_seconds
 from lab import setns
 from lab.errors import LabError
@@ -81,7 +81,7 @@ def compare(number: int, ways: Sequence[type[Way]], runs: int, report: Kept, roo
     """Let the ways ask in turn, each so often."""
 
     def due() -> list[type[Way]]:
-        return [way for way in ways if len(report.having(way=way.name, tunnels=number)) < runs]
+        return [way for way in ways if wanting(report.having(way=way.name, tunnels=number), runs)]
 
     if not due():
         return

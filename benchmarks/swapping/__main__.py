@@ -31,7 +31,7 @@ from rich.table import Table
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 from benchmarks import enclosed, peers
-from benchmarks.kept import Kept
+from benchmarks.kept import Kept, wanting
 from lab.steps import commit, console
 
 from .stand import GATEWAYS, Stand, own_network, stand
@@ -80,22 +80,22 @@ class Limits:
 
     @property
     def about(self) -> dict[str, float]:
-        """The rule, for the report."""
+        """The rule, for the report: what is measured later under another one is added to what there is."""
         return {"patience_s": self.patience, "most_s": self.most}
 
     def due(self, way: type[Way], done: Sequence[dict[str, Any]]) -> bool:
         """Whether once more, after these of it."""
         longest = 0.0 if way.ours else max((one["ended"] for one in done), default=0.0)
-        return len(done) < (1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
+        return wanting(done, 1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
 
 
 def kept(path: Path, limits: Limits) -> Kept:
-    """What was measured so far, if it is of this commit and these contenders, under this rule."""
+    """What was measured so far, if it is of this commit and these contenders."""
     about = {
-        "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(), "versions": peers.versions(),
-        "ways": {way.name: way.says for way in WAYS}, "limits": limits.about,
+        "commit": commit(), "api_delay_ms": DELAY_MS, "cores": os.cpu_count(),
+        "versions": peers.versions() | peers.libraries(), "ways": {way.name: way.says for way in WAYS},
     }  # fmt: skip
-    return Kept(path, about, "swaps")
+    return Kept(path, about, "swaps", {"limits": limits.about})
 
 
 def table(report: Mapping[str, Any]) -> Table:
@@ -123,7 +123,8 @@ def compare(cell: Cell, ways: Sequence[type[Way]], report: Kept, limits: Limits)
         for way in _turns(standing, cell, report, limits):
             time.sleep(rest(cell, made))
             there = settled(made)
-            one = swapped(way, made, next(name for name in GATEWAYS if name != there))
+            load = round(os.getloadavg()[0], 2)  # of the swap before, and of whatever else the machine does
+            one = swapped(way, made, next(name for name in GATEWAYS if name != there)) | {"load": load}
             report.add(one | asdict(cell))
             said = one["error"] or f"{one['seconds']:.2f} s, ended after {one['ended']:.2f} s"
             buckets = ", EC2's buckets" if cell.throttle else ""

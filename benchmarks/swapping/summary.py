@@ -41,7 +41,7 @@ class Size:
     throttle: bool
     bound: float  # seconds
     ways: dict[str, Spread]
-    first: str  # the way that was done first, of those that never failed; empty if none was
+    first: tuple[str, ...]  # the way that was done first, of those that never failed, and those as good as that
 
 
 def spread(swaps: Sequence[Mapping[str, Any]]) -> Spread:
@@ -65,7 +65,7 @@ def cells(report: Mapping[str, Any]) -> list[Size]:
         here = [one for one in report["swaps"] if at <= one.items()]
         ways = {way: spread([one for one in here if one["way"] == way]) for way in report["ways"]}
         least = bound(tables * destinations, report["api_delay_ms"] / 1000, throttle)
-        winner = first({way: one.median for way, one in ways.items() if not one.failed})
+        winner = first({way: one for way, one in ways.items() if not one.failed})
         found.append(Size(tables, destinations, throttle, least, ways, winner))
     return found
 

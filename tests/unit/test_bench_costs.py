@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks import __main__ as pages
 from benchmarks import enclosed
-from benchmarks.figures import figure
+from benchmarks.figures import figure, first
 from benchmarks.gateway import NotUp
 from benchmarks.growth import __main__ as growth
 from benchmarks.growth import summary as growing
@@ -69,6 +69,21 @@ def run(work: str, seconds: float, size: Size = growth.BASE, **calls: int) -> di
 )
 def test_a_figure_is_a_median_with_its_spread(values: list[float], text: str) -> None:
     assert figure(values).text() == text
+
+
+@pytest.mark.parametrize(
+    ("of", "names"),
+    [
+        ({}, ()),
+        ({"quick": [], "slow": [9.0]}, ("slow",)),
+        ({"quick": [1.0, 2.0, 3.0], "chance": [2.9, 2.9], "slow": [2.0, 3.1, 4.0]}, ("quick", "chance")),
+        ({"slow": [1.1, 1.9], "quick": [1.0]}, ("quick",)),
+    ],
+)
+def test_first_is_also_whose_median_the_first_ones_own_runs_reach(
+    of: dict[str, list[float]], names: tuple[str, ...]
+) -> None:
+    assert first({name: figure(values) for name, values in of.items()}) == names
 
 
 def test_a_daemons_row_is_of_its_own_windows() -> None:

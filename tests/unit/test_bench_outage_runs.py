@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -32,6 +32,7 @@ class FakeStage:
     """A lab that is there."""
 
     lookout = target = probes = None
+    versions: ClassVar = {"FRR": "10.3"}
 
     def ready(self) -> None:
         """All is well."""
@@ -81,10 +82,11 @@ def test_a_run_that_is_spoilt_is_told_and_made_up_for_in_a_fresh_lab(
     reason = "Not within 10 s: they are apart."
     assert report.content["aborted"] == [{"way": "no HA", "scenario": "gateway_power_off", "reason": reason}]
     assert outage.kept(tmp_path / "outage.json").content["aborted"], "also after a stop"
+    assert report.content["labs"] == [FakeStage.versions] * 2
     said = f"no HA, gateway_power_off: 1 aborted, and in no figure; the last one's reason: {reason}"
     assert aborted(report.content) == [said]
     shown = pages.page({"environment": pages.circumstances(), "outage": report.content})
-    assert said.replace("'", "&#39;") in shown
+    assert said.replace("'", "&#39;") in shown and "FRR 10.3, " in shown
 
 
 def test_a_lab_that_spoils_three_runs_one_after_the_other_is_given_up(

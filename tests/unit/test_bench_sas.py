@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,19 @@ class Claims(Way):
 )
 def test_an_answer_that_lacks_a_tunnel_is_a_failure(answers: list[int | Exception], error: str) -> None:
     assert asking.asked(Claims(answers), ENDS, 10)["error"] == error
+
+
+@pytest.mark.parametrize(("failed", "asks"), [(1, 3), (2, 4), (9, 3)])
+def test_questions_that_failed_are_made_up_for_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: int, asks: int
+) -> None:
+    report = asking.kept(tmp_path / "sas.json", {"strongSwan": "6.0.1"})
+    monkeypatch.setattr(asking.gateway, "charons", lambda *_: nullcontext(ENDS))
+    answers: list[int | Exception] = [10] * 3 + [9] * 3 * failed + [10] * 30  # the first one warms up
+    way = type("Told", (Claims,), {"__init__": lambda self, *_: Claims.__init__(self, answers)})
+    asking.compare(10, [way], 2, report, tmp_path)
+    runs = report.content["runs"]
+    assert (len(runs), sum(bool(one["error"]) for one in runs)) == (asks, min(failed, 3))
 
 
 def test_both_ends_of_a_wire_are_told_the_same() -> None:

@@ -147,6 +147,17 @@ def test_a_way_that_does_not_end_is_given_up(made: Stand, tmp_path: Path, monkey
         Idle(made, tmp_path).run(["sleep", "600"])
 
 
+def test_a_monitor_whose_swap_does_not_end_is_given_up(
+    made: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.move("gw-a")
+    monkeypatch.setattr(ways, "SECONDS_MOST", 0.0)
+    way = Monitor(made, tmp_path)
+    monkeypatch.setattr(way.actuator, "swap", lambda _wanted: None)
+    one = swapping.swapped(way, made, "gw-b")
+    assert (one["swaps"], one["error"]) == (0, "vpnha.aws monitor: not done after 0 s")
+
+
 def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         pages.main(["swaping"])
@@ -188,6 +199,12 @@ def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], 
     assert not LIMITS.due(way, done)
 
 
+@pytest.mark.parametrize(("failed", "measured", "due"), [(1, 9, True), (1, 10, False), (2, 0, True), (3, 0, False)])
+def test_what_failed_is_made_up_for_and_not_for_ever(failed: int, measured: int, due: bool) -> None:
+    done = [of(MoveIp.name, None, "broken")] * failed + [of(MoveIp.name, 1.0)] * measured
+    assert LIMITS.due(MoveIp, done) == due
+
+
 @pytest.mark.parametrize(("throttle", "seconds"), [(False, 0.0), (True, 0.8)])
 def test_only_ec2s_bucket_is_waited_for_and_only_as_long_as_it_takes(
     made: Stand, monkeypatch: pytest.MonkeyPatch, throttle: bool, seconds: float
@@ -219,6 +236,19 @@ def test_a_benchmark_that_is_cut_off_has_sizes_with_buckets_and_without() -> Non
 def test_what_was_measured_is_gone_on_with(report: Kept, tmp_path: Path) -> None:
     report.add(of(Monitor.name, 0.2))
     assert len(swapping.kept(tmp_path / "swapping.json", LIMITS).having(way=Monitor.name, **asdict(CELL))) == 1
+    patient = swapping.kept(tmp_path / "swapping.json", swapping.Limits(10, 60.0, 1e9))
+    assert len(patient.having(way=Monitor.name, **asdict(CELL))) == 1, "more of the same is no other measurement"
+    assert patient.content["limits"]["most_s"] == 1e9
+
+
+@pytest.mark.parametrize("name", ["amazon.aws", "ansible-core", "botocore", "Python"])
+def test_what_was_measured_of_another_version_is_not(
+    report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    report.add(of(Monitor.name, 0.2))
+    assert report.content["versions"][name][0].isdigit()
+    monkeypatch.setattr(peers, "libraries", lambda: {**report.content["versions"], name: "0"})
+    assert swapping.kept(tmp_path / "swapping.json", LIMITS).having(way=Monitor.name, **asdict(CELL)) == []
 
 
 def test_what_was_measured_of_other_code_is_not(report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,9 +264,9 @@ def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: Kept) -> N
     [size] = cells(report.content)
     assert size.ways[Monitor.name].text == "0.20 (0.10 to 0.30, 3)"
     assert size.ways[idle].text == "-, 1 failed"
-    assert (size.first, size.bound) == (Monitor.name, 0.15)
+    assert (size.first, size.bound) == ((Monitor.name,), 0.15)
     report.add(of(idle, 0.01))
-    assert cells(report.content)[0].first == Monitor.name, "who has failed once is not first"
+    assert cells(report.content)[0].first == (Monitor.name,), "who has failed once is not first"
 
 
 def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Path) -> None:
@@ -268,7 +298,7 @@ def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_w
     monkeypatch.setattr(pages, "OUTPUT", tmp_path)
     [size] = pages.gathered()["swapping"]["rows"]
     assert (size["tables"], size["destinations"], size["throttle"]) == (2, 2, False)
-    assert (size["bound"], size["first"]) == (0.15, Monitor.name)
+    assert (size["bound"], size["first"]) == (0.15, (Monitor.name,))
     assert list(size["ways"]) == [way.name for way in ways.WAYS]
     assert size["ways"][Monitor.name] == {"median": 0.2, "least": 0.1, "most": 0.3, "runs": 2, "failed": 0}
     assert (size["ways"][MoveIp.name]["median"], size["ways"][RouteSwap.name]["failed"]) == (4.0, 1)

@@ -31,6 +31,13 @@ class Sa:
     children: tuple[tuple[str, str, str], ...]
 
 
+def device(machine: Machine, *where: str) -> str:
+    """The device by which a machine sends packets there, as ``ip route get`` takes it, or "none"."""
+    done = machine.run("ip", "-4", "route", "get", *where, check=False)
+    found = re.search(r" dev (\S+)", done.stdout)
+    return found[1] if found else "none"
+
+
 class Gateway:
     """A gateway of the deployment."""
 
@@ -66,9 +73,7 @@ class Gateway:
 
     def way(self) -> str:
         """The device by which it sends packets to the site, or "none"."""
-        done = self.machine.run("ip", "-4", "route", "get", self._network.site_address, check=False)
-        found = re.search(r" dev (\S+)", done.stdout)
-        return found[1] if found else "none"
+        return device(self.machine, self._network.site_address)
 
     def sas(self) -> dict[str, Sa]:
         """The established and installed SAs, by tunnel; empty without charon."""

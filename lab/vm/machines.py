@@ -74,13 +74,13 @@ class Machines:
         for machine in self.all.values():
             machine.wait()
 
-    def configure(self, log: Path) -> dict[str, Played]:
-        """Run the playbook with the real role on the gateways. LabError when it fails.
+    def configure(self, log: Path, only: Gateway | None = None) -> dict[str, Played]:
+        """Run the playbook with the real role on the gateways, or one of them. LabError when it fails.
 
         Its output is in ``log``. What is in ``variables`` goes before what is described.
         """
         sites = ["-e", json.dumps({"vpnha_sites": self.variables["vpnha_sites"]})]
-        hosts = ",".join(["localhost", *self.network.gateways])
+        hosts = ",".join(["localhost", *([only.name] if only else self.network.gateways)])
         done = self._ansible("ansible-playbook", str(_PLAYBOOK), [*sites, "-l", hosts])
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(done.stdout + done.stderr, encoding="utf-8")

@@ -16,7 +16,7 @@ from lab import reports
 from lab.steps import commit
 
 # All that a run writes into its directory: the report, and a log of each time that the role runs.
-WRITTEN = ("report.json", "report.html", "role.log", "role-again.log")
+WRITTEN = ("report.json", "report.html", "role.log", "role-again.log", "role-one-tunnel.log")
 
 
 @dataclass(frozen=True)

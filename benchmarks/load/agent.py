@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent's cost. It is the daemon as it is installed, on a gateway's Python, with a gateway's programs.
 
-charon is real, with two tunnels to another one, through which the agent probes; so are bgpd, which the agent asks by
-vtysh, and the counters, which it reads by nft. bgpd's neighbours are as many as a gateway has, but nobody is there:
-what their sessions cost is no matter of the agent's. One process is everybody else: it answers for the other gateways,
-and asks as they and two monitors do.
+charon is real, with two tunnels to another one, through which the agent probes; so are bgpd and nftables' counters,
+both of which it asks. bgpd's neighbours are as many as a gateway has, but nobody is there: what their sessions cost is
+no matter of the agent's. One process is everybody else: it answers for the other gateways, and asks as they and two
+monitors do.
 """
 
 from __future__ import annotations

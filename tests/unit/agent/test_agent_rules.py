@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import TunnelSas
-from vpnha_agent import counters, netlink
+from vpnha_agent import netlink
 from vpnha_agent.config import AgentConfig, load, parse
-from vpnha_agent.netlink import Hop
+from vpnha_agent.netlink import Hop, attribute
 from vpnha_agent.paths import addresses, site_paths
 from vpnha_agent.revive import HUNG_SECONDS, STEADY_SECONDS, Initiation, Restart
 
@@ -109,10 +109,6 @@ def route_message(kind: int = 24, sequence: int = 7, route_type: int = 1, attrib
     return struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body
 
 
-def attribute(name: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), name) + value + bytes(-len(value) % 4)
-
-
 OUT = attribute(1, bytes(4)) + attribute(4, struct.pack("=I", 9)) + attribute(5, socket.inet_aton("169.254.10.2"))
 
 
@@ -163,24 +159,6 @@ def test_the_kernel_answers() -> None:
     table.close()
     assert table.lookup("127.0.0.2") == table.lookup("::1") == Hop()
     table.close()
-
-
-# --- counters -----------------------------------------------------------------------------------------------
-
-
-def test_counters_are_read_by_zone() -> None:
-    text = (
-        '{"nftables": [{"metainfo": {"version": "1.1.3"}}, '
-        '{"counter": {"family": "inet", "name": "zone-eu-central-1a", "table": "vpnha", "packets": 42, "bytes": 9}}, '
-        '{"counter": {"family": "inet", "name": "plaintext", "table": "vpnha", "packets": 1, "bytes": 1}}]}'
-    )
-    assert counters.parse(text) == {"eu-central-1a": 42}
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"nftables": [{"counter": {}}]}'])
-def test_what_is_no_list_of_counters_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        counters.parse(text)
 
 
 # --- helping charon -----------------------------------------------------------------------------------------

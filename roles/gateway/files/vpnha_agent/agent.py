@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent: joins probes, charon, routes and counters into the report that heartbeats carry.
 
-All work is in short turns of one event loop; what may wait (VICI, FRR, nft, systemd) is in threads and processes. No
-error ends the agent: it is logged and counted, and the turn is taken again.
+All work is in short turns of one event loop; what may wait (VICI, systemd, nft's and FRR's changes) is in threads and
+processes, and no program is started where all is well. No error ends the agent: it is logged and counted, and the turn
+is taken again.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, TunnelReport
 from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import TunnelSas
 
-from . import counters, frr
+from . import frr
 from .charon_watch import PULSE_SECONDS, CharonWatch
 from .config import AgentConfig
+from .counters import ZoneCounters
 from .heartbeats import AnswerProtocol, AskProtocol
 from .looked_up import LookedUp
 from .netlink import RouteChanges, RouteTable
@@ -35,6 +37,7 @@ from .pings import PeersPings
 from .probing import PEER_SECONDS, TunnelProbe
 from .service import LOG, BoundedLog, notify, run
 from .steering import DEAD_SECONDS, Steering
+from .vty import Vty, VtyError
 
 ASK_SECONDS = 0.1
 FRR_SECONDS = 1.0
@@ -88,6 +91,7 @@ class Agent:
         self._bgp = LookedUp[str](FRR_SECONDS)  # of each peer's inside address
         self._paths = LookedUp[str](PATH_SECONDS)
         self._counters = LookedUp[int](COUNTER_SECONDS)
+        self._bgpd, self._filter = Vty("bgpd"), ZoneCounters()
         self._report: AgentReport | None = None
         self._ticks = 0
         self._ticked_at = 0.0
@@ -125,6 +129,8 @@ class Agent:
         stack.callback(changes.close)
         loop.add_reader(changes.fileno(), self._routes_changed, changes)
         stack.callback(loop.remove_reader, changes.fileno())
+        stack.callback(self._bgpd.close)
+        stack.callback(self._filter.close)
         self._charon.start()
         stack.callback(self._charon.stop)
         for probe in self._probes.values():
@@ -226,8 +232,8 @@ class Agent:
         if not peers:
             return
         try:
-            self._bgp.take(frr.bgp_states(await frr.vtysh("show bgp summary json", daemon="bgpd"), peers))
-        except frr.FrrError as exc:
+            self._bgp.take(frr.bgp_states(await self._bgpd.show("show bgp summary json"), peers))
+        except (VtyError, frr.FrrError) as exc:
             self._bgp.take(dict.fromkeys(peers, "down" if exc.gone else "unknown"))
             self._log.say("frr", f"BGP's state cannot be read: {exc}")
 
@@ -241,7 +247,7 @@ class Agent:
 
     async def _read_counters(self) -> None:
         try:
-            self._counters.take(await counters.read())
+            self._counters.take(self._filter.read())
         except ValueError as exc:
             self._log.say("counters", f"the zones' packet counters cannot be read: {exc}")
 

@@ -9,19 +9,20 @@ import contextlib
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _NETLINK_ROUTE = 0
 _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
-_NLMSG_ERROR = 2
-_NLM_F_REQUEST = 1
+ERROR = 2  # NLMSG_ERROR
+REQUEST = 1  # NLM_F_REQUEST
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
 # linux/rtnetlink.h: links; addresses, routes and rules of IPv4, and of IPv6
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x40000
 _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by an address's length
 
-_HEADER = struct.Struct("=IHHII")
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 
@@ -34,12 +35,27 @@ class Hop:
     gateway: str = ""  # empty: the destination is on the link
 
 
+def attribute(name: int, value: bytes) -> bytes:
+    """One attribute, as long as the next one wants it."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), name) + value + bytes(-len(value) % 4)
+
+
+def attributes(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """(name, value) of each attribute, without the flags of its name. Raises ValueError where one is broken."""
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(message):
+        size, name = _ATTRIBUTE.unpack_from(message, offset)
+        if size < _ATTRIBUTE.size or offset + size > len(message):
+            raise ValueError("broken netlink attribute")
+        yield name & 0x3FFF, message[offset + _ATTRIBUTE.size : offset + size]
+        offset += (size + 3) & ~3
+
+
 def encode_lookup(destination: str, sequence: int) -> bytes:
     """An RTM_GETROUTE request for an address."""
     address = ipaddress.ip_address(destination).packed
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address), _RTA_DST) + address
-    body = _ROUTE.pack(_FAMILIES[len(address)], len(address) * 8, 0, 0, 0, 0, 0, 0, 0) + attribute
-    return _HEADER.pack(_HEADER.size + len(body), _RTM_GETROUTE, _NLM_F_REQUEST, sequence, 0) + body
+    body = _ROUTE.pack(_FAMILIES[len(address)], len(address) * 8, 0, 0, 0, 0, 0, 0, 0) + attribute(_RTA_DST, address)
+    return HEADER.pack(HEADER.size + len(body), _RTM_GETROUTE, REQUEST, sequence, 0) + body
 
 
 def decode_lookup(message: bytes, sequence: int) -> tuple[int, str] | None:
@@ -47,30 +63,24 @@ def decode_lookup(message: bytes, sequence: int) -> tuple[int, str] | None:
 
     Raises ValueError when it is no message of rtnetlink's.
     """
-    if len(message) < _HEADER.size:
+    if len(message) < HEADER.size:
         raise ValueError("truncated netlink message")
-    length, kind, _flags, number, _pid = _HEADER.unpack_from(message)
+    length, kind, _flags, number, _pid = HEADER.unpack_from(message)
     if number != sequence:
         return None
-    if kind == _NLMSG_ERROR:
+    if kind == ERROR:
         return 0, ""
-    if kind != _RTM_NEWROUTE or length > len(message) or length < _HEADER.size + _ROUTE.size:
+    if kind != _RTM_NEWROUTE or length > len(message) or length < HEADER.size + _ROUTE.size:
         raise ValueError("not an answer to a route lookup")
-    route_type = _ROUTE.unpack_from(message, _HEADER.size)[7]
+    route_type = _ROUTE.unpack_from(message, HEADER.size)[7]
     if route_type != _RTN_UNICAST:
         return 0, ""
     index, gateway = 0, ""
-    offset = _HEADER.size + _ROUTE.size
-    while offset + _ATTRIBUTE.size <= length:
-        size, name = _ATTRIBUTE.unpack_from(message, offset)
-        if size < _ATTRIBUTE.size or offset + size > length:
-            raise ValueError("broken netlink attribute")
-        value = message[offset + _ATTRIBUTE.size : offset + size]
+    for name, value in attributes(message[HEADER.size + _ROUTE.size : length]):
         if name == _RTA_OIF and len(value) == 4:
             (index,) = struct.unpack("=I", value)
         elif name == _RTA_GATEWAY and len(value) in _FAMILIES:
             gateway = socket.inet_ntop(_FAMILIES[len(value)], value)
-        offset += (size + 3) & ~3
     return index, gateway
 
 

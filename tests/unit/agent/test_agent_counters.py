@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -18,11 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpnha_agent import counters
+from vpnha_agent.agent import Agent
+from vpnha_agent.config import AgentConfig
+from vpnha_agent.counters import ZoneCounters
 from vpnha_agent.netlink import attribute
 
 NEW, DONE, ERROR = 10 << 8 | 18, 3, 2
 WITHIN = """\
-import json, subprocess, sys
+import json, subprocess, time
 from vpnha_agent.counters import ZoneCounters
 
 def nft(text):
@@ -43,7 +48,10 @@ found.append(read())
 again = subprocess.Popen(["sh", "-c", 'while :; do printf "%s\\n" "$0" | nft -f -; done',
     "add table inet vpnha; delete table inet vpnha; add table inet vpnha; "
     "add counter inet vpnha zone-a { packets 5 bytes 5 }; add counter inet vpnha zone-b { packets 6 bytes 6 }"])
-found.append([read() for _ in range(2000)])
+until, meanwhile = time.monotonic() + 60, []
+while time.monotonic() < until and (len(meanwhile) < 2000 or {"a": 5, "b": 6} not in meanwhile):
+    meanwhile.append(read())
+found.append(meanwhile)
 again.kill()
 again.wait()
 counters.close()
@@ -77,15 +85,49 @@ def test_what_answers_an_earlier_question_is_passed_over() -> None:
     assert found == {}
 
 
-def test_a_filter_that_is_replaced_meanwhile_is_read_again() -> None:
-    with pytest.raises(counters.Interrupted):
-        counters.decode(message(NEW, counter("zone-a", 1), flags=0x12), 7, {})
+@pytest.mark.parametrize("interruptions", [counters.TRIES - 1, counters.TRIES])
+def test_a_filter_that_is_replaced_meanwhile_is_read_again(interruptions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = message(NEW, counter("zone-a", 1), flags=0x12) + message(DONE, bytes(4))
+    again = message(NEW, counter("zone-a", 2)) + message(DONE, bytes(4))
+    packets = [first] * interruptions + [again]
+    decode = counters.decode
+    monkeypatch.setattr(counters, "encode", lambda sequence: b"")
+    monkeypatch.setattr(counters, "decode", lambda _packet, _number, found: decode(packets.pop(0), 7, found))
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    monkeypatch.setattr(ZoneCounters, "_open", lambda _self: here)
+    with here, there:
+        for _ in range(counters.TRIES):
+            there.send(b"an answer")
+        if interruptions < counters.TRIES:
+            assert ZoneCounters().read() == {"a": 2}
+        else:
+            with pytest.raises(ValueError, match="being replaced"):
+                ZoneCounters().read()
+
+
+def test_an_agent_goes_on_without_counters(
+    config: AgentConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_self: ZoneCounters) -> dict[str, int]:
+        raise ValueError("Operation not permitted")
+
+    monkeypatch.setattr(ZoneCounters, "read", refused)
+
+    async def act() -> None:
+        agent = Agent(config)
+        await agent._read_counters()
+        assert agent._counters.known(asyncio.get_running_loop().time()) == {}
+
+    asyncio.run(act())
+    assert "packet counters cannot be read: Operation not permitted" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("packet", "says"),
     [
         (message(ERROR, struct.pack("=i", -1)), "Operation not permitted"),
+        (message(ERROR, struct.pack("=i", -(2**31))), "Success"),
+        (message(DONE, struct.pack("=i", -12)), "Cannot allocate memory"),
         (message(NEW, bytes(4)), "without a name"),
         (message(NEW, counter("zone-a", 1)[:-8]), "broken"),
         (b"short", "truncated"),
@@ -97,10 +139,10 @@ def test_what_is_no_list_of_counters_is_refused(packet: bytes, says: str) -> Non
         counters.decode(packet, 7, {})
 
 
-@given(st.binary(max_size=80), st.booleans())
-def test_random_packets_raise_nothing_but_value_errors(noise: bytes, headed: bool) -> None:
+@given(st.binary(max_size=80), st.sampled_from((None, NEW, DONE, ERROR)))
+def test_random_packets_raise_nothing_but_value_errors(noise: bytes, kind: int | None) -> None:
     with contextlib.suppress(ValueError):
-        counters.decode(message(NEW, noise) if headed else noise, 7, {})
+        counters.decode(noise if kind is None else message(kind, noise), 7, {})
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nft"), reason="needs nft, and root for a network namespace")

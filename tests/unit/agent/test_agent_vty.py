@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from vpnha_agent import vty
+from vpnha_agent.agent import Agent
+from vpnha_agent.config import AgentConfig
 from vpnha_agent.vty import Vty, VtyError
 
 Answer = Callable[[str], bytes | None]
@@ -35,7 +38,7 @@ class Daemon:
             server.close()
             for writer in self._writers:
                 writer.close()
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -118,13 +121,13 @@ def test_an_answer_without_words_is_one(tmp_path: Path) -> None:
 def test_who_always_hangs_up_is_asked_twice_and_no_more(tmp_path: Path) -> None:
     async def act(asked: Vty, daemon: Daemon) -> None:
         async with daemon.running():
-            for _ in range(2):
+            await asked.show("well")
+            for number in (3, 4):  # a kept connection is made up for once, a new one is not
                 with pytest.raises(VtyError, match="hung up") as refused:
                     await asked.show("a")
-                assert not refused.value.gone
-            assert daemon.asked == 2  # an old connection is tried once more, a new one is not
+                assert not refused.value.gone and daemon.asked == number
 
-    run(tmp_path, lambda _: None, act)
+    run(tmp_path, lambda command: echo(command) if command == "well" else None, act)
 
 
 def test_who_does_not_answer_is_not_waited_for_and_its_late_answer_not_taken(
@@ -142,6 +145,46 @@ def test_who_does_not_answer_is_not_waited_for_and_its_late_answer_not_taken(
             assert daemon.connections == 2
 
     run(tmp_path, lambda command: b"<hang" if command == "hang" else echo(command), act)
+
+
+def test_whose_queue_is_full_is_told_apart(tmp_path: Path) -> None:
+    """bgpd hangs, and those who gave up are still in its queue."""
+
+    async def act(asked: Vty, _daemon: Daemon) -> None:
+        path = str(tmp_path / "bgpd.vty")
+        with socket.socket(socket.AF_UNIX) as hung, socket.socket(socket.AF_UNIX) as waits:
+            hung.bind(path)
+            hung.listen(0)
+            waits.connect(path)
+            with pytest.raises(VtyError, match="takes no connections") as refused:
+                await asked.show("a")
+            assert not refused.value.gone
+
+    run(tmp_path, echo, act)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (b'{"ipv4Unicast": {"peers": {"169.254.10.2": {"state": "Established"}}}}\n' + bytes(4), "established"),
+        (b"{}\n\0\0\0\1", "down"),  # no instance: its configuration was not taken
+        (b"% BGP instance not found\n\0\0\0\1", "unknown"),
+        (b"% Unknown command\n\0\0\0\2", "unknown"),
+        (b"[]\n" + bytes(4), "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_what_the_agent_makes_of_it(tmp_path: Path, config: AgentConfig, answer: bytes | None, state: str) -> None:
+    async def act(asked: Vty, daemon: Daemon) -> None:
+        agent = Agent(config)
+        agent._bgpd = asked
+        await agent._read_frr()
+        assert agent._bgp.known(asyncio.get_running_loop().time()) == {"169.254.10.2": "down"}  # it does not run
+        async with daemon.running():
+            await agent._read_frr()
+            assert agent._bgp.known(asyncio.get_running_loop().time()) == {"169.254.10.2": state}
+
+    run(tmp_path, lambda _: answer, act)
 
 
 def test_an_answer_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,7 +234,8 @@ class Agent:
         try:
             self._bgp.take(frr.bgp_states(await self._bgpd.show("show bgp summary json"), peers))
         except (VtyError, frr.FrrError) as exc:
-            self._bgp.take(dict.fromkeys(peers, "down" if exc.gone else "unknown"))
+            gone = isinstance(exc, VtyError) and exc.gone
+            self._bgp.take(dict.fromkeys(peers, "down" if gone else "unknown"))
             self._log.say("frr", f"BGP's state cannot be read: {exc}")
 
     async def _steer(self) -> None:

@@ -57,11 +57,11 @@ def decode(packet: bytes, sequence: int, found: dict[str, int]) -> bool:
             continue  # of a question that was given up
         if flags & _INTERRUPTED:
             raise Interrupted("the filter was being replaced")
-        if kind == _DONE:
+        if kind in (_DONE, ERROR):
+            code = struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
+            if kind == ERROR or code < 0:
+                raise ValueError(os.strerror(-code & 0xFFFF))
             return True
-        if kind == ERROR:
-            code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
-            raise ValueError(os.strerror(code))
         if kind == _NEW_OBJECT:
             name, packets = _counter(body)
             found[name] = packets

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the vpnha.aws contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Talking to FRR by vtysh: how its sessions stand, and which way it prefers."""
+"""The words of FRR, and vtysh, which tells it which way to prefer."""
 
 from __future__ import annotations
 
@@ -28,11 +28,7 @@ _NEIGHBOR_MAP = re.compile(r"^ +neighbor (\S+) route-map (\S+) (in|out)$")
 
 
 class FrrError(VpnhaError):
-    """vtysh could not do what it was asked; ``gone``: because FRR does not run."""
-
-    def __init__(self, message: str, gone: bool = False) -> None:
-        self.gone = gone
-        super().__init__(message)
+    """FRR could not do what it was asked, or its answer is none."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ async def vtysh(*commands: str, daemon: str = "") -> str:
     ended = await run("vtysh", *arguments)
     if ended.code != 0 or "% " in ended.output.split("\n", 1)[0]:
         what = ended.error or ended.output.strip().partition("\n")[0] or f"exit code {ended.code}"
-        raise FrrError(f"vtysh -c '{commands[-1]}': {what}", "failed to connect" in ended.error)
+        raise FrrError(f"vtysh -c '{commands[-1]}': {what}")
     return ended.output
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
 
 DIRECTORY = Path("/run/frr")
 SECONDS = 5.0
 LIMIT = 8 << 20  # bytes of an answer
 _END = b"\0\0\0"
+_SUCCESS, _WARNING = 0, 1  # bgpd without an instance warns, and answers with an empty summary
 _CONNECTION_GONE = (FileNotFoundError, ConnectionRefusedError)
 
 
@@ -45,7 +47,7 @@ class Vty:
         except OSError as exc:
             gone = isinstance(exc, _CONNECTION_GONE)
             raise VtyError(f"{self._path}: {exc.strerror or exc}", gone) from exc
-        if code:
+        if code not in (_SUCCESS, _WARNING) or answer.startswith("% "):
             raise VtyError(f"{self._daemon}: {answer.strip().partition(chr(10))[0] or f'code {code}'}")
         return answer
 
@@ -54,6 +56,18 @@ class Vty:
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+    def _connected(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(str(self._path))  # at once or not at all; asyncio would take a full queue for a connection
+        except OSError as exc:
+            sock.close()
+            if isinstance(exc, BlockingIOError):
+                raise OSError("it takes no connections") from None
+            raise
+        return sock
 
     async def _ask_of_whoever_runs(self, command: str) -> tuple[str, int]:
         if self._streams is not None:
@@ -64,7 +78,7 @@ class Vty:
     async def _ask(self, command: str) -> tuple[str, int]:
         try:
             if self._streams is None:
-                self._streams = await asyncio.open_unix_connection(self._path, limit=LIMIT)
+                self._streams = await asyncio.open_unix_connection(sock=self._connected(), limit=LIMIT)
             reader, writer = self._streams
             writer.write(command.encode() + b"\0")
             await writer.drain()

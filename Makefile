@@ -184,7 +184,7 @@ integration: deps ## tests in the lab: a real failover over real IPsec
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration
 
 .PHONY: integration-vm
-integration-vm: deps ## tests in virtual machines: two gateways on a stock kernel, two tunnels each, and what is left when a run is killed (half an hour)
+integration-vm: deps ## tests in virtual machines: two gateways on a stock kernel, two tunnels each, and what is left when a run is killed (a quarter of an hour)
 	@$(AS_ROOT) $(PY) -m lab.vm deps
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/vm
 

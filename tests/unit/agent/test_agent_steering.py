@@ -320,7 +320,7 @@ def test_a_request_is_told_in_the_reports_while_it_is_in_force(
 
 def test_why_vtysh_could_not_is_told(vtysh: Vtysh) -> None:
     vtysh.gone(True)
-    with pytest.raises(frr.FrrError, match="'show version': .*failed to connect"):
+    with pytest.raises(frr.FrrError, match=r"'show version': .*failed to connect"):
         asyncio.run(frr.vtysh("show version"))
 
 

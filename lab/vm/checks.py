@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
+from ansible_collections.vpnha.aws.plugins.module_utils.dual_stack import is_ipv6
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport
 from lab.vm import network
 from lab.vm.gateway import Gateway
@@ -26,8 +27,10 @@ WAIT = 300.0  # for what comes by itself: an emulated machine on a busy one is s
 _LAST = "metric 4278198272"  # of the role's blackholes
 # What the role has set in the kernel and no daemon sets again: filter, rules, blackholes, parameters.
 _SETTINGS = (
-    f"nft --stateless list table inet vpnha; ip -4 rule show; ip -4 route show table all type blackhole {_LAST}; "
-    "cd /proc/sys/net/ipv4; grep . ip_forward conf/*/rp_filter conf/*/send_redirects conf/*/accept_redirects"
+    "nft --stateless list table inet vpnha; for family in -4 -6; do ip $family rule show; "
+    f"ip $family route show table all type blackhole {_LAST}; done; "
+    "cd /proc/sys/net/ipv4; grep . ip_forward conf/*/rp_filter conf/*/send_redirects conf/*/accept_redirects; "
+    "cd ../ipv6; grep . conf/all/forwarding conf/*/accept_redirects"
 )
 _HOLD = 900  # seconds that systemd is told to wait before it starts a charon that was killed
 _HOLD_FILE = PurePosixPath("/run/systemd/system/strongswan.service.d/zz-smoke.conf")
@@ -81,7 +84,9 @@ def networkd(gateway: Gateway, report: Report) -> None:
     commands = ("rule show", f"route show table all type blackhole {_LAST}", *addresses)
 
     def state() -> str:
-        return "\n".join(gateway.machine.say("ip", "-4", *command.split()) for command in commands)
+        return "\n".join(
+            gateway.machine.say("ip", family, *command.split()) for family in ("-4", "-6") for command in commands
+        )
 
     before = state()
     gateway.machine.run("systemctl", "restart", "systemd-networkd.service")
@@ -89,9 +94,8 @@ def networkd(gateway: Gateway, report: Report) -> None:
     gateway.machine.run(online, f"--interface={network.GATEWAY_IFNAME}", f"--timeout={WAIT:.0f}")
     after = state()
     report.check("systemd-networkd takes nothing away", after == before, "the same" if after == before else after)
-    way = gateway.way()
     own = {tunnel.interface for tunnel in gateway.tunnels}
-    report.check("the route is still in a tunnel", way in own, way)
+    report.check("the route is still in a tunnel", gateway.ways() <= own, gateway.way())
 
 
 def settings(gateway: Gateway) -> set[str]:
@@ -109,13 +113,16 @@ def kept(gateway: Gateway, report: Report, was: set[str]) -> None:
 
 
 def stopped_by_filter(machines: Machines, gateway: Gateway, echoes: Echoes) -> int:
-    """How many packets the filter keeps from leaving while a route leads the site's packets out of the uplink."""
+    """How many packets the filter keeps from leaving while routes lead the site's packets out of the uplink."""
     before, sent = gateway.kept_from_leaving(), echoes.sent
-    wrong = (machines.network.site, "via", gateway.machine.cable.router, "metric", "1")
-    gateway.machine.run("ip", "route", "add", *wrong)
+    routers = {False: gateway.machine.cable.router, True: gateway.machine.cable.router_ipv6}
+    wrong = [(each, "via", routers[is_ipv6(each)], "metric", "1") for each in machines.network.prefixes]
+    for route in wrong:
+        gateway.machine.run("ip", "route", "add", *route)
     until(lambda: echoes.sent >= sent + 50, WAIT)
     stopped = gateway.kept_from_leaving() - before
-    gateway.machine.run("ip", "route", "del", *wrong)
+    for route in wrong:
+        gateway.machine.run("ip", "route", "del", *route)
     return stopped
 
 

@@ -33,7 +33,7 @@ class Sa:
 
 def device(machine: Machine, *where: str) -> str:
     """The device by which a machine sends packets there, as ``ip route get`` takes it, or "none"."""
-    done = machine.run("ip", "-4", "route", "get", *where, check=False)
+    done = machine.run("ip", "route", "get", *where, check=False)
     found = re.search(r" dev (\S+)", done.stdout)
     return found[1] if found else "none"
 
@@ -71,9 +71,13 @@ class Gateway:
         found = {session.get("peer"): str(session.get("status")) for session in self._asked("show bfd peers json")}
         return {name: found.get(at, "missing") for at, name in self._sessions.items()}
 
+    def ways(self) -> frozenset[str]:
+        """The devices by which it sends packets to the site, of IPv4 and of IPv6, and "none" where there is none."""
+        return frozenset(device(self.machine, target) for target in self._network.targets)
+
     def way(self) -> str:
-        """The device by which it sends packets to the site, or "none"."""
-        return device(self.machine, self._network.site_address)
+        """The same for people: one device, unless the families go apart."""
+        return " and ".join(sorted(self.ways()))
 
     def sas(self) -> dict[str, Sa]:
         """The established and installed SAs, by tunnel; empty without charon."""
@@ -112,7 +116,7 @@ class Gateway:
         """Whether every tunnel has a CHILD SA, every BGP and BFD session is up, and the site is behind a tunnel."""
         sas = self.sas()
         return (
-            self.way() in {tunnel.interface for tunnel in self.tunnels}
+            self.ways() <= {tunnel.interface for tunnel in self.tunnels}
             and all(sas[one.name].children for one in self.tunnels if one.name in sas)
             and {tunnel.name for tunnel in self.tunnels} <= set(sas)
             and set(self.bgp().values()) == {"Established"}

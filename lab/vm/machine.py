@@ -154,6 +154,10 @@ class Machine:
         """What a command says."""
         return self.run(*argv).stdout
 
+    def esp_dropped(self) -> dict[str, int]:
+        """How many packets its kernel's ESP has dropped, by the reason as the kernel names it."""
+        return {name: int(count) for name, count in map(str.split, self.say("cat", "/proc/net/xfrm_stat").splitlines())}
+
     def processor(self) -> float:
         """Seconds of processor that QEMU has used; 0 when it does not run."""
         pid = procs.running(self._pid)
@@ -182,11 +186,14 @@ class Machine:
         return self.run("cat", "/proc/sys/kernel/random/boot_id", check=False).stdout.strip()
 
     def _own_files(self) -> dict[str, File]:
-        addresses = "".join(f"Address={address}/24\n" for address in self.cable.addresses)
+        cable = self.cable
+        addresses = "".join(f"Address={address}/24\n" for address in cable.addresses)
         network = (
-            f"[Match]\nMACAddress={self.mac}\n[Network]\n{addresses}Gateway={self.cable.router}\n"
-            "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+            f"[Match]\nMACAddress={self.mac}\n[Network]\n{addresses}Gateway={cable.router}\n"
+            f"LinkLocalAddressing={'ipv6' if cable.ipv6 else 'no'}\nIPv6AcceptRA=no\n"
         )
+        if cable.ipv6:
+            network += f"Address={cable.ipv6}/64\nGateway={cable.router_ipv6}\n"
         return {
             "/etc/hostname": (0o644, f"{self.name}\n"),
             "/etc/hosts": (0o644, f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n"),

@@ -10,7 +10,7 @@ alone, and the last one takes a gateway's NAT away.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,16 @@ from lab.vm.report import Report
 from lab.vm.smoke import Progress, processor
 from lab.vm.traffic import Echoes, until
 
-_INTERVAL = 0.05  # seconds between two echo requests of an application host
+_INTERVAL = 0.05  # seconds between two echo requests of an application host, of IPv4 and of IPv6 in turn
 _SELDOM = 0.2  # the same while the role runs on an emulated processor, which has both to do
 _ENOUGH = 100  # echo requests, where none may be lost
+_REKEYED = 5  # times
 _ROUNDED = 2  # seconds between two readings of when a session came up: FRR reckons it from its age in seconds
 _MSS = 1360  # what the role sets, its default
-_FULL, _TOO_LARGE = (
-    1372,
-    1472,
-)  # payloads of pings: with their headers what a tunnel takes (its MTU), and what it does not
+# Payloads of pings: with their headers what a tunnel takes (its MTU), and what it does not.
+_FULL, _TOO_LARGE, _MTU = 1372, 1472, 1400
+_LONGER = 20  # IPv6's header than IPv4's
+_FAMILIES = ("", ", IPv6")
 _FETCH = """
 import http.client, socket, sys
 connection = http.client.HTTPConnection(sys.argv[1], 8080, timeout=120, source_address=(sys.argv[2], 0))
@@ -60,8 +61,8 @@ class Mesh:
     def echoes(self, *apps: AppHost, interval: float = _INTERVAL) -> Iterator[tuple[Echoes, ...]]:
         """Echo requests from those application hosts, of all unless one is named, to the site."""
         with ExitStack() as stack:
-            site = self.network.site_address
-            started = (Echoes(self.network.netns(app), site, interval) for app in apps or self.network.apps)
+            to = self.network.targets
+            started = (Echoes(self.network.netns(app), to, interval) for app in apps or self.network.apps)
             yield tuple(stack.enter_context(one) for one in started)
 
     def enough(self, app: AppHost) -> Echoes:
@@ -103,37 +104,44 @@ class Mesh:
 
     def large(self) -> None:
         """TCP in both directions, segments that fit, and a router that says so where a packet does not."""
-        network, report = self.network, self.report
-        for app in network.apps:
-            where = network.netns(app)
-            with network.recorded(where, "eth0") as file:
-                down = traffic.fetch(where, network.site_address, "/blob")
-                with traffic.served(where, app.address, b"x" * peer.BLOB_BYTES):
-                    said = self.machines.peer.say("python3", "-c", _FETCH, app.address, network.site_address)
-            up, segment = (int(word) for word in said.split())
-            whole = down == up == peer.BLOB_BYTES
-            report.check(f"{app.name}: a mebibyte by TCP each way", whole, {"from the site": down, "to the site": up})
-            offered = {way: segments_offered(file, f"{way} net {network.site}") for way in ("src", "dst")}
-            report.check(
-                f"{app.name}: what the site offers is clamped, whoever begins",
-                len(offered["src"]) >= 2 and set(offered["src"]) == {_MSS} and min(offered["dst"]) > _MSS,
-                {"of the site": offered["src"], "of the application host": offered["dst"]},
+        for at, site in enumerate(self.network.targets):
+            for app in self.network.apps:
+                self._tcp(app, at)
+            full, too_large = (
+                traffic.ping(self.network.netns(self.near), site, size - at * _LONGER) for size in (_FULL, _TOO_LARGE)
             )
-            # TCP's own options come off what was offered
-            clamped = _MSS - 12 <= segment <= _MSS
-            report.check(f"{app.name}: what the application host offers is clamped", clamped, {"segment": segment})
-        full, too_large = (
-            traffic.ping(network.netns(self.near), network.site_address, size) for size in (_FULL, _TOO_LARGE)
+            family = _FAMILIES[at]
+            self.report.check(f"a packet of the tunnel's MTU passes{family}", full.received == full.sent, vars(full))
+            told = (too_large.received, too_large.mtu) == (0, _MTU)
+            self.report.check(f"for a larger one the sender is told the MTU{family}", told, vars(too_large))
+
+    def _tcp(self, app: AppHost, at: int) -> None:
+        """A mebibyte each way between an application host and the site, in segments that are not too large."""
+        network, report, what = self.network, self.report, app.name + _FAMILIES[at]
+        address, site, prefix, most = app.addresses[at], network.targets[at], network.prefixes[at], _MSS - at * _LONGER
+        where = network.netns(app)
+        with network.recorded(where, "eth0") as file:
+            down = traffic.fetch(where, site, "/blob")
+            with traffic.served(where, address, b"x" * peer.BLOB_BYTES):
+                said = self.machines.peer.say("python3", "-c", _FETCH, address, site)
+        up, segment = (int(word) for word in said.split())
+        whole = down == up == peer.BLOB_BYTES
+        report.check(f"{what}: a mebibyte by TCP each way", whole, {"from the site": down, "to the site": up})
+        offered = {way: segments_offered(file, f"{way} net {prefix}") for way in ("src", "dst")}
+        report.check(
+            f"{what}: what the site offers is clamped, whoever begins",
+            len(offered["src"]) >= 2 and set(offered["src"]) == {most} and min(offered["dst"]) > most,
+            {"of the site": offered["src"], "of the application host": offered["dst"]},
         )
-        report.check("a packet of the tunnel's MTU passes", full.received == full.sent, vars(full))
-        told = (too_large.received, too_large.mtu) == (0, _FULL + 28)
-        report.check("for a larger one the sender is told the MTU", told, vars(too_large))
+        # TCP's own options come off what was offered
+        clamped = most - 12 <= segment <= most
+        report.check(f"{what}: what the application host offers is clamped", clamped, {"segment": segment})
 
     def one_tunnel_blocked(self) -> None:
         """The gateway's other tunnel to the site takes over."""
         gateway, report = self.first, self.report
-        way = gateway.way()
-        (used,) = (tunnel for tunnel in gateway.tunnels if tunnel.interface == way)
+        ways = gateway.ways()
+        used = next(tunnel for tunnel in gateway.tunnels if tunnel.interface in ways)
         (twin,) = (tunnel for tunnel in gateway.tunnels if tunnel is not used)
         with self.network.captured() as captures, self.echoes() as (near, far):
             with self.network.blocked([used]):
@@ -172,20 +180,35 @@ class Mesh:
         report.check("and take the packets back without losing one", healing.lost == 0, str(healing))
 
     def rekeyed(self) -> None:
-        """New keys for every IKE SA and CHILD SA of both gateways, while packets pass."""
-        before = self._sas()
+        """New keys for every IKE SA and CHILD SA of both gateways, again and again while packets pass."""
+        machines = self.machines
+        rounds, dropped = [self._sas()], {name: one.esp_dropped() for name, one in machines.all.items()}
         with self.network.captured() as captures, self.echoes() as sent:
-            for gateway in self.machines.gateways:
-                for tunnel in gateway.tunnels:
-                    for what in ("--child", "--ike"):
-                        gateway.machine.run("swanctl", "--rekey", what, tunnel.name)
-            done = until(lambda: all(replaced(sa, before[name]) for name, sa in self._sas().items()), WAIT)
+            while len(rounds) <= _REKEYED and self._rekey(rounds[-1]):
+                rounds.append(self._sas())
             until(lambda: self.well() and min(one.sent for one in sent) >= _ENOUGH, WAIT)
-        after = self._sas()
-        keys = {name: {"before": spis(sa), "after": spis(after[name])} for name, sa in before.items()}
-        self.report.check("every IKE SA and CHILD SA has new keys", done is not None, keys)
+        keys = {name: [spis(each[name]) for each in rounds] for name in rounds[0]}
+        self.report.check("every IKE SA and CHILD SA has new keys each time", len(rounds) > _REKEYED, keys)
+        # if a packet is lost: whether it was ESP that a kernel had no state for, or one that did not come so far
+        self.report.about["ESP dropped by the kernels while rekeying"] = {
+            name: {
+                reason: count - dropped[name].get(reason, 0)
+                for reason, count in one.esp_dropped().items()
+                if count != dropped[name].get(reason, 0)
+            }
+            for name, one in machines.all.items()
+        }
         self.report.check("not a packet is lost", all(one.lost == 0 for one in sent), [str(one) for one in sent])
         self._encrypted(self.network.count(captures), *sent)
+
+    def _rekey(self, before: Mapping[str, Sa]) -> bool:
+        """Once, from the gateways; whether all keys are others than before."""
+        for gateway in self.machines.gateways:
+            for tunnel in gateway.tunnels:
+                for what in ("--child", "--ike"):
+                    gateway.machine.run("swanctl", "--rekey", what, tunnel.name)
+        done = until(lambda: all(replaced(sa, before[name]) for name, sa in self._sas().items()), WAIT)
+        return done is not None
 
     def one_reloaded(self) -> None:
         """Another identity for one tunnel, agreed with its peer: the role closes that tunnel, and no other."""
@@ -290,13 +313,17 @@ class Mesh:
         """Wait until the first gateway sends to the site by that device, and the site by none of these tunnels."""
         names = {tunnel.name for tunnel in left}
         devices = {end.device for end in peer.ends(self.machines.variables) if end.tunnel.name in names}
-        moved = until(lambda: self.first.way() == way and self._back() not in {*devices, "none"}, WAIT)
-        self._seen = {"to the site": self.first.way(), "from the site": self._back()}
+        moved = until(
+            lambda: self.first.ways() == {way} and self._back().isdisjoint({*devices, "none"}),
+            WAIT,
+        )
+        self._seen = {"to the site": self.first.way(), "from the site": " and ".join(sorted(self._back()))}
         return moved
 
-    def _back(self) -> str:
-        """The device by which the site sends packets to the application host of the first gateway's zone."""
-        return device(self.machines.peer, self.near.address, "from", self.network.site_address)
+    def _back(self) -> set[str]:
+        """The devices by which the site sends packets to the application host of the first gateway's zone."""
+        ways = zip(self.near.addresses, self.network.targets, strict=True)
+        return {device(self.machines.peer, there, "from", here) for there, here in ways}
 
     def _agent(self, gateway: Gateway, what: str, charon: str, path: str) -> None:
         """Check what the gateway's agent says; one that is held up begins to observe afresh."""

@@ -4,7 +4,8 @@
 """What the machines are plugged into: one namespace that is the VPC's router and the internet at once.
 
 A gateway has a private address and an Elastic IP (NAT one to one), as on AWS. An application host is a namespace of
-its own in the VPC, one in each zone. Nothing leads out of the machine: what is addressed elsewhere ends in a blackhole.
+its own in the VPC, one in each zone. Where the site has IPv6, both have an address of it besides; tunnels go over IPv4.
+Nothing leads out of the machine: what is addressed elsewhere ends in a blackhole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.vpnha.aws.plugins.module_utils.dual_stack import ipv4, ipv6
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Deployment, Tunnel
 from lab import capture, procs
 from lab.errors import LabError
@@ -29,7 +31,7 @@ GATEWAY_IFNAME = "ens5"
 PEER_IFNAME = "wan0"
 INTERNET_ROUTER = "198.51.100.1"
 _ELASTIC = ipaddress.IPv4Address("203.0.113.10")  # of the first gateway
-_APP_HOST = 50  # its number in its subnet
+_GATEWAY_HOST, _APP_HOST = 10, 50  # their numbers in their subnets
 _TABLE_BASE = 100  # of the VPC's route tables
 
 
@@ -41,6 +43,8 @@ class Cable:
     ifname: str
     addresses: tuple[str, ...]
     router: str
+    ipv6: str = ""  # its address of IPv6, and that of its router
+    router_ipv6: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ class AppHost:
     address: str
     router: str
     gateway: str  # the home gateway's name
+    ipv6: str = ""
+    router_ipv6: str = ""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of each family that it speaks."""
+        return (self.address, self.ipv6) if self.ipv6 else (self.address,)
 
 
 @dataclass(frozen=True)
@@ -62,18 +73,23 @@ class Captures:
 
 
 class Network:
-    """The underlay of a deployment with one site."""
+    """The underlay of a deployment with one site: its ``prefixes`` and ``targets`` are one of each family it speaks."""
 
     def __init__(self, names: Names, deployment: Deployment) -> None:
         self.names = names
         self.underlay = names.netns("underlay")
-        self.site = deployment.sites[0].prefixes[0]
-        self.site_address = deployment.sites[0].probe_targets[0]
-        subnets = {zone.name: zone.gateway_subnet for zone in deployment.zones}
+        site, zones = deployment.sites[0], {zone.name: zone for zone in deployment.zones}
+        (self.site,), (self.site_address,) = ipv4(site.prefixes), ipv4(site.probe_targets)
+        self.site_ipv6 = next(iter(ipv6(site.prefixes)), "")
+        self.prefixes, self.targets = ((*ipv4(each), *ipv6(each)) for each in (site.prefixes, site.probe_targets))
+        dual = bool(self.site_ipv6)
         self.gateways = {
-            gateway.name: Cable(gateway.name, GATEWAY_IFNAME, (gateway.address,), _host(subnets[gateway.zone], 1))
+            gateway.name: Cable(
+                gateway.name, GATEWAY_IFNAME, (gateway.address,), _host(zones[gateway.zone].gateway_subnet, 1),
+                *(_host(zones[gateway.zone].gateway_subnet_ipv6, each) for each in (_GATEWAY_HOST, 1) if dual),
+            )
             for gateway in deployment.gateways
-        }
+        }  # fmt: skip
         self.elastic = {gateway.name: str(_ELASTIC + at) for at, gateway in enumerate(deployment.gateways)}
         peers = dict.fromkeys(tunnel.peer_address for tunnel in deployment.tunnels)
         self.peer = Cable(PEER, PEER_IFNAME, tuple(peers), INTERNET_ROUTER)
@@ -83,6 +99,7 @@ class Network:
                 _host(zone.app_subnets[0], _APP_HOST),
                 _host(zone.app_subnets[0], 1),
                 next(one.name for one in deployment.gateways if zone.name in one.home_zones),
+                *(_host(zone.app_subnets_ipv6[0], each) for each in (_APP_HOST, 1) if dual),
             )
             for zone in deployment.zones
         )
@@ -95,6 +112,8 @@ class Network:
         """Make all namespaces."""
         here = self.underlay
         netns.add(here, router=True)
+        if self.site_ipv6:
+            netns.speak_ipv6(here)
         for cable in (*self.gateways.values(), self.peer):
             netns.ip(
                 here,
@@ -120,12 +139,30 @@ class Network:
                 "link set eth0 up",
                 f"route add default via {app.router}",
             )
+            if app.ipv6:
+                self._speak_ipv6(app, table)
         netns.nft(here, self._table())
+
+    def _speak_ipv6(self, app: AppHost, table: int) -> None:
+        """The same for IPv6: an application host, and the gateway that its route table leads to."""
+        here, there, home = self.underlay, self.netns(app), self.gateways[app.gateway]
+        netns.speak_ipv6(there)
+        netns.ip(
+            here,
+            f"address add {home.router_ipv6}/64 dev {home.tap} nodad",
+            f"address add {app.router_ipv6}/64 dev {app.name} nodad",
+            f"rule add iif {app.name} table {table}",
+            f"route add {self.site_ipv6} via {home.ipv6} table {table}",
+            ipv6=True,
+        )
+        netns.ip(
+            there, f"address add {app.ipv6}/64 dev eth0 nodad", f"route add default via {app.router_ipv6}", ipv6=True
+        )
 
     def routes(self) -> str:
         """The VPC's route tables, as the kernel has them."""
-        argv = ["ip", "-n", self.underlay, "-4", "route", "show", "table", "all"]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        show = (["ip", "-n", self.underlay, family, "route", "show", "table", "all"] for family in ("-4", "-6"))
+        return "".join(subprocess.run(argv, capture_output=True, text=True, check=True).stdout for argv in show)
 
     def switch_nat_off(self, gateway: str) -> None:
         """From now on the peer sees that gateway's own address."""
@@ -161,18 +198,20 @@ class Network:
 
     def count(self, captures: Captures) -> dict[str, int]:
         """How many packets were which. What comes into a gateway in clear shows that the looking works."""
-        apps = " or ".join(f"host {app.address}" for app in self.apps)
+        apps = " or ".join(f"host {address}" for app in self.apps for address in app.addresses)
+        site = " or ".join(f"net {prefix}" for prefix in self.prefixes)
+        to_site = " or ".join(f"dst net {prefix}" for prefix in self.prefixes)
         found = {
             "ESP in UDP": capture.count(captures.outside, "udp port 4500"),
             "ESP": capture.count(captures.outside, "ip proto 50"),
-            "in clear between the gateways": capture.count(captures.outside, f"net {self.site} or {apps}"),
+            "in clear between the gateways": capture.count(captures.outside, f"{site} or {apps}"),
             "in clear out of a gateway": 0,
             "in clear into a gateway": 0,
         }
         for name, file in captures.inside.items():
             mac = wiring.mac(name, GATEWAY_IFNAME)
             for what, way in (("in clear out of a gateway", "src"), ("in clear into a gateway", "dst")):
-                found[what] += capture.count(file, f"ether {way} {mac} and dst net {self.site}")
+                found[what] += capture.count(file, f"ether {way} {mac} and ({to_site})")
         return found
 
     @contextlib.contextmanager
@@ -209,10 +248,11 @@ class Network:
 
 def segments_offered(file: Path, expression: str) -> list[int]:
     """The largest segment that each SYN in a capture offers, of those that match tcpdump's expression."""
-    syn = f"tcp[tcpflags] & tcp-syn != 0 and ({expression})"
+    # tcpdump looks into TCP for itself only where it is IPv4's; 53: flags of a TCP without headers before it
+    syn = f"(tcp[tcpflags] & tcp-syn != 0 or (ip6 proto 6 and ip6[53] & 2 != 0)) and ({expression})"
     done = subprocess.run(["tcpdump", "-r", str(file), "-nn", syn], capture_output=True, text=True, check=True)
     return [int(found) for found in re.findall(r"\bmss (\d+)", done.stdout)]
 
 
 def _host(subnet: str, number: int) -> str:
-    return str(ipaddress.IPv4Network(subnet)[number])
+    return str(ipaddress.ip_network(subnet)[number])

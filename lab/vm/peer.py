@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from ansible_collections.vpnha.aws.plugins.module_utils import tunnel_config
+from ansible_collections.vpnha.aws.plugins.module_utils import dual_stack, tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.description import parse
 from ansible_collections.vpnha.aws.plugins.module_utils.model import Tunnel
 from lab import sites
@@ -45,6 +45,11 @@ class End:
     tunnel: Tunnel
     device: str
     if_id: int
+
+    @property
+    def address_ipv6(self) -> str:
+        """Its address of IPv6 inside the tunnel."""
+        return dual_stack.inside_address(self.tunnel.peer_inside_address)
 
 
 def ends(variables: Mapping[str, Any]) -> list[End]:

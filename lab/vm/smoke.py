@@ -33,7 +33,7 @@ class Smoke:
 
     def echoes(self) -> Echoes:
         """From the application host to the site."""
-        return Echoes(self.network.netns(self.network.apps[0]), self.network.site_address)
+        return Echoes(self.network.netns(self.network.apps[0]), self.network.targets)
 
     def routing(self) -> None:
         """BGP and BFD over the tunnel, and the site's route through it."""

@@ -15,9 +15,10 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.vpnha.aws.plugins.module_utils.dual_stack import is_ipv6
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import PORT, HeartbeatAsker, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.icmp import IcmpSocket, echo_request
 from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
@@ -30,18 +31,18 @@ _LATE = 5.0  # how long the last answers may take
 
 
 class Echoes:
-    """Echo requests from a namespace as long as the block runs; then ``sent`` and ``lost`` are known.
+    """Echo requests from a namespace to one target after the other, as long as the block runs.
 
-    ``longest`` is how many were lost without a break.
+    Then ``sent`` and ``lost`` are known; ``longest`` is how many were lost without a break.
     """
 
-    def __init__(self, netns: str, target: str, interval: float = INTERVAL) -> None:
+    def __init__(self, netns: str, targets: Sequence[str], interval: float = INTERVAL) -> None:
         self.sent = 0
         self.lost = 0
         self.longest = 0
-        self._netns, self._target, self._interval = netns, target, interval
+        self._netns, self._targets, self._interval = netns, targets, interval
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"echo-{target}")
+        self._thread = threading.Thread(target=self._run, name=f"echo-{netns}")
 
     def __enter__(self) -> Echoes:
         self._thread.start()
@@ -53,28 +54,31 @@ class Echoes:
 
     def _run(self) -> None:
         setns.enter(self._netns)
-        sock, token = IcmpSocket(), os.urandom(8)
+        token = os.urandom(8)
+        socks = {family: IcmpSocket(ipv6=family) for family in {is_ipv6(target) for target in self._targets}}
         open_: set[int] = set()
         began = time.monotonic()
 
         def collect(until: float) -> None:
             while (left := until - time.monotonic()) > 0:
-                if select.select([sock.open()], [], [], left)[0]:
-                    for reply in sock.receive():
+                if select.select([sock.open() for sock in socks.values()], [], [], left)[0]:
+                    for reply in (reply for sock in socks.values() for reply in sock.receive()):
                         if reply.token == token:
                             open_.discard(reply.seq)
 
         while not self._stop.is_set():
             self.sent += 1
             open_.add(self.sent)
-            sock.send(self._target, echo_request(token, self.sent))
+            target = self._targets[self.sent % len(self._targets)]
+            socks[is_ipv6(target)].send(target, echo_request(token, self.sent))
             collect(began + self.sent * self._interval)
         end = time.monotonic() + _LATE
         while open_ and time.monotonic() < end:
             collect(time.monotonic() + 0.1)
         self.lost = len(open_)
         self.longest = longest_run(open_)
-        sock.close()
+        for sock in socks.values():
+            sock.close()
 
     def __str__(self) -> str:
         return f"{self.lost} of {self.sent} lost" + (f", {self.longest} in a row" if self.lost else "")
@@ -104,7 +108,7 @@ def fetch(netns: str, address: str, path: str) -> int:
     try:
         return setns.inside(netns, get)
     except OSError as error:
-        raise LabError(f"http://{address}:8080{path} cannot be fetched: {error}") from error
+        raise LabError(f"{path} cannot be fetched from {address}, port 8080: {error}") from error
 
 
 @contextlib.contextmanager
@@ -121,7 +125,10 @@ def served(netns: str, address: str, content: bytes) -> Iterator[None]:
         def log_message(self, *_args: object) -> None:
             """It says nothing."""
 
-    server = setns.inside(netns, lambda: http.server.ThreadingHTTPServer((address, 8080), Handler))
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+
+    server = setns.inside(netns, lambda: Server((address, 8080), Handler))
     thread = threading.Thread(target=server.serve_forever, name=f"web-{address}")
     thread.start()
     try:

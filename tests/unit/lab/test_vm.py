@@ -8,6 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
+import struct
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from lab.vm.gateway import Sa, sas
 from lab.vm.machine import Machine
 from lab.vm.machines import MESH, PAIR
 from lab.vm.mesh import renamed, replaced
-from lab.vm.network import Network
+from lab.vm.network import Network, segments_offered
 from lab.vm.report import WRITTEN, Report, told
 from lab.vm.traffic import longest_run
 
@@ -65,10 +69,20 @@ def test_the_network_is_the_described_deployments(tmp_path: Path, description: P
         gateway.name: (gateway.address,) for gateway in deployment.gateways
     }
     assert set(network.peer.addresses) == {tunnel.peer_address for tunnel in deployment.tunnels}
-    assert (network.site,) == deployment.sites[0].prefixes
-    assert (network.site_address,) == deployment.sites[0].probe_targets
+    assert network.prefixes == deployment.sites[0].prefixes and network.site == network.prefixes[0]
+    assert network.targets == deployment.sites[0].probe_targets and network.site_address == network.targets[0]
     assert [app.gateway for app in network.apps] == [gateway.name for gateway in deployment.gateways]
     assert len(set(network.elastic.values())) == len(deployment.gateways)
+
+
+def test_what_speaks_ipv6_has_an_address_in_its_subnet(tmp_path: Path) -> None:
+    deployment = parse(described(MESH))
+    network = Network(Names("t1", tmp_path, 4700), deployment)
+    for zone, app in zip(deployment.zones, network.apps, strict=True):
+        gateway = network.gateways[app.gateway]
+        for subnet, one in ((zone.gateway_subnet_ipv6, gateway), (zone.app_subnets_ipv6[0], app)):
+            assert one.ipv6 != one.router_ipv6
+            assert all(ip_address(each) in ip_network(subnet) for each in (one.ipv6, one.router_ipv6))
 
 
 def test_each_gateway_of_the_mesh_has_two_tunnels_to_one_site() -> None:
@@ -93,6 +107,9 @@ def test_the_peer_mirrors_the_gateways_with_an_interface_for_each_tunnel(descrip
         assert made.startswith("#!/bin/sh\n") and f"{end.device} type xfrm if_id {end.if_id}\n" in made
         conf = files["/etc/frr/frr.conf"][1]
         assert f"interface {end.device}\n ip address {end.tunnel.peer_inside_address}/30\n" in conf
+        dual = f" ipv6 address {end.address_ipv6}/126\n" in conf
+        assert dual == (f"  neighbor {end.tunnel.inside_address} route-map TO-GATEWAY6 out\n" in conf)
+        assert dual == (description == MESH)
     # another one than any gateway's, else a mix-up of the two ends would go unseen
     assert {end.if_id for end in ends}.isdisjoint({end.tunnel.if_id for end in ends})
     neighbours = [(end.tunnel.inside_address, "64512") for end in ends]
@@ -138,6 +155,37 @@ def test_a_machine_is_reached_by_key_and_named_by_its_card(machine: Machine) -> 
     link, settings = (files[f"/etc/systemd/network/{name}"][1] for name in ("10-uplink.link", "20-uplink.network"))
     assert f"MACAddress={machine.mac}" in link and f"Name={cable.ifname}" in link
     assert f"Address={cable.addresses[0]}/24\n" in settings and f"Gateway={cable.router}\n" in settings
+    assert "LinkLocalAddressing=no\n" in settings
+    dual = replace(machine, cable=replace(cable, ipv6="2001:db8:20::a", router_ipv6="2001:db8:20::1"))
+    settings = dual._own_files()["/etc/systemd/network/20-uplink.network"][1]
+    assert "LinkLocalAddressing=ipv6\nIPv6AcceptRA=no\nAddress=2001:db8:20::a/64\nGateway=2001:db8:20::1\n" in settings
+
+
+def segment(destination: str, flags: int, mss: int) -> bytes:
+    """A frame with a TCP segment that offers a largest one."""
+    tcp = struct.pack("!HHIIBBHHHBBH", 40000, 8080, 0, 0, 6 << 4, flags, 0, 0, 0, 2, 4, mss)
+    there = ip_address(destination)
+    if there.version == 4:
+        header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0) + bytes(4) + there.packed
+    else:
+        header = struct.pack("!IHBB", 6 << 28, len(tcp), 6, 64) + bytes(16) + there.packed
+    return bytes(12) + (b"\x08\x00" if there.version == 4 else b"\x86\xdd") + header + tcp
+
+
+@pytest.mark.skipif(not shutil.which("tcpdump"), reason="needs tcpdump")
+@pytest.mark.parametrize(
+    ("prefix", "there"), [("192.168.10.0/24", "192.168.10.10"), ("2001:db8:a10::/48", "2001:db8:a10::10")]
+)
+def test_offered_segments_are_those_of_syns_that_match(tmp_path: Path, prefix: str, there: str) -> None:
+    syn, ack = 0x02, 0x10
+    frames = [
+        segment(there, syn, 1340), segment(there, syn | ack, 1350), segment(there, ack, 1111),
+        segment("10.20.16.50", syn, 1222), segment("2001:db8:20:10::32", syn, 1333),
+    ]  # fmt: skip
+    capture = tmp_path / "syns.pcap"
+    packets = b"".join(struct.pack("=IIII", 0, 0, len(frame), len(frame)) + frame for frame in frames)
+    capture.write_bytes(struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + packets)
+    assert segments_offered(capture, f"dst net {prefix}") == [1340, 1350]
 
 
 def test_an_image_without_kernel_is_named(machine: Machine) -> None:

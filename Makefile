@@ -160,7 +160,7 @@ bench-swapping: venv ## swapping many routes: ours, amazon.aws, the AWS CLI and 
 	@$(AS_ROOT) $(PY) -m benchmarks swapping --runs $(REPEAT)
 
 .PHONY: bench-outage
-bench-outage: deps ## an application host's outage: ours, Pacemaker's agent, BGP alone, no HA, REPEAT times each (two hours; can be resumed)
+bench-outage: deps ## an application host's outage: ours, Pacemaker's agent, BGP alone, no HA, REPEAT times each (an hour and a quarter; can be resumed)
 	@$(AS_ROOT) $(PY) -m benchmarks outage --runs $(REPEAT)
 
 .PHONY: bench-load
@@ -184,7 +184,7 @@ integration: deps ## tests in the lab: a real failover over real IPsec
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/integration
 
 .PHONY: integration-vm
-integration-vm: deps ## tests in virtual machines: two gateways on a stock kernel, two tunnels each, and what is left when a run is killed (a quarter of an hour)
+integration-vm: deps ## tests in virtual machines: two gateways on a stock kernel, two tunnels each, and what is left when a run is killed (20 minutes)
 	@$(AS_ROOT) $(PY) -m lab.vm deps
 	@$(AS_ROOT) $(VENV)/bin/pytest tests/vm
 

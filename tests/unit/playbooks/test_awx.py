@@ -170,6 +170,10 @@ def _everything_is_there(controller: Controller) -> None:
     ]  # fmt: skip
     to = controller.surveys[templates["vpnha failover"]["id"]]["spec"][0]
     assert (to["variable"], to["required"], to["choices"]) == ("vpnha_to", True, ["gw-a", "gw-b"])
+    for name in ("failover", "failback", "repair"):
+        asked = controller.surveys[templates[f"vpnha {name}"]["id"]]["spec"]
+        (swapping,) = [each for each in asked if each["variable"] == "vpnha_swap_seconds"]
+        assert (swapping["type"], swapping["default"]) == ("integer", 900)
 
     source = json.loads(controller.all("inventory_sources")["vpnha EC2"]["source_vars"])
     assert source["filters"] == {"tag:vpnha:deployment": "lab", "instance-state-name": "running"}

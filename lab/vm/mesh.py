@@ -30,7 +30,7 @@ from lab.vm.traffic import Echoes, until
 _INTERVAL = 0.05  # seconds between two echo requests of an application host, of IPv4 and of IPv6 in turn
 _SELDOM = 0.2  # the same while the role runs on an emulated processor, which has both to do
 _ENOUGH = 100  # echo requests, where none may be lost
-_REKEYED = 5  # times
+_REKEYED = 3  # times
 _ROUNDED = 2  # seconds between two readings of when a session came up: FRR reckons it from its age in seconds
 _MSS = 1360  # what the role sets, its default
 # Payloads of pings: with their headers what a tunnel takes (its MTU), and what it does not.
@@ -105,7 +105,7 @@ class Mesh:
     def large(self) -> None:
         """TCP in both directions, segments that fit, and a router that says so where a packet does not."""
         for at, site in enumerate(self.network.targets):
-            for app in self.network.apps:
+            for app in (self.near,) if at else self.network.apps:
                 self._tcp(app, at)
             full, too_large = (
                 traffic.ping(self.network.netns(self.near), site, size - at * _LONGER) for size in (_FULL, _TOO_LARGE)

@@ -369,7 +369,7 @@ def test_all_passes_where_all_is_well(seen: Callable[..., dict[str, list[str]]])
         ("in clear", "Packets both ways", "the filter stops what a wrong route would let out"),
         ("unclamped", "Large packets", "app-a: what the application host offers is clamped"),
         ("unclamped", "Large packets", "app-a, IPv6: what the application host offers is clamped"),
-        ("unclamped", "Large packets", "app-b, IPv6: what the site offers is clamped, whoever begins"),
+        ("unclamped", "Large packets", "app-a, IPv6: what the site offers is clamped, whoever begins"),
         ("families go apart", "One tunnel blocked", "the site's route moves to the other tunnel"),
         (
             "families go apart",

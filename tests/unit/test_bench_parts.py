@@ -106,7 +106,7 @@ def test_a_part_ends_with_its_parent_and_holds_the_lock_until_then(
         "    sys.exit(130)\n"
         "signal.signal(signal.SIGTERM, stop)\n"
         "(here / 'ready').touch()\n"
-        "time.sleep(600)\n"
+        "while True: time.sleep(0.02)\n"  # a signal that comes just before one long sleep is seen after it
     )
     (tmp_path / "outer.py").write_text(
         "import pathlib, sys\n"

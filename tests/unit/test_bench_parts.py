@@ -53,7 +53,7 @@ def test_a_part_that_is_stopped_ends_in_its_own_way(
         "def stop(number, frame): time.sleep(1.0); pathlib.Path('undone').touch(); sys.exit(130)\n"
         "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
         "pathlib.Path('pid').write_text(str(os.getpid())); pathlib.Path('ready').touch()\n"
-        "time.sleep(600)\n"
+        "while True: time.sleep(0.02)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)

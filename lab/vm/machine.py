@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +155,10 @@ class Machine:
         """What a command says."""
         return self.run(*argv).stdout
 
-    def esp_dropped(self) -> dict[str, int]:
+    def esp_dropped(self) -> Counter[str]:
         """How many packets its kernel's ESP has dropped, by the reason as the kernel names it."""
-        return {name: int(count) for name, count in map(str.split, self.say("cat", "/proc/net/xfrm_stat").splitlines())}
+        lines = self.say("cat", "/proc/net/xfrm_stat").splitlines()
+        return Counter({name: int(count) for name, count in map(str.split, lines)})
 
     def processor(self) -> float:
         """Seconds of processor that QEMU has used; 0 when it does not run."""

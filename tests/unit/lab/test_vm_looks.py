@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,7 +133,7 @@ class PlayedGateway:
             say=self.say,
             reboot=self.reboot,
             cable=SimpleNamespace(addresses=(address,), router="r", router_ipv6="r6"),
-            esp_dropped=lambda: {"XfrmInNoStates": int(world.new()), "XfrmInError": 0},
+            esp_dropped=lambda: Counter(XfrmInNoStates=int(world.new()), XfrmInError=0),
         )
         self.ids = {tunnel.name: (world.new(), world.new()) for tunnel in tunnels}
         self.up = {each: 1000 + int(world.new()) for each in (*self.ids, neighbour) if each}
@@ -237,7 +238,7 @@ class PlayedMachines:
         self.written: list[str] = []
         self.played = self.variables["vpnha_sites"]
         self.peer = SimpleNamespace(
-            esp_dropped=dict,
+            esp_dropped=Counter,
             run=self.write,
             say=lambda *argv: f"{BLOB_BYTES} {segment + (0 if ':' in argv[-1] else 20)}",
         )

@@ -10,10 +10,9 @@ gateway's processor than the rest of the agent.
 from __future__ import annotations
 
 import os
-import socket
 import struct
 
-from .netlink import ERROR, HEADER, REQUEST, attribute, attributes
+from .netlink import ERROR, HEADER, REQUEST, Asking, attribute, attributes
 
 TABLE = "vpnha"  # of the family inet
 PREFIX = "zone-"
@@ -27,7 +26,6 @@ _INET, _COUNTER = 1, 1
 _OBJECT_TABLE, _OBJECT_NAME, _OBJECT_TYPE, _OBJECT_DATA = 1, 2, 3, 4
 _PACKETS = 2
 _FAMILY = struct.Struct("=BBH")  # family, version, resource
-_WAIT_SECONDS = 0.2  # the kernel answers at once
 
 
 class Interrupted(ValueError):
@@ -77,12 +75,10 @@ def _counter(body: bytes) -> tuple[str, int]:
     return of[_OBJECT_NAME].rstrip(b"\0").decode("utf-8", "replace"), packets
 
 
-class ZoneCounters:
+class ZoneCounters(Asking):
     """The filter's counters of this network namespace. Needs CAP_NET_ADMIN."""
 
-    def __init__(self) -> None:
-        self._sock: socket.socket | None = None
-        self._sequence = 0
+    protocol = _NETLINK_NETFILTER
 
     def read(self) -> dict[str, int]:
         """Packets so far by zone. ValueError when the kernel cannot say, or the filter is not there."""
@@ -92,12 +88,6 @@ class ZoneCounters:
             except Interrupted:
                 continue
         return self._read()
-
-    def close(self) -> None:
-        """Close the socket; a reading opens it anew."""
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
 
     def _read(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -115,10 +105,3 @@ class ZoneCounters:
         if not found:
             raise ValueError(f"there is no counter in nftables' table inet {TABLE}")
         return {name.removeprefix(PREFIX): count for name, count in found.items() if name.startswith(PREFIX)}
-
-    def _open(self) -> socket.socket:
-        if self._sock is None:
-            self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-            self._sock.settimeout(_WAIT_SECONDS)
-            self._sock.connect((0, 0))
-        return self._sock

@@ -84,12 +84,31 @@ def decode_lookup(message: bytes, sequence: int) -> tuple[int, str] | None:
     return index, gateway
 
 
-class RouteTable:
-    """The kernel's routing as this host's own packets would see it."""
+class Asking:
+    """A socket for questions that the kernel answers at once, opened when one is needed."""
+
+    protocol = _NETLINK_ROUTE
 
     def __init__(self) -> None:
         self._sock: socket.socket | None = None
         self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket; a question opens it anew."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def _open(self) -> socket.socket:
+        if self._sock is None:
+            self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, self.protocol)
+            self._sock.settimeout(0.2)
+            self._sock.connect((0, 0))
+        return self._sock
+
+
+class RouteTable(Asking):
+    """The kernel's routing as this host's own packets would see it."""
 
     def lookup(self, destination: str) -> Hop:
         """The next hop for an address. OSError when the kernel cannot be asked; it answers at once."""
@@ -111,19 +130,6 @@ class RouteTable:
             return Hop(socket.if_indextoname(index), gateway)
         except OSError:
             return Hop()  # the device has gone in the meantime
-
-    def close(self) -> None:
-        """Close the socket; a lookup opens it anew."""
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
-
-    def _open(self) -> socket.socket:
-        if self._sock is None:
-            self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE)
-            self._sock.settimeout(0.2)
-            self._sock.connect((0, 0))
-        return self._sock
 
 
 class RouteChanges:

@@ -120,6 +120,7 @@ class Network:
                 f"tuntap add dev {cable.tap} mode tap",
                 f"address add {cable.router}/24 dev {cable.tap}",
                 f"link set {cable.tap} up",
+                *([f"address add {cable.router_ipv6}/64 dev {cable.tap} nodad"] if cable.ipv6 else []),
             )
         netns.ip(here, "route add blackhole default metric 4294967295")
         for table, app in enumerate(self.apps, _TABLE_BASE):
@@ -144,12 +145,11 @@ class Network:
         netns.nft(here, self._table())
 
     def _speak_ipv6(self, app: AppHost, table: int) -> None:
-        """The same for IPv6: an application host, and the gateway that its route table leads to."""
+        """The same for IPv6."""
         here, there, home = self.underlay, self.netns(app), self.gateways[app.gateway]
         netns.speak_ipv6(there)
         netns.ip(
             here,
-            f"address add {home.router_ipv6}/64 dev {home.tap} nodad",
             f"address add {app.router_ipv6}/64 dev {app.name} nodad",
             f"rule add iif {app.name} table {table}",
             f"route add {self.site_ipv6} via {home.ipv6} table {table}",

@@ -167,7 +167,7 @@ class Module(Work):
     def done(self, at: Scene) -> dict[str, Any]:
         """One playbook."""
         stand = Stand(at.url, at.direct, at.deployment, "", [], {}, {}, at.client)
-        way: Way = RouteSwap(stand, at.directory)
+        way: Way = RouteSwap(stand, at.directory, PATIENCE)
         choice = at.choice()
         task = {
             "vpnha.aws.route_swap": {

@@ -36,7 +36,7 @@ from lab.steps import commit, console
 
 from .stand import GATEWAYS, Stand, own_network, stand
 from .summary import cells
-from .ways import WAYS, Way, WayFailed
+from .ways import WAYS, GivenUp, Way, WayFailed
 
 REPORT = Path("artifacts/bench/swapping.json")
 DELAY_MS = 150.0  # of each call, as in the drills
@@ -72,16 +72,18 @@ class Limits:
     """How often a way swaps: ours always ``runs`` times, as its figures are promised.
 
     Another one thrice where one of its swaps takes longer than ``patience`` seconds, and once where than ``most``.
+    Whoever has not ended after ``given_up`` seconds is stopped.
     """
 
     runs: int
     patience: float
     most: float
+    given_up: float
 
     @property
     def about(self) -> dict[str, float]:
         """The rule, for the report: what is measured later under another one is added to what there is."""
-        return {"patience_s": self.patience, "most_s": self.most}
+        return {"patience_s": self.patience, "most_s": self.most, "given_up_s": self.given_up}
 
     def due(self, way: type[Way], done: Sequence[dict[str, Any]]) -> bool:
         """Whether once more, after these of it."""
@@ -119,14 +121,18 @@ def compare(cell: Cell, ways: Sequence[type[Way]], report: Kept, limits: Limits)
         tempfile.TemporaryDirectory(prefix="vpnha-swapping-") as directory,
         stand(cell.tables, cell.destinations, DELAY_MS, cell.throttle, Path(directory)) as made,
     ):
-        standing = [way(made, Path(directory)) for way in ways]
+        standing = [way(made, Path(directory), limits.given_up) for way in ways]
         for way in _turns(standing, cell, report, limits):
             time.sleep(rest(cell, made))
             there = settled(made)
             load = round(os.getloadavg()[0], 2)  # of the swap before, and of whatever else the machine does
             one = swapped(way, made, next(name for name in GATEWAYS if name != there)) | {"load": load}
             report.add(one | asdict(cell))
-            said = one["error"] or f"{one['seconds']:.2f} s, ended after {one['ended']:.2f} s"
+            said = one["error"] or (
+                f"given up after {one['ended']:.0f} s, {one['swaps']} of {cell.calls} routes swapped"
+                if one["given_up"]
+                else f"{one['seconds']:.2f} s, ended after {one['ended']:.2f} s"
+            )
             buckets = ", EC2's buckets" if cell.throttle else ""
             console.print(f"{cell.tables} x {cell.destinations}{buckets}: {way.name}: {said}")
 
@@ -154,25 +160,30 @@ def settled(made: Stand) -> str:
 
 
 def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
-    """One swap by one way. A route that is not where it should be afterwards is an error, and is moved there."""
-    wall, began, error = time.time(), time.monotonic(), ""
+    """One swap by one way. A route that is not where it should be afterwards is moved there.
+
+    It is an error too, but for a way that was stopped because its time was over: that one has no ``seconds``.
+    """
+    wall, began, error, given_up = time.time(), time.monotonic(), "", False
     try:
         way.prepare()
         wall, began = time.time(), time.monotonic()
         way.swap(gateway)
+    except GivenUp:
+        given_up = True
     except SPOILT as failed:
         error = str(failed) or type(failed).__name__
     ended = time.monotonic() - began
-    accepted = made.swapped(wall)
+    accepted, refused = made.swapped(wall), made.refused(wall)
     try:
         if made.leads_to() != {made.enis[gateway]}:
-            error = error or f"{way.name} has ended, and not all routes lead to {gateway}."
+            error = error or ("" if given_up else f"{way.name} has ended, and not all routes lead to {gateway}.")
             made.move(gateway)
     except SPOILT as failed:
         error = error or str(failed)
     return {
-        "way": way.name, "seconds": round(accepted[-1] - wall, 3) if accepted else None, "ended": round(ended, 3),
-        "swaps": len(accepted), "refused": made.refused(wall), "error": error,
+        "way": way.name, "seconds": round(accepted[-1] - wall, 3) if accepted and not given_up else None,
+        "ended": round(ended, 3), "given_up": given_up, "swaps": len(accepted), "refused": refused, "error": error,
     }  # fmt: skip
 
 
@@ -182,8 +193,9 @@ def main() -> int:
         prog="python -m benchmarks.swapping", description=(__doc__ or "").partition("\n\n")[0]
     )
     parser.add_argument("--runs", type=int, default=10, help="how often each way swaps (default: %(default)s)")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds beyond which others swap thrice")
-    parser.add_argument("--most", type=float, default=300.0, help="seconds beyond which others swap once")
+    parser.add_argument("--patience", type=float, default=30.0, help="seconds beyond which others swap thrice")
+    parser.add_argument("--most", type=float, default=120.0, help="seconds beyond which others swap once")
+    parser.add_argument("--give-up", type=float, default=900.0, help="seconds after which a swap is stopped")
     parser.add_argument("--tables", type=int, nargs="+", default=[1, 20, 100])
     parser.add_argument("--destinations", type=int, nargs="+", default=[1, 5])
     parser.add_argument("--ways", default="", help="only those whose name has this in it")
@@ -200,7 +212,7 @@ def main() -> int:
         return enclosed.run("benchmarks.swapping", sys.argv[1:])
     enclosed.furnish()
     own_network()
-    limits = Limits(chosen.runs, chosen.patience, chosen.most)
+    limits = Limits(chosen.runs, chosen.patience, chosen.most, chosen.give_up)
     report = kept(REPORT, limits)
     for cell in sizes(chosen.tables, chosen.destinations):
         compare(cell, ways, report, limits)

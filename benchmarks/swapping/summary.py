@@ -17,17 +17,20 @@ from benchmarks.figures import Figure, first
 
 @dataclass(frozen=True)
 class Spread:
-    """The swaps of one way at one size: seconds until the last route was accepted."""
+    """The swaps of one way at one size: seconds until the last route was accepted; none if one was given up."""
 
     median: float | None
     least: float | None
     most: float | None
     runs: int
     failed: int
+    given_up: float | None  # seconds after which one was
 
     @property
     def text(self) -> str:
         """For a table."""
+        if self.given_up is not None:
+            return f"not within {self.given_up:.0f}"
         said = Figure(self.median, self.least, self.most, self.runs).text()
         return said + (f", {self.failed} failed" if self.failed else "")
 
@@ -46,9 +49,13 @@ class Size:
 
 def spread(swaps: Sequence[Mapping[str, Any]]) -> Spread:
     """Of some swaps."""
-    done = [one["seconds"] for one in swaps if not one["error"]]
+    counted = [one for one in swaps if not one["error"]]
+    failed, given_up = len(swaps) - len(counted), [one["ended"] for one in counted if one["given_up"]]
+    if given_up:
+        return Spread(None, None, None, len(counted), failed, min(given_up))
+    done = [one["seconds"] for one in counted]
     middle = median(done) if done else None
-    return Spread(middle, min(done, default=None), max(done, default=None), len(done), len(swaps) - len(done))
+    return Spread(middle, min(done, default=None), max(done, default=None), len(done), failed, None)
 
 
 def bound(calls: int, delay: float, throttle: bool) -> float:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,11 +25,13 @@ from vpnha_monitor.actuator import Actuator
 
 from .stand import CARD, REGION, Stand
 
-SECONDS_MOST = 3600.0  # after which a way is given up
-
 
 class WayFailed(Exception):
     """A contender did not do its work; says which, and its last line."""
+
+
+class GivenUp(WayFailed):
+    """A contender was still at its work when its time was over, and was stopped."""
 
 
 class Way(ABC):
@@ -38,8 +41,9 @@ class Way(ABC):
     says: str  # what is measured of it
     ours = False
 
-    def __init__(self, stand: Stand, directory: Path) -> None:
-        self.stand, self.directory = stand, directory
+    def __init__(self, stand: Stand, directory: Path, most: float) -> None:
+        """``most``: seconds after which a swap is given up."""
+        self.stand, self.directory, self.most = stand, directory, most
         self.environment = {
             **(os.environ if self.ours else peers.environment()),
             "AWS_ACCESS_KEY_ID": "lab",
@@ -54,20 +58,28 @@ class Way(ABC):
 
     @abstractmethod
     def swap(self, gateway: str) -> None:
-        """Point all routes at a gateway. Raises WayFailed."""
+        """Point all routes at a gateway. Raises WayFailed, and GivenUp after ``most`` seconds."""
 
     def run(self, argv: list[str], **environment: str) -> None:
-        """Run a program to its end. Raises WayFailed with its last words."""
-        try:
-            done = subprocess.run(
-                argv, env={**self.environment, **environment}, capture_output=True, text=True, check=False,
-                timeout=SECONDS_MOST,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise WayFailed(f"{self.name}: not done after {SECONDS_MOST:.0f} s") from None
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-            raise WayFailed(f"{self.name}: exit code {done.returncode}: {said}")
+        """Run a program to its end. Raises WayFailed with its last words, and GivenUp when all it started is killed."""
+        with subprocess.Popen(
+            argv, env={**self.environment, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                output, errors = process.communicate(timeout=self.most)
+            except subprocess.TimeoutExpired:
+                raise self.given_up() from None
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode:
+            said = (errors.strip() or output.strip() or "it said nothing").splitlines()[-1]
+            raise WayFailed(f"{self.name}: exit code {process.returncode}: {said}")
+
+    def given_up(self) -> GivenUp:
+        """What is raised when its time is over."""
+        return GivenUp(f"{self.name}: not done after {self.most:.0f} s")
 
 
 class Monitor(Way):
@@ -80,8 +92,8 @@ class Monitor(Way):
     )
     ours = True
 
-    def __init__(self, stand: Stand, directory: Path) -> None:
-        super().__init__(stand, directory)
+    def __init__(self, stand: Stand, directory: Path, most: float) -> None:
+        super().__init__(stand, directory, most)
         os.environ |= {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
         client = ec2.make_client(region=REGION, endpoint_url=stand.url)
         self.results: list[Any] = []
@@ -96,13 +108,13 @@ class Monitor(Way):
 
     def swap(self, gateway: str) -> None:
         """All routes at once; then, as the engine would, those anew that a fresh view shows where they were."""
-        choice, limit = routes.Choice(gateway=gateway), time.monotonic() + SECONDS_MOST
+        choice, limit = routes.Choice(gateway=gateway), time.monotonic() + self.most
         while wanted := routes.plan(self.view, self.stand.deployment, choice, time.time()):
             self.results.clear()
             self.actuator.swap(wanted)
             while len(self.results) < len(wanted):
                 if time.monotonic() > limit:
-                    raise WayFailed(f"{self.name}: not done after {SECONDS_MOST:.0f} s")
+                    raise self.given_up()
                 time.sleep(0.01)
             self.view = routes.read_view(self.client, self.stand.deployment)
 

@@ -28,7 +28,7 @@ from tests.unit.endpoint_process import endpoint
 from tests.unit.fake_clock import Clock
 
 CELL = swapping.Cell(2, 2, throttle=False)
-LIMITS = swapping.Limits(10, 60.0, 300.0)
+LIMITS = swapping.Limits(10, 60.0, 300.0, 900.0)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
 def of(way: str, seconds: float | None, error: str = "", cell: swapping.Cell = CELL) -> dict[str, Any]:
     """A swap as it is kept."""
     at = {"tables": cell.tables, "destinations": cell.destinations, "throttle": cell.throttle}
-    return {"way": way, "seconds": seconds, "ended": seconds or 1.0, "error": error, **at}
+    return {"way": way, "seconds": seconds, "ended": seconds or 1.0, "given_up": False, "error": error, **at}
 
 
 class Idle(Way):
@@ -115,7 +115,7 @@ def exhaust(made: Stand, gateway: str) -> None:
 
 def test_the_monitor_swaps_all_and_is_counted_by_ec2(made: Stand, tmp_path: Path) -> None:
     made.move("gw-a")
-    way = Monitor(made, tmp_path)
+    way = Monitor(made, tmp_path, 900.0)
     one = swapping.swapped(way, made, "gw-b")
     assert (one["swaps"], one["refused"], one["error"]) == (4, 0, "")
     assert 0.0 < one["seconds"] <= one["ended"]
@@ -136,26 +136,44 @@ def test_who_has_not_swapped_all_has_failed(
     made: Stand, tmp_path: Path, way: type[Way], swaps: int, error: str
 ) -> None:
     made.move("gw-a")
-    one = swapping.swapped(way(made, tmp_path), made, "gw-b")
-    assert (one["swaps"], one["error"]) == (swaps, error)
+    one = swapping.swapped(way(made, tmp_path, 900.0), made, "gw-b")
+    assert (one["swaps"], one["given_up"], one["error"]) == (swaps, False, error)
     assert made.leads_to() == {made.enis["gw-b"]}, "the next one begins with all routes at one gateway"
 
 
-def test_a_way_that_does_not_end_is_given_up(made: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "SECONDS_MOST", 1.0)
-    with pytest.raises(WayFailed, match="idle: not done after 1 s"):
-        Idle(made, tmp_path).run(["sleep", "600"])
+class Endless(Idle):
+    """Waits, in a program that a program has started."""
+
+    def swap(self, gateway: str) -> None:
+        """Never end, and leave its PID."""
+        self.run(["bash", "-c", f"bash -c 'echo $$ > {self.directory}/pid; while true; do sleep 1; done'; true"])
+
+
+def test_a_way_that_does_not_end_is_stopped_with_all_that_it_has_started(made: Stand, tmp_path: Path) -> None:
+    made.move("gw-a")
+    one = swapping.swapped(Endless(made, tmp_path, 1.0), made, "gw-b")
+    assert (one["seconds"], one["given_up"], one["swaps"], one["error"]) == (None, True, 0, "")
+    assert made.leads_to() == {made.enis["gw-b"]}, "the next one begins with all routes at one gateway"
+    assert ended(int((tmp_path / "pid").read_text(encoding="ascii")))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is no more, or waits to be buried."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_monitor_whose_swap_does_not_end_is_given_up(
     made: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made.move("gw-a")
-    monkeypatch.setattr(ways, "SECONDS_MOST", 0.0)
-    way = Monitor(made, tmp_path)
+    way = Monitor(made, tmp_path, 0.0)
     monkeypatch.setattr(way.actuator, "swap", lambda _wanted: None)
     one = swapping.swapped(way, made, "gw-b")
-    assert (one["swaps"], one["error"]) == (0, "vpnha.aws monitor: not done after 0 s")
+    assert (one["swaps"], one["given_up"], one["error"]) == (0, True, "")
 
 
 def test_a_benchmark_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +239,7 @@ def test_others_do_not_inherit_our_python_path(
     made: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: type[Way], given: str | None
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/ours")
-    assert way(made, tmp_path).environment.get("PYTHONPATH") == given
+    assert way(made, tmp_path, 900.0).environment.get("PYTHONPATH") == given
 
 
 def test_only_what_others_have_made_is_cut_short() -> None:
@@ -236,7 +254,7 @@ def test_a_benchmark_that_is_cut_off_has_sizes_with_buckets_and_without() -> Non
 def test_what_was_measured_is_gone_on_with(report: Kept, tmp_path: Path) -> None:
     report.add(of(Monitor.name, 0.2))
     assert len(swapping.kept(tmp_path / "swapping.json", LIMITS).having(way=Monitor.name, **asdict(CELL))) == 1
-    patient = swapping.kept(tmp_path / "swapping.json", swapping.Limits(10, 60.0, 1e9))
+    patient = swapping.kept(tmp_path / "swapping.json", swapping.Limits(10, 60.0, 1e9, 900.0))
     assert len(patient.having(way=Monitor.name, **asdict(CELL))) == 1, "more of the same is no other measurement"
     assert patient.content["limits"]["most_s"] == 1e9
 
@@ -269,6 +287,15 @@ def test_a_size_tells_the_spread_who_failed_and_who_was_first(report: Kept) -> N
     assert cells(report.content)[0].first == (Monitor.name,), "who has failed once is not first"
 
 
+def test_who_was_given_up_has_no_figure_is_not_first_and_does_not_try_again(report: Kept) -> None:
+    for one in (of(MoveIp.name, 880.0), of(MoveIp.name, None) | {"given_up": True, "ended": 900.0}):
+        report.add(one)
+    [size] = cells(report.content)
+    assert (size.ways[MoveIp.name].text, size.ways[MoveIp.name].runs) == ("not within 900", 2)
+    assert size.first == ()
+    assert not LIMITS.due(MoveIp, report.having(way=MoveIp.name)[1:])
+
+
 def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Path) -> None:
     report.add(of(Monitor.name, 0.25))
     content = json.loads((tmp_path / "swapping.json").read_text(encoding="utf-8"))
@@ -277,8 +304,8 @@ def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Pat
     shown = pages.page({"environment": pages.circumstances(), "swapping": content})
     assert '<td class="n yes">0.25 (1)</td>' in shown and "What monitor and agent cost" not in shown
     assert (
-        "only three times where\none swap took longer than 60 s, and once, without a spread, where longer than\n300 s."
-        in shown
+        "only three times where\none swap took longer than 60 s, and once, without a spread, where longer than\n300 s. "
+        "A swap that had not ended after\n900 s was stopped." in shown
     )
 
 
@@ -300,7 +327,14 @@ def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_w
     assert (size["tables"], size["destinations"], size["throttle"]) == (2, 2, False)
     assert (size["bound"], size["first"]) == (0.15, (Monitor.name,))
     assert list(size["ways"]) == [way.name for way in ways.WAYS]
-    assert size["ways"][Monitor.name] == {"median": 0.2, "least": 0.1, "most": 0.3, "runs": 2, "failed": 0}
+    assert size["ways"][Monitor.name] == {
+        "median": 0.2,
+        "least": 0.1,
+        "most": 0.3,
+        "runs": 2,
+        "failed": 0,
+        "given_up": None,
+    }
     assert (size["ways"][MoveIp.name]["median"], size["ways"][RouteSwap.name]["failed"]) == (4.0, 1)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,7 @@ class Module(Way):
     def up(self) -> int:
         """One ad hoc command."""
         given = {"tunnels": self.subjects, "vici_socket": self.ends.vici()}
-        said = _output(
-            [
-                str(Path(sys.executable).with_name("ansible")), "localhost", "--inventory", "localhost,",
-                "--connection", "local", "--extra-vars", f"ansible_python_interpreter={sys.executable}",
-                "--module-name", "vpnha.aws.vpn_health_info", "--args", json.dumps(given),
-            ],
-            {**os.environ, "ANSIBLE_HOME": str(ROOM / "tmp" / "ansible"), "ANSIBLE_NOCOLOR": "1"},
-        )  # fmt: skip
-        return _well(json.loads(said.partition("=>")[2]))
+        return _well(json.loads(_ad_hoc("vpnha.aws.vpn_health_info", json.dumps(given)).partition("=>")[2]))
 
 
 class Examination(Way):
@@ -111,12 +104,29 @@ class Text(Way):
 
     def up(self) -> int:
         """One process, and its output."""
-        command = ["/usr/sbin/swanctl", "--list-sas", *self.arguments, "--uri", f"unix://{self.ends.vici_inside()}"]
-        return self.read(_output(command, gateway.environment(), self.ends.root))
+        return self.read(_output(self.command(), gateway.environment(), self.ends.root))
+
+    def command(self) -> list[str]:
+        """What is run on the gateway."""
+        return ["/usr/sbin/swanctl", "--list-sas", *self.arguments, "--uri", f"unix://{self.ends.vici_inside()}"]
 
     def read(self, said: str) -> int:
         """The tunnels that are up in its output."""
         return sum(bool(sa.esp) for sa in sas.established(said).values())
+
+
+class Command(Text):
+    """What playbooks do that have no module for it."""
+
+    name = "swanctl by Ansible"
+    says = "the same text, by `ansible localhost -m ansible.builtin.command -a 'swanctl --list-sas'`; no probes"
+    at_once = 1
+
+    def up(self) -> int:
+        """One ad hoc command."""
+        command = shlex.join(["chroot", str(self.ends.root), *self.command()])
+        said = _ad_hoc("ansible.builtin.command", command, gateway.environment())
+        return self.read(said.partition(">>")[2])
 
 
 class Raw(Text):
@@ -136,7 +146,7 @@ class Raw(Text):
         )
 
 
-WAYS: tuple[type[Way], ...] = (Module, Examination, Session, Text, Raw)
+WAYS: tuple[type[Way], ...] = (Module, Command, Examination, Session, Text, Raw)
 _MARKS = re.compile(r"[{}\[\]]")
 
 
@@ -187,6 +197,18 @@ def _words(text: str) -> list[str]:
 
 def _well(examined: dict[str, Any]) -> int:
     return sum(one["verdict"] == "up" and one["child"] == "installed" for one in examined["tunnels"])
+
+
+def _ad_hoc(module: str, arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """What ``ansible`` says of one module on this machine."""
+    return _output(
+        [
+            str(Path(sys.executable).with_name("ansible")), "localhost", "--inventory", "localhost,",
+            "--connection", "local", "--extra-vars", f"ansible_python_interpreter={sys.executable}",
+            "--module-name", module, "--args", arguments,
+        ],
+        {**os.environ, **(environment or {}), "ANSIBLE_HOME": str(ROOM / "tmp" / "ansible"), "ANSIBLE_NOCOLOR": "1"},
+    )  # fmt: skip
 
 
 def _output(command: list[str], environment: dict[str, str], root: Path | None = None) -> str:

@@ -18,7 +18,8 @@ from benchmarks import gateway
 from benchmarks.gateway import GATEWAY, SITE, Ends, Wire
 from benchmarks.sas import __main__ as asking
 from benchmarks.sas import summary as asked
-from benchmarks.sas.ways import Raw, Text, Way, WayFailed, tree
+from benchmarks.sas import ways
+from benchmarks.sas.ways import Command, Raw, Text, Way, WayFailed, tree
 
 DUMP = (
     "list-sa event {tunnel-001 {uniqueid=2 state=ESTABLISHED local-id=a remote-id=b tasks-active=[IKE_DPD] child-sas "
@@ -55,6 +56,19 @@ def test_a_dump_that_is_cut_off_is_no_answer(broken: str) -> None:
 @pytest.mark.parametrize(("way", "said"), [(Raw, DUMP), (Text, TEXT)])
 def test_a_tunnel_without_child_is_not_up(way: type[Text], said: str) -> None:
     assert way(ENDS, []).read(said) == 1
+
+
+def test_a_playbook_runs_swanctl_where_charon_is_and_reads_what_ansible_hands_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[tuple[str, str]] = []
+    heard = "localhost | CHANGED | rc=0 >>\n" + TEXT
+    monkeypatch.setattr(ways, "_ad_hoc", lambda module, command, _given: ran.append((module, command)) or heard)
+    ends = Ends(Path("/no such"), {GATEWAY: os.getpid()})
+    assert Command(ends, []).up() == 1
+    [(module, command)] = ran
+    assert module == "ansible.builtin.command"
+    assert command.startswith("chroot '/no such' /usr/sbin/swanctl --list-sas --uri unix:///")
 
 
 class Claims(Way):

@@ -10,6 +10,9 @@ holds no swap up.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .pace import TokenBucket
@@ -50,6 +53,26 @@ class Progress:
         left = self.seconds_left
         when = f"; the last swap begins in about {left:.0f} s" if left else ""
         return f"{self.moved} of {self.swaps} routes moved{when}."
+
+
+@contextlib.contextmanager
+def telling(how: Progress, seconds: float, tell: Callable[[str], Any]) -> Iterator[None]:
+    """Tells it every so many seconds, from a thread of its own: a terminal that stands still holds no swap up."""
+    over = threading.Event()
+
+    def keep() -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            while not over.wait(seconds):
+                if sentence := how.sentence:
+                    tell(sentence)
+
+    thread = threading.Thread(target=keep, daemon=True, name="vpnha-progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(1.0)  # what comes of the swaps is said after its last word
 
 
 class _Watched:

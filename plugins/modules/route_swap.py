@@ -92,6 +92,12 @@ options:
         warning says so when they take more than 10 seconds. RV(swapping) says how long, in check mode too.
     type: int
     default: 120
+  progress_file:
+    description:
+      - A file on the host that the module runs on, in which it writes once a second how far it is, in one sentence.
+      - Where that host is the controller, the collection gives one by itself and shows the sentence every five seconds.
+      - One that cannot be written hinders no swap.
+    type: path
 notes:
   - Without O(pin_minutes) a monitor is free to move the routes again as soon as it sees a reason.
 extends_documentation_fragment:
@@ -235,8 +241,10 @@ route_tables:
   elements: str
 """
 
+import contextlib
 import json
 import time
+from pathlib import Path
 
 from ansible.module_utils.urls import open_url
 
@@ -247,6 +255,9 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.followed import follow, with_carrying
 from ansible_collections.vpnha.aws.plugins.module_utils.manual_swap import Wish, run
 from ansible_collections.vpnha.aws.plugins.module_utils.routes import Choice
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress, telling
+
+_TELL_SECONDS = 1.0
 
 
 def diff(routes: list) -> dict:
@@ -254,6 +265,17 @@ def diff(routes: list) -> dict:
         side: "".join(f"{row['route_table_id']} {row['destination']} -> {row[side] or 'nothing'}\n" for row in routes)
         for side in ("before", "after")
     }
+
+
+def progress_in(file: str | None, how: Progress) -> contextlib.AbstractContextManager[None]:
+    """Has the file say how far it is; a reader finds it whole or not at all."""
+
+    def tell(sentence: str) -> None:
+        new = Path(f"{file}.new")
+        new.write_text(sentence, encoding="utf-8")
+        new.replace(str(file))
+
+    return telling(how, _TELL_SECONDS, tell) if file else contextlib.nullcontext()
 
 
 def status(url: str) -> dict:
@@ -284,6 +306,7 @@ def main() -> None:
             "create_missing": {"type": "bool", "default": False},
             "monitor_url": {"type": "str"},
             "timeout": {"type": "int", "default": 120},
+            "progress_file": {"type": "path"},
         },
         mutually_exclusive=[("pin_minutes", "unpin")],
         supports_check_mode=True,
@@ -311,7 +334,9 @@ def main() -> None:
     try:
         client = ec2.of_module(module)
         deployment = prefix_lists.bound(client, from_dict(given["deployment"]))
-        report = run(client, deployment, wish, check=module.check_mode, wall=time.time())
+        how = Progress()
+        with progress_in(given["progress_file"], how):
+            report = run(client, deployment, wish, check=module.check_mode, wall=time.time(), progress=how)
     except VpnhaError as error:
         module.fail_json(msg=str(error))
     for warning in report.warnings:

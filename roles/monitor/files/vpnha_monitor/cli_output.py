@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ansible_collections.vpnha.aws.plugins.module_utils import api_way
-from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import Progress, telling
 
 from .journal import Event
 from .notify.orders import Tested
@@ -232,31 +230,11 @@ def progress(*, silent: bool) -> Iterator[Progress]:
     if silent:
         yield how
     elif out.is_terminal and not out.is_dumb_terminal:
-        with out.status("Reading EC2.", spinner="line") as line, _again(_TERMINAL_SECONDS, how, line.update):
+        with out.status("Reading EC2.", spinner="line") as line, telling(how, _TERMINAL_SECONDS, line.update):
             yield how
     else:
-        with _again(_LINE_SECONDS, how, lambda sentence: print(sentence, file=sys.stderr, flush=True)):
+        with telling(how, _LINE_SECONDS, lambda sentence: print(sentence, file=sys.stderr, flush=True)):
             yield how
-
-
-@contextmanager
-def _again(seconds: float, how: Progress, show: Callable[[str], Any]) -> Iterator[None]:
-    """Shows it every so many seconds, from a thread of its own: a terminal that stands still holds no swap up."""
-    over = threading.Event()
-
-    def keep() -> None:
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-            while not over.wait(seconds):
-                if sentence := how.sentence:
-                    show(sentence)
-
-    thread = threading.Thread(target=keep, daemon=True, name="vpnha-progress")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(1.0)  # what comes of the swaps is said after its last word
 
 
 def tested(found: Sequence[Tested]) -> None:

@@ -1,0 +1,69 @@
+# -*- coding: utf-8 -*-
+# Copyright: (c) 2026, the vpnha.aws contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's side of route_swap: shows how far it is, since a module itself says nothing before its end."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+SHOW_SECONDS = 5.0  # between two sentences; what takes less shows none
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Runs the module. On the controller it shows meanwhile how many routes are moved, and how long the rest takes."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The module's result."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        given, here = dict(self._task.args), self._connection.transport == "local"
+        if not here or self._task.async_val or self._task.check_mode or given.get("progress_file") is not None:
+            return result | self._swap(given, task_vars)
+        with tempfile.TemporaryDirectory(prefix="vpnha-swap-") as directory:
+            file = Path(directory) / "progress"
+            with followed(file, Display().display):
+                return result | self._swap({**given, "progress_file": str(file)}, task_vars)
+
+    def _swap(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        wrap = bool(self._task.async_val)
+        return dict(
+            self._execute_module(
+                module_name="vpnha.aws.route_swap", module_args=given, task_vars=task_vars, wrap_async=wrap
+            )
+        )
+
+
+@contextmanager
+def followed(file: Path, show: Callable[[str], Any], seconds: float = SHOW_SECONDS) -> Iterator[None]:
+    """Shows what a file says, whenever it says something else, every so many seconds at most."""
+    over = threading.Event()
+
+    def keep() -> None:
+        last = ""
+        while not over.wait(seconds):
+            try:
+                said = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):  # nothing is said yet
+                continue
+            if said != last:
+                last = said
+                show(said)
+
+    thread = threading.Thread(target=keep, daemon=True, name="vpnha-progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(1.0)  # the result comes after the last sentence

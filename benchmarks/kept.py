@@ -6,20 +6,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab import reports
 from lab.steps import console
 
-FAILED_MOST = 3  # failures of one thing that are made up for: then it is not by chance
+FAILED_MOST = 3  # failures of one thing in a row: then it is not by chance
 
 
 def wanting(done: Sequence[Mapping[str, Any]], runs: int) -> bool:
     """Whether one more is due after these, of which those with an ``error`` are in no figure."""
-    failed = sum(bool(one["error"]) for one in done)
-    return failed < FAILED_MOST and len(done) - failed < runs
+    return not hopeless(done) and sum(not one["error"] for one in done) < runs
+
+
+def hopeless(done: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last of these have all failed, and so many that no more are tried."""
+    return len(done) >= FAILED_MOST and all(one["error"] for one in done[-FAILED_MOST:])
+
+
+def said_hopeless(what: Iterable[str]) -> int:
+    """Say what has failed so often that no more is tried; the exit code."""
+    failed = list(what)
+    if failed:
+        console.print(
+            f"Given up after {FAILED_MOST} failures in a row: {'; '.join(failed)}. The report says why. What was "
+            "measured of them before is shown; put the report aside to have them tried again.",
+            style="red", markup=False,
+        )  # fmt: skip
+    return 1 if failed else 0
 
 
 class Kept:

@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 from rich.table import Table
 
+from benchmarks import peers
 from benchmarks.kept import Kept
 from benchmarks.own_lab import own_lab
 from lab.names import REPOSITORY, Names
@@ -47,8 +48,8 @@ def of_aws() -> frozenset[str]:
 
 
 def asks_aws(action: str, ours: frozenset[str]) -> bool:
-    """Whether a task of this action is to ask AWS."""
-    return action in ours or action.startswith("amazon.aws.")
+    """Whether a task of this action is to ask AWS, or to wait for one that does: a deploy waits for no others."""
+    return action in ours or action.startswith("amazon.aws.") or action == "ansible.builtin.async_status"
 
 
 def shares(tasks: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=3, help="each in a fresh lab (default: %(default)s)")
     chosen = parser.parse_args()
-    report = Kept(REPORT, {"commit": commit(), "environment": circumstances()}, "runs")
+    report = Kept(REPORT, {"commit": commit(), "environment": circumstances(), "versions": peers.libraries()}, "runs")
     if len(report.content["runs"]) < chosen.runs:
         with lab_program(stays="what was measured so far stays, and the next run goes on with it"):
             names = own_lab()

@@ -42,9 +42,9 @@ SIZES = (2, 20, 100)
 TOO_BUSY, FAILED, TOO_MUCH = 2, 3, 4
 
 
-def kept(path: Path, seconds: float) -> Kept:
-    """What was measured so far, if it is of this commit."""
-    about = {"commit": commit(), "cores": os.cpu_count(), "python": platform.python_version(), "seconds": seconds}
+def kept(path: Path, seconds: float, of: str = "") -> Kept:
+    """What was measured so far, if it is of this commit, or of that."""
+    about = {"commit": of or commit(), "cores": os.cpu_count(), "python": platform.python_version(), "seconds": seconds}
     return Kept(path, about, "windows")
 
 
@@ -80,11 +80,12 @@ def watched(daemon: str, gateways: int, left: int, seconds: float) -> list[dict[
     return found
 
 
-def one_size(daemon: str, size: int, runs: int, seconds: float) -> int:
+def one_size(daemon: str, size: int, runs: int, seconds: float, of: str) -> int:
     """Have one daemon measured at one size, if that is due; an exit code."""
-    if done(kept(REPORT, seconds), daemon, size) >= runs:
+    if done(kept(REPORT, seconds, of), daemon, size) >= runs:
         return 0
     asked = ["--daemons", daemon, "--gateways", str(size), "--runs", str(runs), "--seconds", str(seconds)]
+    asked += ["--commit", of]
     try:
         if daemon == "agent":
             gateway.ensure_image()
@@ -122,12 +123,13 @@ def main() -> int:
     parser.add_argument("--gateways", type=int, nargs="+", default=list(SIZES), help="from 2 to 100")
     parser.add_argument("--daemons", nargs="+", choices=DAEMONS, default=list(DAEMONS))
     parser.add_argument(enclosed.INSIDE, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--commit", default="", help=argparse.SUPPRESS)  # of all sizes, whatever is edited meanwhile
     chosen = parser.parse_args()
     if not all(2 <= number <= 100 for number in chosen.gateways):
         raise SystemExit("--gateways are from 2 to 100: each has a subnet of 10.20.0.0/16 with its number in it.")
     if chosen.inside:  # one daemon at one size
         [daemon], [size] = chosen.daemons, chosen.gateways
-        report = kept(REPORT, chosen.seconds)
+        report = kept(REPORT, chosen.seconds, chosen.commit)
         try:
             for one in watched(daemon, size, chosen.runs - done(report, daemon, size), chosen.seconds):
                 report.add(one)
@@ -135,14 +137,14 @@ def main() -> int:
             console.print(str(error), style="red", markup=False)
             return FAILED
         return 0
-    failed = []
+    failed, of = [], commit()
     for daemon, size in product(chosen.daemons, chosen.gateways):
-        code = one_size(daemon, size, chosen.runs, chosen.seconds)
+        code = one_size(daemon, size, chosen.runs, chosen.seconds, of)
         if code == enclosed.INTERRUPTED:
             return code
         if code:
             failed.append(f"{daemon}, {size} gateways")
-    report = kept(REPORT, chosen.seconds)
+    report = kept(REPORT, chosen.seconds, of)
     console.print(table(report))
     console.print(f"report: {REPORT}")
     if failed:

@@ -51,7 +51,7 @@ ABORTED_MOST = 3  # one after the other, and of one way in one scenario: then it
 def kept(path: Path) -> Kept:
     """What was measured so far, if it is of this commit, these contenders, and this machine."""
     about = {
-        "commit": commit(), "environment": circumstances(), "versions": peers.versions(),
+        "commit": commit(), "environment": circumstances(), "versions": peers.versions() | peers.libraries(),
         "ways": {way.name: way.says for way in WAYS}, "scenarios": {one.name: one.says for one in SCENARIOS},
     }  # fmt: skip
     return Kept(path, about, "runs")

@@ -24,9 +24,9 @@ from typing import Any
 from rich.table import Table
 
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
-from benchmarks import enclosed, gateway
+from benchmarks import enclosed, gateway, peers
 from benchmarks.gateway import Ends, NotUp, Wire
-from benchmarks.kept import Kept, wanting
+from benchmarks.kept import Kept, hopeless, said_hopeless, wanting
 from benchmarks.process import exact_seconds
 from lab import setns
 from lab.errors import LabError
@@ -133,14 +133,19 @@ def main() -> int:
         root = gateway.root()
         gateway.networks()
         setns.enter(gateway.GATEWAY)  # whoever asks is on the gateway
-        report = kept(REPORT, gateway.versions(root))
+        report = kept(REPORT, gateway.versions(root) | peers.libraries())
         for number in chosen.tunnels:
             compare(number, ways, chosen.runs, report, root)
     except (LabError, NotUp, VpnhaError) as error:
         raise SystemExit(str(error)) from None
     console.print(table(report))
     console.print(f"report: {REPORT}")
-    return 0
+    return said_hopeless(
+        f"{way.name} with {number} tunnels"
+        for number in chosen.tunnels
+        for way in ways
+        if hopeless(report.having(way=way.name, tunnels=number))
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from rich.table import Table
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 from ansible_collections.vpnha.aws.plugins.module_utils.pace import CHANGES
 from benchmarks import enclosed, peers
-from benchmarks.kept import Kept, wanting
+from benchmarks.kept import Kept, hopeless, said_hopeless, wanting
 from lab.steps import commit, console
 
 from .stand import GATEWAYS, Stand, own_network, stand
@@ -86,7 +86,8 @@ class Limits:
         return {"patience_s": self.patience, "most_s": self.most, "given_up_s": self.given_up}
 
     def due(self, way: type[Way], done: Sequence[dict[str, Any]]) -> bool:
-        """Whether once more, after these of it."""
+        """Whether once more, after these of it. Who was given up sooner than now has not had its time."""
+        done = [one for one in done if not one["given_up"] or one["ended"] >= self.given_up]
         longest = 0.0 if way.ours else max((one["ended"] for one in done), default=0.0)
         return wanting(done, 1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
 
@@ -162,7 +163,8 @@ def settled(made: Stand) -> str:
 def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
     """One swap by one way. A route that is not where it should be afterwards is moved there.
 
-    It is an error too, but for a way that was stopped because its time was over: that one has no ``seconds``.
+    It is an error too, but for a way that was stopped because its time was over: that one has no ``seconds``. One that
+    had swapped all by then, and only not ended, has.
     """
     wall, began, error, given_up = time.time(), time.monotonic(), "", False
     try:
@@ -176,7 +178,9 @@ def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
     ended = time.monotonic() - began
     accepted, refused = made.swapped(wall), made.refused(wall)
     try:
-        if made.leads_to() != {made.enis[gateway]}:
+        if made.leads_to() == {made.enis[gateway]}:
+            given_up = False
+        else:
             error = error or ("" if given_up else f"{way.name} has ended, and not all routes lead to {gateway}.")
             made.move(gateway)
     except SPOILT as failed:
@@ -218,7 +222,12 @@ def main() -> int:
         compare(cell, ways, report, limits)
     console.print(table(report.content))
     console.print(f"report: {REPORT}")
-    return 0
+    return said_hopeless(
+        f"{way.name} at {cell.tables} x {cell.destinations}{', buckets' if cell.throttle else ''}"
+        for cell in sizes(chosen.tables, chosen.destinations)
+        for way in ways
+        if hopeless(report.having(way=way.name, **asdict(cell)))
+    )
 
 
 if __name__ == "__main__":

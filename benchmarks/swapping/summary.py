@@ -50,9 +50,11 @@ class Size:
 def spread(swaps: Sequence[Mapping[str, Any]]) -> Spread:
     """Of some swaps."""
     counted = [one for one in swaps if not one["error"]]
-    failed, given_up = len(swaps) - len(counted), [one["ended"] for one in counted if one["given_up"]]
-    if given_up:
-        return Spread(None, None, None, len(counted), failed, min(given_up))
+    longest, failed = max((one["ended"] for one in counted), default=0.0), len(swaps) - len(counted)
+    # whoever was given up sooner than another one ended has not had as much time
+    counted = [one for one in counted if not one.get("given_up") or one["ended"] >= longest]
+    if any(one.get("given_up") for one in counted):
+        return Spread(None, None, None, len(counted), failed, longest)
     done = [one["seconds"] for one in counted]
     middle = median(done) if done else None
     return Spread(middle, min(done, default=None), max(done, default=None), len(done), failed, None)

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -142,28 +145,51 @@ def test_who_has_not_swapped_all_has_failed(
 
 
 class Endless(Idle):
-    """Waits, in a program that a program has started."""
+    """Waits, in a program that a program has started, in a session of its own."""
 
     def swap(self, gateway: str) -> None:
-        """Never end, and leave its PID."""
-        self.run(["bash", "-c", f"bash -c 'echo $$ > {self.directory}/pid; while true; do sleep 1; done'; true"])
+        """Never end."""
+        self.run(["bash", "-c", f"setsid bash -c 'while true; do sleep 1; done' {self.directory} & sleep 600"])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a namespace of processes")
 def test_a_way_that_does_not_end_is_stopped_with_all_that_it_has_started(made: Stand, tmp_path: Path) -> None:
     made.move("gw-a")
     one = swapping.swapped(Endless(made, tmp_path, 1.0), made, "gw-b")
     assert (one["seconds"], one["given_up"], one["swaps"], one["error"]) == (None, True, 0, "")
     assert made.leads_to() == {made.enis["gw-b"]}, "the next one begins with all routes at one gateway"
-    assert ended(int((tmp_path / "pid").read_text(encoding="ascii")))
+    limit = time.monotonic() + 60
+    while running(str(tmp_path)):
+        assert time.monotonic() < limit, "what it has started still runs"
+        time.sleep(0.05)
 
 
-def ended(pid: int) -> bool:
-    """Whether a process is no more, or waits to be buried."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except FileNotFoundError:
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
+def running(mark: str) -> bool:
+    """Whether there is a process with that in its command."""
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mark in each.read_text(encoding="utf-8", errors="replace"):
+                return True
+    return False
+
+
+class Slow(Idle):
+    """Swaps all, and does not end."""
+
+    name = "slow"
+
+    def swap(self, gateway: str) -> None:
+        """Swap all, and wait."""
+        self.stand.move(gateway)
+        self.run(["sleep", "600"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a namespace of processes")
+def test_a_way_that_has_swapped_all_before_it_is_stopped_has_its_figure(made: Stand, tmp_path: Path) -> None:
+    made.move("gw-a")
+    one = swapping.swapped(Slow(made, tmp_path, 1.0), made, "gw-b")
+    assert (one["given_up"], one["swaps"], one["error"]) == (False, 4, "")
+    assert 0.0 < one["seconds"] <= one["ended"]
 
 
 def test_a_monitor_whose_swap_does_not_end_is_given_up(
@@ -217,7 +243,9 @@ def test_a_slow_way_swaps_less_often_and_ours_as_often_as_asked(way: type[Way], 
     assert not LIMITS.due(way, done)
 
 
-@pytest.mark.parametrize(("failed", "measured", "due"), [(1, 9, True), (1, 10, False), (2, 0, True), (3, 0, False)])
+@pytest.mark.parametrize(
+    ("failed", "measured", "due"), [(1, 9, True), (1, 10, False), (2, 0, True), (3, 0, False), (5, 9, True)]
+)
 def test_what_failed_is_made_up_for_and_not_for_ever(failed: int, measured: int, due: bool) -> None:
     done = [of(MoveIp.name, None, "broken")] * failed + [of(MoveIp.name, 1.0)] * measured
     assert LIMITS.due(MoveIp, done) == due
@@ -294,6 +322,10 @@ def test_who_was_given_up_has_no_figure_is_not_first_and_does_not_try_again(repo
     assert (size.ways[MoveIp.name].text, size.ways[MoveIp.name].runs) == ("not within 900", 2)
     assert size.first == ()
     assert not LIMITS.due(MoveIp, report.having(way=MoveIp.name)[1:])
+    longer = swapping.Limits(10, 60.0, 300.0, 3600.0)
+    assert longer.due(MoveIp, report.having(way=MoveIp.name)[1:]), "it has more time now"
+    report.add(of(MoveIp.name, 1500.0))
+    assert cells(report.content)[0].ways[MoveIp.name].text == "1190.00 (880.00 to 1500.00, 2)"
 
 
 def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Path) -> None:

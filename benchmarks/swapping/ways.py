@@ -223,4 +223,5 @@ def play(way: Way, tasks: list[dict[str, Any]]) -> None:
         "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}, "tasks": tasks,
     }  # fmt: skip
     file.write_text(yaml.safe_dump([play]), encoding="utf-8")
-    way.run([str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", str(file)])
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "localhost,", str(file)]
+    way.run(command, ANSIBLE_HOME=str(way.directory / "ansible"), ANSIBLE_ASYNC_DIR=str(way.directory / "jobs"))

@@ -77,6 +77,7 @@ def test_every_task_is_written_down_with_the_modules_that_ran(tmp_path: Path) ->
         ("vpnha.aws.gateway_network", True),
         ("vpnha.aws.deployment_check", False),
         ("ansible.builtin.template", False),
+        ("ansible.builtin.async_status", True),  # of a deploy: its security groups
     ],
 )
 def test_who_is_given_credentials_asks_aws(action: str, asks: bool) -> None:

@@ -9,6 +9,7 @@ The tests are one story, in the order in which they stand. Judged by packets and
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ pytestmark = pytest.mark.integration
 _FILES = ROOT / "lab" / "deployments"
 FIRST = Variant(up=("--deployment", str(_FILES / "two-deployments.yml")), play=("-e", f"@{_FILES / 'one-of-two.yml'}"))
 READS = ("Describe", "Get")
+KINDS = ("Subnets", "RouteTables", "NetworkInterfaces", "SecurityGroups", "Addresses")
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,13 @@ def test_a_monitor_may_not_move_the_others_routes(one: Deployed, two: Deployed) 
     assert said.strip() == "UnauthorizedOperation" and one.routes() == before
 
 
+def left_of(which: Deployed) -> dict[str, list[Any]]:
+    """What EC2 has that carries the deployment's tag."""
+    own = [{"Name": "tag:vpnha:deployment", "Values": [which.name]}]
+    asked = {kind: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower() for kind in KINDS}
+    return {kind: getattr(aws(which.lab), f"describe_{name}")(Filters=own)[kind] for kind, name in asked.items()}
+
+
 def test_the_first_cannot_go_before_the_second_and_the_second_takes_only_its_own(one: Deployed, two: Deployed) -> None:
     before, began = one.routes(), time.time()
     refused = one.lab.play("teardown", vpnha_confirm=one.name)
@@ -188,8 +197,6 @@ def test_the_first_cannot_go_before_the_second_and_the_second_takes_only_its_own
     with steady(one.lab, [one.target], one.apps) as lost:
         assert two.lab.play("teardown", vpnha_confirm=two.name).code == 0
     assert set(lost.values()) == {0} and one.routes() == before and not one.changed(began)
-    left = aws(one.lab).describe_tags(
-        Filters=[{"Name": "key", "Values": ["vpnha:deployment"]}, {"Name": "value", "Values": [two.name]}]
-    )["Tags"]
-    assert {tag["ResourceType"] for tag in left} <= {"instance"}, "which are terminated, and told of for a while"
+    assert left_of(two) == {kind: [] for kind in KINDS}
+    assert left_of(one)["Subnets"], "which tells that they would be found"
     assert_deploy_changes_nothing(one.lab)

@@ -77,10 +77,15 @@ def borrowed(names: Names, progress: Progress, *, keep: bool = False) -> Iterato
 
 
 def build_images(names: Names, progress: Progress, release: Release = USUAL) -> str:
-    """Build a release's two images; returns the golden one's hash."""
+    """Build a release's two images; returns the golden one's hash. The name is free afterwards if it was before."""
     _preflight(names)
     with _alone(names, progress):
-        return golden.build(names, progress, release)
+        try:
+            return golden.build(names, progress, release)
+        finally:
+            if _vacant(names):  # else there is a lab, whose images these are
+                shutil.rmtree(names.state, ignore_errors=True)
+                _note(names).unlink(missing_ok=True)
 
 
 def down(names: Names, progress: Progress) -> bool:
@@ -112,6 +117,12 @@ def leftovers(names: Names) -> list[str]:
     found += _mounts(names)
     found += [str(path) for kind in ("propagate", "unix-export") for path in _NSPAWN.glob(f"{kind}/{names.name}-*")]
     return found + ([str(names.state)] if names.state.exists() else [])
+
+
+def _vacant(names: Names) -> bool:
+    """Whether nothing of the lab is there but our own ``up`` and files."""
+    ours = cgroups.path(names, _UP)
+    return not _namespaces(names) and not _mounts(names) and all(path == ours for path in cgroups.all_of(names))
 
 
 # --- Up ----------------------------------------------------------------------------------------------------

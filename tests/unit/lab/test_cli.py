@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,26 @@ def test_a_lab_of_that_name_in_another_directory_is_left_alone(names: Names, mon
     for act in (lifecycle.down, lifecycle.up):
         with pytest.raises(LabError, match="t1none belongs to /somebody/elses: set VPNHA_LAB_NAME"):
             act(names, print)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a cgroup")
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("works", [True, False])
+def test_who_only_builds_images_leaves_the_name_to_others(
+    names: Names, monkeypatch: pytest.MonkeyPatch, there: bool, works: bool
+) -> None:
+    def build(*_: object) -> str:
+        assert (lifecycle._NOTES / names.name).read_text() == f"{names.dir}\n", "nobody else comes between"
+        if not works:
+            raise LabError("no room")
+        return "hash"
+
+    monkeypatch.setattr(lifecycle, "_preflight", lambda _: None)
+    monkeypatch.setattr(lifecycle.golden, "build", build)
+    monkeypatch.setattr(lifecycle, "_namespaces", lambda _: [Path("/run/netns/t1none-x")] if there else [])
+    with nullcontext() if works else pytest.raises(LabError, match="no room"):
+        assert lifecycle.build_images(names, print) == "hash"
+    assert (lifecycle._NOTES / names.name).exists() == names.state.exists() == there
 
 
 def test_a_wrong_command_line_says_what_is_wrong(

@@ -21,7 +21,7 @@ GREY_SECONDS = 10.0  # lossy so long without a break: one window alone can be ba
 GREY_HEAL_SECONDS = 30.0  # free of loss this long before a tunnel that lost packets is the first choice again
 DEAD_HEAL_SECONDS = 3.0  # the same for a static tunnel that was dead
 DEAD_SECONDS = 2.0  # no answer for so long is an outage, which BFD sees to, and no matter of losing a share
-CONFIRM_SECONDS = 10.0  # what is away is made sure of, since FRR may have been restarted or reloaded meanwhile
+CONFIRM_SECONDS = 3.0  # what is away is made sure of, since FRR may have been restarted or reloaded meanwhile
 RETRY_SECONDS = 3.0
 
 

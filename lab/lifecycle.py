@@ -79,9 +79,10 @@ def borrowed(names: Names, progress: Progress, *, keep: bool = False) -> Iterato
 def build_images(names: Names, progress: Progress, release: Release = USUAL) -> str:
     """Build a release's two images; returns the golden one's hash. The name is free afterwards if it was before."""
     _preflight(names)
-    with _alone(names, progress):
+    with _claimed(names, progress):
         try:
-            return golden.build(names, progress, release)
+            with _to_be_found(names):
+                return golden.build(names, progress, release)
         finally:
             if _vacant(names):  # else there is a lab, whose images these are
                 shutil.rmtree(names.state, ignore_errors=True)
@@ -120,9 +121,9 @@ def leftovers(names: Names) -> list[str]:
 
 
 def _vacant(names: Names) -> bool:
-    """Whether nothing of the lab is there but our own ``up`` and files."""
-    ours = cgroups.path(names, _UP)
-    return not _namespaces(names) and not _mounts(names) and all(path == ours for path in cgroups.all_of(names))
+    """Whether nothing of the lab is there but files, and the cgroup of an ``up``."""
+    ours = {str(names.state), str(cgroups.path(names, _UP))}
+    return set(leftovers(names)) <= ours
 
 
 # --- Up ----------------------------------------------------------------------------------------------------
@@ -160,16 +161,22 @@ def _start(names: Names, progress: Progress, *, sites_only: bool) -> None:
 @contextlib.contextmanager
 def _alone(names: Names, progress: Progress) -> Iterator[None]:
     """One ``up`` at a time; it and all its children can be found by ``down``."""
-    with _claimed(names, progress):
-        names.run.mkdir(parents=True, exist_ok=True)
-        before = _own_cgroup()
-        cgroups.enter(cgroups.ensure(names, _UP))
-        try:
-            yield
-        finally:
-            (before / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
-            with contextlib.suppress(OSError):  # something of ours may still be ending in it; ``down`` removes it
-                cgroups.path(names, _UP).rmdir()
+    with _claimed(names, progress), _to_be_found(names):
+        yield
+
+
+@contextlib.contextmanager
+def _to_be_found(names: Names) -> Iterator[None]:
+    """Have a ``down`` find this process and all its children."""
+    names.run.mkdir(parents=True, exist_ok=True)
+    before = _own_cgroup()
+    cgroups.enter(cgroups.ensure(names, _UP))
+    try:
+        yield
+    finally:
+        (before / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+        with contextlib.suppress(OSError):  # something of ours may still be ending in it; ``down`` removes it
+            cgroups.path(names, _UP).rmdir()
 
 
 @contextlib.contextmanager

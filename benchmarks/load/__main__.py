@@ -130,6 +130,9 @@ def main() -> int:
     if chosen.inside:  # one daemon at one size
         [daemon], [size] = chosen.daemons, chosen.gateways
         report = kept(REPORT, chosen.seconds, chosen.commit)
+        if chosen.commit not in ("", commit()):
+            console.print(f"The code is not that of {chosen.commit} any more: this size is not measured.", style="red")
+            return FAILED
         try:
             for one in watched(daemon, size, chosen.runs - done(report, daemon, size), chosen.seconds):
                 report.add(one)

@@ -87,7 +87,7 @@ class Limits:
 
     def due(self, way: type[Way], done: Sequence[dict[str, Any]]) -> bool:
         """Whether once more, after these of it. Who was given up sooner than now has not had its time."""
-        done = [one for one in done if not one["given_up"] or one["ended"] >= self.given_up]
+        done = [one for one in done if not one["given_up"] or one.get("limit", one["ended"]) >= self.given_up]
         longest = 0.0 if way.ours else max((one["ended"] for one in done), default=0.0)
         return wanting(done, 1 if longest > self.most else min(self.runs, 3) if longest > self.patience else self.runs)
 
@@ -187,7 +187,8 @@ def swapped(way: Way, made: Stand, gateway: str) -> dict[str, Any]:
         error = error or str(failed)
     return {
         "way": way.name, "seconds": round(accepted[-1] - wall, 3) if accepted and not given_up else None,
-        "ended": round(ended, 3), "given_up": given_up, "swaps": len(accepted), "refused": refused, "error": error,
+        "ended": round(ended, 3), "given_up": given_up, "limit": way.most,
+        "swaps": len(accepted), "refused": refused, "error": error,
     }  # fmt: skip
 
 

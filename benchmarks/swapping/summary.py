@@ -50,12 +50,11 @@ class Size:
 def spread(swaps: Sequence[Mapping[str, Any]]) -> Spread:
     """Of some swaps."""
     counted = [one for one in swaps if not one["error"]]
-    longest, failed = max((one["ended"] for one in counted), default=0.0), len(swaps) - len(counted)
-    # whoever was given up sooner than another one ended has not had as much time
-    counted = [one for one in counted if not one.get("given_up") or one["ended"] >= longest]
-    if any(one.get("given_up") for one in counted):
-        return Spread(None, None, None, len(counted), failed, longest)
-    done = [one["seconds"] for one in counted]
+    failed, given_up = len(swaps) - len(counted), [one for one in counted if one.get("given_up")]
+    done = [one["seconds"] for one in counted if not one.get("given_up")]
+    limit = max((one.get("limit", one["ended"]) for one in given_up), default=0.0)
+    if limit > max(done, default=0.0):  # else whoever was given up has not had as much time as another one took
+        return Spread(None, None, None, len(counted), failed, limit)
     middle = median(done) if done else None
     return Spread(middle, min(done, default=None), max(done, default=None), len(done), failed, None)
 

@@ -24,6 +24,7 @@ from vpnha_monitor.actuator import Actuator
 
 from .stand import CARD, REGION, Stand
 
+_STOP_SECONDS = 20.0  # for calls under way, when it is given up
 _ENCLOSED = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -96,10 +97,12 @@ class Monitor(Way):
     def __init__(self, stand: Stand, directory: Path, most: float) -> None:
         super().__init__(stand, directory, most)
         os.environ |= {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab"}
-        client = ec2.make_client(region=REGION, endpoint_url=stand.url)
+        self.client = ec2.make_client(region=REGION, endpoint_url=stand.url)
+        self._begin()
+
+    def _begin(self) -> None:
         self.results: list[Any] = []
-        self.actuator = Actuator(lambda: client, self.results.extend, lambda _result: None)
-        self.client = client
+        self.actuator = Actuator(lambda: self.client, self.results.extend, lambda _result: None)
 
     def prepare(self) -> None:
         """Its own bucket is full, it reads EC2 each 5 s, and it keeps its connections warm."""
@@ -115,6 +118,8 @@ class Monitor(Way):
             self.actuator.swap(wanted)
             while len(self.results) < len(wanted):
                 if time.monotonic() > limit:
+                    self.actuator.stop(_STOP_SECONDS)
+                    self._begin()
                     raise self.given_up()
                 time.sleep(0.01)
             self.view = routes.read_view(self.client, self.stand.deployment)

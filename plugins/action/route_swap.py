@@ -10,9 +10,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible.constants import DEFAULT_LOCAL_TMP
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -23,6 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """Runs the module. On the controller it shows meanwhile how many routes are moved, and how long the rest takes."""
 
     TRANSFERS_FILES = False
+    _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The module's result."""
@@ -30,13 +33,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         given, here = dict(self._task.args), self._connection.transport == "local"
         if not here or self._task.async_val or self._task.check_mode or given.get("progress_file") is not None:
             return result | self._swap(given, task_vars)
-        with tempfile.TemporaryDirectory(prefix="vpnha-swap-") as directory:
+        # of Ansible's own directory, which goes with the run also when this process is killed
+        with tempfile.TemporaryDirectory(dir=DEFAULT_LOCAL_TMP, ignore_cleanup_errors=True) as directory:
             file = Path(directory) / "progress"
-            with followed(file, Display().display):
+            # the standard output may be somebody's JSON
+            with followed(file, partial(Display().display, stderr=True)):
                 return result | self._swap({**given, "progress_file": str(file)}, task_vars)
 
     def _swap(self, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        wrap = bool(self._task.async_val)
+        wrap = bool(self._task.async_val and not self._connection.has_native_async)
         return dict(
             self._execute_module(
                 module_name="vpnha.aws.route_swap", module_args=given, task_vars=task_vars, wrap_async=wrap

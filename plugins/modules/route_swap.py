@@ -95,7 +95,8 @@ options:
   progress_file:
     description:
       - A file on the host that the module runs on, in which it writes once a second how far it is, in one sentence.
-      - Where that host is the controller, the collection gives one by itself and shows the sentence every five seconds.
+      - Where that host is the controller, the collection gives one by itself and shows the sentence every five seconds,
+        on the standard error. Not so with C(become) to somebody who may not write there, and not with C(async).
       - One that cannot be written hinders no swap.
     type: path
 notes:

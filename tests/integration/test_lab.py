@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, faults, lifecycle, procs, registry
+from lab import cgroups, faults, golden, lifecycle, procs, registry
 from lab.faults import KINDS, Options
 from lab.hosts import Hosts
 from lab.names import REPOSITORY, Names
@@ -97,9 +97,9 @@ def until(condition: Callable[[], object]) -> None:
 def names() -> Iterator[Names]:
     base = Names.from_env()
     names = Names("vpnhahost", base.dir, 4966)
-    lifecycle.build_images(names, print)
-    yield names
-    lifecycle.down(names, print)
+    with lifecycle.borrowed(names, print):  # it is nobody else's meanwhile
+        golden.build(names, print)
+        yield names
     assert lifecycle.leftovers(names) == []
 
 

@@ -111,6 +111,7 @@ def two(one: Deployed) -> Deployed:
     began, before = time.time(), one.routes()
     with steady(one.lab, [one.target], one.apps) as lost:
         assert lab.play("deploy").code == 0
+        assert one.flows()
     assert set(lost.values()) == {0}
     touched = {call["resources"][0] for call in calls(lab, began, "CreateRoute", "ReplaceRoute", "DeleteRoute")}
     assert touched and not touched & one.tables and one.routes() == before and not one.changed(began)
@@ -134,6 +135,7 @@ def test_deploying_either_again_changes_nothing_and_costs_no_packet(one: Deploye
     with steady(one.lab, [one.target], one.apps) as lost, steady(two.lab, [two.target], two.apps) as others:
         assert_deploy_changes_nothing(one.lab)
         assert_deploy_changes_nothing(two.lab)
+        assert one.flows() and two.flows()
     assert {*lost.values(), *others.values()} == {0}
 
 
@@ -154,6 +156,7 @@ def test_a_lost_gateway_moves_its_own_deployments_routes_and_no_other(one: Deplo
         aws(struck.lab).start_instances(InstanceIds=struck_ids)
         until(lambda: struck.routes() == home, 240, f"{gone} has its routes back")
         settle(struck.lab, struck.monitor)
+        assert spared.flows()
     assert all(lost.values()) and set(others.values()) == {0}
     moved = {table for (table, _to), ways in watch.seen().items() if len(ways) > 1}
     assert moved == {table for (table, _to), gateway in home.items() if gateway == gone}
@@ -164,6 +167,7 @@ def test_a_drill_of_one_leaves_the_other_alone(one: Deployed, two: Deployed, tmp
     began = time.time()
     with steady(one.lab, [one.target], one.apps) as lost:
         drilled = drill(two.lab, tmp_path, "gateway_power_off")
+        assert one.flows()
     assert drilled["gateway_power_off"]["gateway"] in two.gateways
     assert set(lost.values()) == {0} and not one.changed(began)
 
@@ -196,6 +200,7 @@ def test_the_first_cannot_go_before_the_second_and_the_second_takes_only_its_own
     assert "would be cut off" in " ".join(refused.output.split()) and one.routes() == before
     with steady(one.lab, [one.target], one.apps) as lost:
         assert two.lab.play("teardown", vpnha_confirm=two.name).code == 0
+        assert one.flows()
     assert set(lost.values()) == {0} and one.routes() == before and not one.changed(began)
     assert left_of(two) == {kind: [] for kind in KINDS}
     assert left_of(one)["Subnets"], "which tells that they would be found"

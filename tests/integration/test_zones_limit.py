@@ -14,10 +14,12 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.integration.conftest import (
     Lab,
@@ -61,6 +63,15 @@ class Crowded:
         with urllib.request.urlopen(f"{self.lab.env['AWS_ENDPOINT_URL']}/_lab/calls?since={since}") as answer:
             asked = json.load(answer)
         return sum(call["action"] == "ReplaceRoute" and call["error"] == "RequestLimitExceeded" for call in asked)
+
+    def counts(self) -> bool:
+        """Whether EC2 has refused a call that came when there were too many: then it counts them."""
+        ec2, route = aws(self.lab), {"RouteTableId": self.declared, "DestinationCidrBlock": sorted(DESTINATIONS)[0]}
+        began, eni = time.time(), app_routes(self.lab)[self.declared, sorted(DESTINATIONS)[0]]
+        for _call in range(60):  # EC2 takes 50 at once; each leaves the route where it is
+            with suppress(ClientError):
+                ec2.replace_route(**route, NetworkInterfaceId=eni)
+        return self.refused(began) > 0
 
     def at(self, gateway: str) -> int:
         """How many of the routes lead there."""
@@ -130,6 +141,7 @@ def test_what_is_declared_and_what_sends_most_goes_first_and_nothing_is_refused(
         until(lambda: app_routes(lab) == watch.home, 300, f"{GONE} has its routes back")
     assert set(lost.values()) == {0}
     assert len(crowded.swaps(began)) == 2 * due and crowded.refused(began) == 0
+    assert crowded.counts(), "else that it has refused none says nothing"
 
 
 def test_a_monitor_that_is_killed_half_way_goes_on_and_keeps_to_the_limit(crowded: Crowded) -> None:

@@ -20,7 +20,7 @@ MODULES = {
     "deployment_mark": ["deployment", "region", "mark", "state", "scope", "minutes", "by"],
     "instance_power": ["deployment", "region", "gateway", "state", "wait_timeout"],
     "route_swap": [
-        "deployment", "region", "gateway", "route_tables", "pin_minutes", "timeout", "unpin", "by",
+        "deployment", "region", "gateway", "route_tables", "pin_minutes", "timeout", "unpin", "by", "progress_file",
     ],
     "vpn_ha_info": ["deployment", "region"],
     "vpn_health_info": [],

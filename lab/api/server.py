@@ -115,18 +115,21 @@ def application(lab: Any) -> Callable[..., Iterable[bytes]]:
     return Gate(DomainDispatcherApplication(create_backend_app))
 
 
-def serve(lab: Any) -> None:
-    """Start a lab and its two servers, which run in threads. Raises LabError when the port is taken."""
+def listener(address: tuple[str, int], app: Any) -> Any:
+    """A server that lets many connect at once, as AWS does, and keeps their connections. It is not begun."""
     from cheroot import wsgi
 
+    # who finds the queue full is silent for a second, until TCP tries again
+    server = wsgi.Server(address, app, numthreads=_THREADS, request_queue_size=128, timeout=_IDLE)
+    server.keep_alive_conn_limit = 1000
+    return server
+
+
+def serve(lab: Any) -> None:
+    """Start a lab and its two servers, which run in threads. Raises LabError when the port is taken."""
     address = ("127.0.0.1", lab.names.api_port)
     app = application(lab)
-    outside, inside = (
-        wsgi.Server(address, each, numthreads=_THREADS, request_queue_size=128, timeout=_IDLE)
-        for each in (Control(lab, app), app)
-    )
-    for server in (outside, inside):
-        server.keep_alive_conn_limit = 1000
+    outside, inside = (listener(address, each) for each in (Control(lab, app), app))
     try:
         outside.prepare()  # before anything is touched: it might be another lab's
     except OSError:

@@ -20,11 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cheroot import wsgi
-
 from lab.api.lab import Lab
 from lab.api.limits import Buckets
-from lab.api.server import Control, application
+from lab.api.server import Control, application, listener
 from lab.api.vpn import managed
 from lab.names import Names
 from lab.net.desired import Desired
@@ -95,7 +93,7 @@ def serve(directory: Path, refill: bool) -> None:
     lab = Lab(Names("apitest", directory, 4000), Hosts(), Plane())  # type: ignore[arg-type]
     if not refill:  # what is throttled does not depend on this machine's speed
         lab.buckets = Buckets(clock=lambda: 0.0)
-    server = wsgi.Server(("127.0.0.1", 0), Control(lab, application(lab)), numthreads=10)
+    server = listener(("127.0.0.1", 0), Control(lab, application(lab)))
     lab.start()
     threading.Thread(target=tunnels, args=(lab, directory / "up"), daemon=True).start()
     server.prepare()
@@ -105,7 +103,8 @@ def serve(directory: Path, refill: bool) -> None:
 
 def main() -> None:
     """Fork an endpoint for each line, until there are no more."""
-    importlib.import_module("moto.ec2.models")
+    for warm in ("cheroot.wsgi", "moto.ec2.models"):
+        importlib.import_module(warm)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that have ended leave nothing behind
     for line in sys.stdin:
         wanted = json.loads(line)

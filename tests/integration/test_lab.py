@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, faults, golden, lifecycle, procs, registry
+from lab import cgroups, faults, lifecycle, procs, registry
 from lab.faults import KINDS, Options
 from lab.hosts import Hosts
 from lab.names import REPOSITORY, Names
@@ -97,15 +97,16 @@ def until(condition: Callable[[], object]) -> None:
 def names() -> Iterator[Names]:
     base = Names.from_env()
     names = Names("vpnhahost", base.dir, 4966)
-    with lifecycle.borrowed(names, print):  # it is nobody else's meanwhile
-        golden.build(names, print)
-        yield names
+    lifecycle.build_images(names, print)
+    yield names
+    lifecycle.down(names, print)
     assert lifecycle.leftovers(names) == []
 
 
 @pytest.fixture
-def world(names: Names) -> World:
-    return World(names)
+def world(names: Names) -> Iterator[World]:
+    with lifecycle.borrowed(names, print):  # the name is nobody else's meanwhile
+        yield World(names)
 
 
 def test_a_disk_outlives_power_and_a_namespace_does_not_outlive_a_boot(world: World) -> None:

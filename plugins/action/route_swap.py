@@ -7,9 +7,8 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 from ansible.constants import DEFAULT_LOCAL_TMP
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.vpnha.aws.plugins.module_utils.swap_progress import repeating
 
 SHOW_SECONDS = 5.0  # between two sentences; what takes less shows none
 
@@ -49,26 +50,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
 
 
-@contextmanager
-def followed(file: Path, show: Callable[[str], Any], seconds: float = SHOW_SECONDS) -> Iterator[None]:
+def followed(file: Path, show: Callable[[str], Any], seconds: float = SHOW_SECONDS) -> AbstractContextManager[None]:
     """Shows what a file says, whenever it says something else, every so many seconds at most."""
-    over = threading.Event()
+    last = ""
 
-    def keep() -> None:
-        last = ""
-        while not over.wait(seconds):
-            try:
-                said = file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):  # nothing is said yet
-                continue
-            if said != last:
-                last = said
-                show(said)
+    def look() -> None:
+        nonlocal last
+        try:
+            said = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):  # nothing is said yet
+            return
+        if said != last:
+            last = said
+            show(said)
 
-    thread = threading.Thread(target=keep, daemon=True, name="vpnha-progress")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(1.0)  # the result comes after the last sentence
+    return repeating(seconds, look)

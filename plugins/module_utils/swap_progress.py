@@ -55,16 +55,25 @@ class Progress:
         return f"{self.moved} of {self.swaps} routes moved{when}."
 
 
+def telling(how: Progress, seconds: float, tell: Callable[[str], Any]) -> contextlib.AbstractContextManager[None]:
+    """Tells it every so many seconds; a terminal that stands still holds no swap up."""
+
+    def once() -> None:
+        if sentence := how.sentence:
+            tell(sentence)
+
+    return repeating(seconds, once)
+
+
 @contextlib.contextmanager
-def telling(how: Progress, seconds: float, tell: Callable[[str], Any]) -> Iterator[None]:
-    """Tells it every so many seconds, from a thread of its own: a terminal that stands still holds no swap up."""
+def repeating(seconds: float, act: Callable[[], Any]) -> Iterator[None]:
+    """Acts every so many seconds from a thread of its own, until it cannot."""
     over = threading.Event()
 
     def keep() -> None:
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             while not over.wait(seconds):
-                if sentence := how.sentence:
-                    tell(sentence)
+                act()
 
     thread = threading.Thread(target=keep, daemon=True, name="vpnha-progress")
     thread.start()

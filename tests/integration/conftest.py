@@ -216,8 +216,13 @@ def app_routes(lab: Lab) -> dict[tuple[str, str], str]:
 
 def calls(lab: Lab, since: float, *actions: str) -> list[dict[str, Any]]:
     """EC2's calls of these actions from then on that it did, as its endpoint has recorded them."""
+    return [call for call in record(lab, since) if call["action"] in actions and not call["error"]]
+
+
+def record(lab: Lab, since: float) -> list[dict[str, Any]]:
+    """All that EC2 was asked from then on, whoever asked, and whatever came of it."""
     with urllib.request.urlopen(f"{lab.env['AWS_ENDPOINT_URL']}/_lab/calls?since={since}") as answer:
-        return [call for call in json.load(answer) if call["action"] in actions and not call["error"]]
+        return list(json.load(answer))
 
 
 ECHOES = 5

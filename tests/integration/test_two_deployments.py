@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.integration.conftest import (
     instance,
     power_off,
     reaches,
+    record,
     settle,
     steady,
     until,
@@ -86,13 +86,8 @@ class Deployed:
     def changed(self, since: float) -> list[dict[str, Any]]:
         """EC2's record of what its hosts have had done since then."""
         own = {instance(self.lab, host)["InstanceId"] for host in (*self.gateways, self.monitor)}
-        actions = {call["action"] for call in self.record(since) if not call["action"].startswith(READS)}
-        return [call for call in calls(self.lab, since, *actions) if call["caller"] in own]
-
-    def record(self, since: float) -> list[dict[str, Any]]:
-        """All that EC2 was asked since then, whoever asked, and whatever came of it."""
-        with urllib.request.urlopen(f"{self.lab.env['AWS_ENDPOINT_URL']}/_lab/calls?since={since}") as answer:
-            return list(json.load(answer))
+        done = [call for call in record(self.lab, since) if not call["error"] and call["caller"] in own]
+        return [call for call in done if not call["action"].startswith(READS)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,6 +31,7 @@ from tests.integration.conftest import (
     instance,
     power_off,
     reaches,
+    record,
     settle,
     steady,
     until,
@@ -60,8 +60,7 @@ class Crowded:
 
     def refused(self, since: float) -> int:
         """How many swaps EC2 has refused since then because there were too many."""
-        with urllib.request.urlopen(f"{self.lab.env['AWS_ENDPOINT_URL']}/_lab/calls?since={since}") as answer:
-            asked = json.load(answer)
+        asked = record(self.lab, since)
         return sum(call["action"] == "ReplaceRoute" and call["error"] == "RequestLimitExceeded" for call in asked)
 
     def counts(self) -> bool:

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from pathlib import Path
 
+import pytest
 from notify_desk import WALL, A, Desk, rows
+from rich.console import Console
 
+from vpnha_monitor import cli_output
 from vpnha_monitor.notify import room
 from vpnha_monitor.notify.target import LATE
 from vpnha_monitor.notify.telling import RECONFIRM, SETTLE
@@ -55,6 +59,30 @@ def test_what_began_and_ended_right_before_a_restart_gets_its_end_and_is_told_wh
     assert [rows(path, table) for table in ("notify_facts", "notify_open")] == [0, 0]
     again.tell("site-down", "hq")
     assert again.post.titles(A)[2:] == ["hq: Site is down"]
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_status_says_what_is_not_kept_on_disk_until_it_is(path: Path, waiting: bool) -> None:
+    desk = Desk(path)
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+    if waiting:
+        desk.note("site-down", "hq")
+    desk.go(60.0)
+    why = desk.room.status()["error"]
+    assert why
+
+    said = io.StringIO()
+    cli_output.notification(Console(file=said, width=200), {"notify": {**desk.room.status(), "lost": 3}})
+    assert said.getvalue().splitlines() == [
+        f"Messages that wait are not kept on disk ({why}): a restart now would lose them.",
+        "Events that nobody is told of, as too many came at once: 3",
+    ]
+    aside.rename(path)
+    desk.go(60.0)
+    said = io.StringIO()
+    cli_output.notification(Console(file=said, width=200), {"notify": desk.room.status()})
+    assert said.getvalue() == "" and desk.post.titles(A) == (["hq: Site is down"] if waiting else [])
 
 
 def test_killed_between_sending_and_noting_it_the_message_is_sent_again(path: Path) -> None:

@@ -151,7 +151,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"The configuration that was read last is not in force: {found['config']['error']}")
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
-    _notification(out, found)
+    notification(out, found)
 
 
 def _way(out: Console, way: Mapping[str, Any]) -> None:
@@ -186,9 +186,15 @@ def _monitors(out: Console, found: Mapping[str, Any]) -> None:
         out.print(Text(found["lease"]["error"], style="red"))
 
 
-def _notification(out: Console, found: Mapping[str, Any]) -> None:
-    """The targets that take no messages, or have not yet got all of theirs."""
-    for target in found.get("notify", {}).get("targets", ()):
+def notification(out: Console, found: Mapping[str, Any]) -> None:
+    """What keeps messages from being told: the targets that take none, those that wait, and what a restart loses."""
+    notify = found.get("notify", {})
+    if notify.get("error"):
+        said = f"Messages that wait are not kept on disk ({notify['error']}): a restart now would lose them."
+        out.print(Text(said, style="red"))
+    if notify.get("lost"):
+        out.print(Text(f"Events that nobody is told of, as too many came at once: {notify['lost']}", style="red"))
+    for target in notify.get("targets", ()):
         if target["failing"]:
             said = f"Messages do not reach {target['name']} ({target['error']}); {target['queued']} wait."
             out.print(Text(f"{said} Try: vpnha notify-test", style="red"))

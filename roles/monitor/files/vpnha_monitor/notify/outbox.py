@@ -39,7 +39,7 @@ class Outbox:
 
     def __init__(self, path: Path, ready: Callable[[], bool]) -> None:
         self.path = path
-        self.error = ""  # why it could not be written last
+        self.error = ""  # why it cannot be read or written; empty as soon as that has worked again
         self._ready = ready
         self._changes: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=_MOST)
 
@@ -53,6 +53,7 @@ class Outbox:
         except (sqlite3.Error, OSError) as error:
             self.error = str(error)
             return None
+        self.error = ""
         queue = [(target, message, tries) for target, text, tries in rows for message in _parsed(message_from, text)]
         opened = {(code, subject): Opened(wall, text) for code, subject, wall, text in known}
         return Kept(facts, opened, queue)
@@ -63,10 +64,12 @@ class Outbox:
             return []
         try:
             with self._connection() as database:
-                return _facts(database)
+                facts = _facts(database)
         except (sqlite3.Error, OSError) as error:
             self.error = str(error)
             return []
+        self.error = ""
+        return facts
 
     def fact(self, fact: Fact) -> None:
         """Keep a fact until it is told."""

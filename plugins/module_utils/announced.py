@@ -19,7 +19,7 @@ KINDS: dict[str, str] = {
     "failover": "Routes leave a gateway, in haste or without.",
     "failback": "Routes go back to their home gateway.",
     "redundancy": "A gateway, a tunnel or a way to a site does not work as it should.",
-    "site-down": "A site, or a zone's way to it, works through no gateway.",
+    "site-down": "A site, or a zone's way to it, works through no gateway, or nothing of the site answers.",
     "repair": "The monitor repairs a gateway, or cannot.",
     "trouble": "The monitor, a route or a call to EC2 is not as it should be.",
     "drill": "A drill is running, and what came of it.",
@@ -33,7 +33,7 @@ _KIND_OF = {
     **dict.fromkeys(_REDUNDANCY, "redundancy"),
     **dict.fromkeys(("failover", "voluntary-move"), "failover"),
     "failback": "failback",
-    **dict.fromkeys(("site-down", "no-healthy-gateway"), "site-down"),
+    **dict.fromkeys(("site-down", "site-silent", "no-healthy-gateway"), "site-down"),
     **dict.fromkeys(("repair-under-way", "repair-failed", "repair-waits", "repair-needs-person"), "repair"),
     **dict.fromkeys(("drill-running", "drill-result"), "drill"),
     # a person's own doing, or told by what comes of it

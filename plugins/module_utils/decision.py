@@ -167,12 +167,16 @@ def _remember(state: State, verdicts: Verdicts, now: float, *, drill: bool) -> S
     down_at = state.sites_down_at
     if verdicts.sites_down or verdicts.sites_quiet:
         down_at = {**down_at, **dict.fromkeys((*verdicts.sites_down, *verdicts.sites_quiet), now)}
+    silent_at = state.sites_silent_at
+    if verdicts.sites_silent:
+        silent_at = {**silent_at, **dict.fromkeys(verdicts.sites_silent, now)}
     dark_at = state.sites_dark_at
     if verdicts.sites_dark:
         dark_at = {**dark_at, **dict.fromkeys(verdicts.sites_dark, now)}
-    if healths is state.healths and down_at is state.sites_down_at and dark_at is state.sites_dark_at:
+    kept = healths is state.healths and silent_at is state.sites_silent_at
+    if kept and down_at is state.sites_down_at and dark_at is state.sites_dark_at:
         return state
-    return changed(state, healths=healths, sites_down_at=down_at, sites_dark_at=dark_at)
+    return changed(state, healths=healths, sites_down_at=down_at, sites_silent_at=silent_at, sites_dark_at=dark_at)
 
 
 def _at_rest(state: State, now: float) -> State:

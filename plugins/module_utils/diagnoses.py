@@ -283,6 +283,13 @@ _ALL = (
         "It answers through no gateway, so it is the site's fault: nothing is swapped or repaired.",
         "Ask the people of the site.",
     ),
+    Diagnosis(
+        "site-silent",
+        "Site's probe targets are silent",
+        "told",
+        "Tunnels carry packets, but no target answers: the targets are off, or all that is behind the site's peers.",
+        "Look at a probe target, then at the site behind its peers; give the site a second target.",
+    ),
     # The monitor
     Diagnosis(
         "monitor-isolated",

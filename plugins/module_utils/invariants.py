@@ -176,6 +176,8 @@ def _check_emergency(state: State, swap: Swap, source: str, now: float) -> None:
         raise InvariantViolation(13, f"{source} is {old.verdict.value} for {site}: no reason to leave it at once.")
     if site in state.verdicts.sites_down and not old.gateway_wide:
         raise InvariantViolation(4, f"{site} is down through every gateway: that is its own fault.")
+    if site in state.verdicts.sites_silent and old.code == "managed-silent":
+        raise InvariantViolation(4, f"{site} answers through no gateway: that tells nothing of {source}.")
     health = state.healths.get((source, site))
     if health is None or health.bad_since is None or now - health.bad_since < old.patience:
         raise InvariantViolation(13, f"{source} has not been down for {site} for the {old.patience:g} s it is given.")

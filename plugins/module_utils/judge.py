@@ -36,7 +36,7 @@ def judge(
     }
     judged = judge_tunnels(deployment, gateways, evidence.gateways)
     managed = managed_ways(deployment, evidence.managed)
-    paths, down, dark, quiet = judge_paths(
+    paths, down, mute, dark, quiet = judge_paths(
         deployment, gateways, judged, managed, evidence.gateways, were_down=sites_down
     )
     remarks: list[Remark] = []
@@ -46,7 +46,7 @@ def judge(
         if one.carries:
             remarks += tunnel_remarks(one, evidence.gateways.get(one.tunnel.gateway))
     tunnels = {one.tunnel.name: one.judgement for one in judged}
-    return Verdicts(gateways, tunnels, paths, down, dark, quiet, remarks=tuple(remarks))
+    return Verdicts(gateways, tunnels, paths, down, mute, dark, quiet, remarks=tuple(remarks))
 
 
 def _blind(deployment: Deployment, code: str, text: str, isolated: bool = False, sick: bool = False) -> Verdicts:

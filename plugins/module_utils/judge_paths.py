@@ -140,6 +140,7 @@ class Paths(NamedTuple):
 
     verdicts: dict[Pair, Judgement]
     down: dict[str, str]  # the sites that are down through every gateway, with what shows it
+    silent: dict[str, str]  # the sites whose targets answer nobody, though tunnels carry, with what shows it
     dark: frozenset[str]  # those to which every tunnel is down, while a managed gateway may still lead there
     quiet: frozenset[str]  # of these, those that have not answered through one for a moment either
 
@@ -166,6 +167,7 @@ def judge_paths(
         (way.gateway, site): way.judgement for site, ways in managed.items() for way in ways
     }
     down: dict[str, str] = {}
+    mute: dict[str, str] = {}
     dark: set[str] = set()
     quiet: set[str] = set()
     for site in deployment.sites:
@@ -175,11 +177,13 @@ def judge_paths(
         text = view.down_everywhere(were_down.get(site.name, ""))
         if text:
             down[site.name] = text
+        if view.mute:
+            mute[site.name] = view.mute
         if view.dark:
             dark.add(site.name)
         if view.quiet:
             quiet.add(site.name)
-    return Paths(paths, down, frozenset(dark), frozenset(quiet))
+    return Paths(paths, down, mute, frozenset(dark), frozenset(quiet))
 
 
 class _SiteView:
@@ -200,6 +204,20 @@ class _SiteView:
         self._carrying = [name for name, best in own.items() if best.carries]
         self._reaching = [name for name in self._carrying if own[name].target(fresh, timing.tunnel_window)]
         self._reaching += [way.gateway for way in managed if way.reaches]
+
+    @property
+    def mute(self) -> str:
+        """What shows that none of the site's targets answers through any tunnel that carries; empty if it is not so.
+
+        Whether packets get to the site nobody knows then: targets may be off, or all that lies behind the peers. It
+        excuses no tunnel that is down, as the others carry what can be carried.
+        """
+        window = self._timing.tunnel_window
+        if self._reaching or not self._carrying:
+            return ""
+        if not all(self._own[name].target(silent, window) for name in self._carrying):
+            return ""
+        return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
 
     @property
     def dark(self) -> bool:
@@ -252,11 +270,7 @@ class _SiteView:
         or may still answer, speaks against it. ``before`` is what has shown it so far: it holds until a tunnel or a
         managed gateway carries packets again, whatever becomes of the witnesses.
         """
-        own = self._own
         if self._carrying:
-            window = self._timing.tunnel_window
-            if not self._reaching and all(own[name].target(silent, window) for name in self._carrying):
-                return f"The tunnels to {self._site.name} carry packets, but none of its probe targets answers."
             return ""
         alive = any(way.carries for way in self._managed)
         witnesses = self._witnesses()

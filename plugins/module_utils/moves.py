@@ -15,6 +15,7 @@ from .model import Deployment, Ec2View, Evidence, Gateway, ManagedGateway, Route
 from .owners import acts, contested, owns, unseen
 from .places import BELIEF_SECONDS, HOUR, RETRY_LEAST, free
 from .state import Group, State
+from .verdicts import Judgement
 
 NEW_INTERFACE = "gateway-new-interface"
 RECOVERY_GRACE = 10.0  # seconds that a site which was down everywhere gets to come back through every gateway
@@ -264,8 +265,7 @@ def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> list
             text = f"EC2 says that routes to {gateway} are blackholes."
             found.append(Leave("route-blackhole", text, voluntary=False))
     if path.verdict is Verdict.DOWN and health.bad_since is not None and now - health.bad_since >= path.patience:
-        down_at = state.sites_down_at.get(group.site)
-        if path.gateway_wide or down_at is None or now - down_at >= RECOVERY_GRACE:
+        if path.gateway_wide or not sites_fault(state, group.site, path, now):
             found.append(Leave(path.code, path.text, voluntary=False))
         return found
     home = state.deployment.home(group.zone)
@@ -281,6 +281,17 @@ def _reasons(state: State, evidence: Evidence, group: Group, now: float) -> list
     elif retiring(gateway, evidence):
         found.append(Leave("gateway-retiring", f"EC2 will retire {gateway}'s instance.", voluntary=True))
     return found
+
+
+def sites_fault(state: State, site: str, path: Judgement, now: float) -> bool:
+    """Whether a way may be down by the site's own fault, now or a moment ago.
+
+    A managed gateway is judged by the site's targets alone, unless AWS says more: their silence may be theirs.
+    """
+    times = [state.sites_down_at.get(site)]
+    if path.code == "managed-silent":
+        times.append(state.sites_silent_at.get(site))
+    return any(at is not None and now - at < RECOVERY_GRACE for at in times)
 
 
 def movable(view: Ec2View, key: RouteKey, gateway: str | None, wall: float) -> bool:

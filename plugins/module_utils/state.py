@@ -180,6 +180,7 @@ class State:
     healths: Mapping[Pair, Health] = field(default_factory=dict)
     pingable: frozenset[str] = frozenset()  # gateways that have answered ICMP since the start
     sites_down_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen down, or quiet, everywhere
+    sites_silent_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen so, as in `Verdicts`
     sites_dark_at: Mapping[str, float] = field(default_factory=dict)  # site -> last seen so, as in `Verdicts`
     routes: Routes = field(default_factory=Routes)
     repairs: Repairs = field(default_factory=Repairs)

@@ -124,8 +124,11 @@ def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
     """Tunnels, ways and sites. A site that is down everywhere is one matter, not one for each of its tunnels."""
     verdicts, delay = state.verdicts, _path_delay(state)
     quiet = {site for site, at in state.sites_down_at.items() if now - at < RECOVERY_GRACE}
+    mute = {site for site, at in state.sites_silent_at.items() if now - at < RECOVERY_GRACE}
     for site, text in verdicts.sites_down.items():
         yield ("site-down", site), Matter(text, PATH_DELAY)
+    for site, text in verdicts.sites_silent.items():
+        yield ("site-silent", site), Matter(text, PATH_DELAY)
     for tunnel in state.deployment.tunnels:
         judgement = verdicts.tunnels.get(tunnel.name)
         if judgement is None or judgement.verdict is Verdict.UP or judgement.gateway_wide or tunnel.site in quiet:
@@ -134,6 +137,8 @@ def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
             yield (judgement.code, tunnel.name), Matter(judgement.text, delay)
     for (gateway, site), judgement in verdicts.paths.items():
         if judgement.verdict is Verdict.UP or judgement.gateway_wide or site in quiet:
+            continue
+        if judgement.code == "managed-silent" and site in mute:
             continue
         if judgement.code in _OF_PATH or judgement.code in _OF_MANAGED:
             yield (judgement.code, f"{gateway}/{site}"), Matter(judgement.text, delay)

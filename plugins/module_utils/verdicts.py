@@ -67,6 +67,7 @@ class Verdicts:
     tunnels: Mapping[str, Judgement] = field(default_factory=dict)
     paths: Mapping[Pair, Judgement] = field(default_factory=dict)  # every (gateway, site)
     sites_down: Mapping[str, str] = field(default_factory=dict)  # site -> what is seen of it
+    sites_silent: Mapping[str, str] = field(default_factory=dict)  # tunnels carry, but no target answers; likewise
     sites_dark: frozenset[str] = frozenset()  # no tunnel to them carries packets, but a managed gateway may
     sites_quiet: frozenset[str] = frozenset()  # of these, those silent through it as well for a moment
     isolated: bool = False  # the monitor hears nobody

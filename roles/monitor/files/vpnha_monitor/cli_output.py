@@ -125,9 +125,7 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     for each in (*found["gateways"], *found["tunnels"]):
         if each["verdict"] != "up" or each["code"] not in ("gateway-up", "tunnel-up"):
             out.print(f"{each['name']} is {each['verdict']} ({each['code']}): {each['text']}")
-    ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
-    for name, site in (way for way in ways if way[1]["verdict"] != "up"):
-        out.print(f"{name} is {site['verdict']} for {site['site']} ({site['code']}): {site['text']}")
+    _sites(out, found)
     away(out, found["away"])
     for key in found["missing_routes"]:
         out.print(f"Missing: {key}")
@@ -152,6 +150,14 @@ def _peculiar(out: Console, found: Mapping[str, Any]) -> None:
     if found["journal"]["error"]:
         out.print(found["journal"]["error"])
     notification(out, found)
+
+
+def _sites(out: Console, found: Mapping[str, Any]) -> None:
+    ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
+    for name, site in (way for way in ways if way[1]["verdict"] != "up"):
+        out.print(f"{name} is {site['verdict']} for {site['site']} ({site['code']}): {site['text']}")
+    for text in (site["silent"] for site in found["sites"] if site["silent"]):
+        out.print(Text(text, style="yellow"))
 
 
 def _way(out: Console, way: Mapping[str, Any]) -> None:

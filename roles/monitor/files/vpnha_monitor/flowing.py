@@ -94,7 +94,9 @@ def _flows(verdicts: Verdicts, route: Route, site: str) -> bool | None:
     verdict = verdicts.paths.get((route.gateway, site), UNJUDGED).verdict
     if verdict is Verdict.UNKNOWN:
         return None  # also where the others have lost the site
-    return site not in verdicts.sites_down and verdict in _FLOWS
+    if verdict not in _FLOWS or site in verdicts.sites_down:
+        return False
+    return None if site in verdicts.sites_silent else True  # its targets may be off, or all of it
 
 
 def _reached(deployment: Deployment, traffic: Sequence[Mapping[str, Any]]) -> str:

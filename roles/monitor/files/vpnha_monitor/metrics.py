@@ -201,9 +201,11 @@ def _traffic(status: Mapping[str, Any]) -> Iterator[Metric]:
         for flows, state in _TRAFFIC.items():
             traffic.add_metric([each["zone"], each["site"], state], float(each["flows"] is flows))
     down = GaugeMetricFamily("vpnha_site_down", "1 while a site answers through no gateway.", labels=["site"])
+    mute = GaugeMetricFamily("vpnha_site_silent", "1 while tunnels carry, but no target answers.", labels=["site"])
     for each in status["sites"]:
         down.add_metric([each["name"]], float(bool(each["down"])))
-    yield from (traffic, down)
+        mute.add_metric([each["name"]], float(bool(each["silent"])))
+    yield from (traffic, down, mute)
 
 
 def _repairs(status: Mapping[str, Any]) -> Iterator[Metric]:

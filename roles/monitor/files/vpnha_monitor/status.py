@@ -96,7 +96,12 @@ def build(deployment: Deployment, state: State, evidence: Evidence, daemon: Daem
             for (gateway, site), judgement in sorted(verdicts.paths.items())
         ],
         "sites": [
-            {"name": site.name, "prefixes": list(site.prefixes), "down": verdicts.sites_down.get(site.name, "")}
+            {
+                "name": site.name,
+                "prefixes": list(site.prefixes),
+                "down": verdicts.sites_down.get(site.name, ""),
+                "silent": verdicts.sites_silent.get(site.name, ""),
+            }
             for site in deployment.sites
         ],
         "routes": routes,

@@ -436,8 +436,23 @@ def test_a_host_that_dies_is_no_tunnel_that_fails() -> None:
     world.managed["hq"].works = False
     world.run(30)
     assert world.swaps == []
-    assert world.told("site-down", "hq")
+    assert world.told("site-silent", "hq")
     assert all(health.flapped_at is None for health in world.state.healths.values() if health.armed)
+
+
+def test_a_managed_home_that_is_silent_as_all_targets_are_is_not_left() -> None:
+    world = home()
+    for name in ("hq-gw-a", "hq-gw-b"):
+        world.tunnel(name).target.works = False
+    world.managed["hq"].works = False
+    world.run(60)
+    for name in ("hq-gw-b", "hq-gw-a"):
+        world.tunnel(name).target.works = True
+        world.run(1)
+    world.managed["hq"].works = True
+    world.run(60)
+    assert world.swaps == []
+    assert [note.code for _at, note in world.notes if not note.resolved] == ["site-silent"]
 
 
 def test_another_host_that_answers_says_nothing_of_a_tunnel() -> None:

@@ -353,10 +353,51 @@ def test_a_gateway_that_dies_while_the_sites_servers_are_off_is_still_left() -> 
         world.tunnel(name).target.works = False
     world.run(20)
     assert world.swaps == []
-    assert world.told("site-down", "hq")
+    assert world.told("site-silent", "hq")
     world.gateways["gw-a"].power_off()
     world.run(2)
     assert world.moved() == {("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b")}
+
+
+def servers_off(world: Play) -> Play:
+    """Every tunnel to hq carries packets, and no target there answers."""
+    for name in ("hq-gw-a", "hq-gw-b"):
+        world.tunnel(name).target.works = False
+    world.run(20)
+    assert (world.swaps, world.state.verdicts.sites_down) == ([], {})
+    assert len(world.told("site-silent", "hq")) == 1
+    return world
+
+
+def test_a_tunnel_that_fails_while_the_sites_servers_are_off_is_left_as_soon_as_ever() -> None:
+    world = servers_off(play(routing="static"))
+    world.tunnel("hq-gw-a").cut()
+    assert world.run_until_moved(3) < 0.7
+    assert world.run(60).moved() == ONLY_HQ_OF_A
+    assert reasons(world) == {"tunnel-nothing-returns"}
+
+
+def test_a_session_that_fails_while_the_sites_servers_are_off_is_left_after_its_grace() -> None:
+    world = servers_off(play())
+    world.tunnel("hq-gw-a").bgp = "down"
+    assert world.run_until_moved(5) < 2.0
+    assert world.run(60).moved() == ONLY_HQ_OF_A
+
+
+def test_a_site_that_goes_down_while_its_servers_are_off_is_told_and_moves_nothing() -> None:
+    world = servers_off(play())
+    for name in ("hq-gw-a", "hq-gw-b"):
+        world.tunnel(name).cut()
+    world.run(30)
+    assert len(world.told("site-down", "hq")) == len(world.told("site-silent", "hq", resolved=True)) == 1
+    for name in ("hq-gw-b", "hq-gw-a"):
+        world.tunnel(name).mend()
+        world.tunnel(name).target.works = False
+        world.run(6)
+    world.run(60)
+    assert len(world.told("site-down", "hq", resolved=True)) == 1
+    assert len(world.told("site-silent", "hq")) == 2
+    assert world.swaps == []
 
 
 def test_a_peer_that_answers_without_the_site_behind_it_is_left_for_one_that_reaches_it() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from ansible_collections.vpnha.aws.plugins.module_utils import decision, invariants, moves
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import InvariantViolation
-from ansible_collections.vpnha.aws.plugins.module_utils.model import Evidence, Note, Pin, RouteKey, Swap
+from ansible_collections.vpnha.aws.plugins.module_utils.model import Evidence, Note, Pin, RouteKey, Swap, Verdict
 from ansible_collections.vpnha.aws.plugins.module_utils.state import Flight, Retry, State
+from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement
 
 from .scenario import Play, play
 
@@ -91,6 +92,15 @@ def test_4_not_for_a_site_that_is_down_everywhere() -> None:
     verdicts = replace(world.state.verdicts, sites_down={"hq": "It is down."})
     state = replace(world.state, verdicts=verdicts)
     assert broken(state, world.evidence(), AWAY, world.now) == 4
+
+
+def test_4_not_from_a_managed_gateway_that_is_silent_as_all_of_the_site_is() -> None:
+    world, state, evidence = a_is_down()
+    silent = Judgement(Verdict.DOWN, "managed-silent", "It is silent.")
+    verdicts = replace(state.verdicts, paths={**state.verdicts.paths, ("gw-a", "hq"): silent})
+    invariants.check(replace(state, verdicts=verdicts), evidence, AWAY, world.now)
+    mute = replace(verdicts, sites_silent={"hq": "No target answers."})
+    assert broken(replace(state, verdicts=mute), evidence, AWAY, world.now) == 4
 
 
 def test_8_9_and_11_not_while_one_is_in_flight_nor_too_soon_after_a_failure() -> None:

@@ -247,6 +247,8 @@ def _severity(told: Told, drill: str) -> str:
         return "info"
     if any(fact.code in _FAILURES for fact in told.facts):
         return "failure"
+    if all(fact.code == "site-silent" for fact in told.facts):
+        return "warning"  # a server that is off, more often than a site
     return _SEVERITIES.get(told.kind, "warning")
 
 

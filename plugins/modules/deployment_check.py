@@ -155,7 +155,8 @@ from ansible_collections.vpnha.aws.plugins.module_utils import description, grou
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import DescriptionError
 
 _SECRETS = (
-    "psk", "psk_next", "private_key", "vpnha_heartbeat_key", "vpnha_notify_apprise", "vpnha_pip_index_url",
+    "psk", "psk_next", "private_key", "vpnha_heartbeat_key", "vpnha_heartbeat_other_keys", "vpnha_notify_apprise",
+    "vpnha_pip_index_url",
 )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def rendered(template: str, wanted: tunnel_config.GatewayView, **variables: Any)
     env.filters["to_json"] = env.filters["to_nice_json"] = json.dumps
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
     as_a_module_returns_it = json.loads(json.dumps(asdict(wanted)))
-    known = {"__vpnha_gateway_view": as_a_module_returns_it, "ansible_managed": "Ansible managed"}
+    known = {"__vpnha_gateway_view": as_a_module_returns_it}
     return env.get_template(template).render({**defaults, **known, **variables})
 
 

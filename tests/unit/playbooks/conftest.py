@@ -86,16 +86,20 @@ class Person:
     environment: dict[str, str] = field(default_factory=dict)
 
     def play(
-        self, name: str, variables: Mapping[str, Any] | str, *options: str, collections: str | None = None
+        self, name: str, variables: Mapping[str, Any] | str | None, *options: str, collections: str | None = None
     ) -> Told:
         """Runs ``ansible-playbook vpnha.aws.NAME -i DIRECTORY`` with the variables, or that text, as group_vars.
 
-        ``name`` may also be the path of a playbook. ``collections``: where collections are, else this checkout.
+        ``name`` may also be the path of a playbook. Without variables there is no inventory but that of ``options``.
+        ``collections``: where collections are, else this checkout.
         """
-        (self.directory / "group_vars").mkdir(exist_ok=True)
-        (self.directory / "hosts.yml").write_text(HOSTS)
-        text = variables if isinstance(variables, str) else yaml.safe_dump(dict(variables))
-        (self.directory / "group_vars" / "all.yml").write_text(text)
+        own: tuple[str | Path, ...] = ()
+        if variables is not None:
+            own = "-i", self.directory
+            (self.directory / "group_vars").mkdir(exist_ok=True)
+            (self.directory / "hosts.yml").write_text(HOSTS)
+            text = variables if isinstance(variables, str) else yaml.safe_dump(dict(variables))
+            (self.directory / "group_vars" / "all.yml").write_text(text)
         ours = ("AWS_", "VPNHA_", "ANSIBLE_", "PYTHONPATH")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         environment |= {
@@ -106,10 +110,11 @@ class Person:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "PWD": str(self.directory),  # as a shell says it
         }
         book = name if "/" in name else f"vpnha.aws.{name}"
         done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", self.directory, *options, book],
+            [Path(sys.executable).with_name("ansible-playbook"), *own, *options, book],
             env=environment | self.environment,
             cwd=self.directory,
             stdout=subprocess.PIPE,

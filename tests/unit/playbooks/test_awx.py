@@ -175,8 +175,20 @@ def _everything_is_there(controller: Controller) -> None:
         (swapping,) = [each for each in asked if each["variable"] == "vpnha_swap_seconds"]
         assert (swapping["type"], swapping["default"]) == ("integer", 900)
 
-    source = json.loads(controller.all("inventory_sources")["vpnha EC2"]["source_vars"])
-    assert source["filters"] == {"tag:vpnha:deployment": "lab", "instance-state-name": "running"}
+    sources = controller.all("inventory_sources")
+    described = sources["vpnha description"]
+    assert (described["source_path"], described["source_project"]) == (
+        "inventory/hosts.yml", controller.all("projects")["vpnha"]["id"],
+    )  # fmt: skip
+    # neither takes away what the other one has brought into the group that they share
+    assert (described["overwrite"], described["overwrite_vars"]) == (False, True)
+    running = sources["vpnha EC2"]
+    assert (running["overwrite"], running["overwrite_vars"]) == (True, False)
+    filters = json.loads(running["source_vars"])["filters"]
+    assert filters == {"tag:vpnha:deployment": "lab", "instance-state-name": "running"}
+
+    asking = [name for name, each in templates.items() if each["ask_variables_on_launch"]]
+    assert asking == ["vpnha drill restore"]
 
     workflow = controller.all("workflow_job_templates")["vpnha drill, restore and tell"]
     given = json.loads(workflow["extra_vars"])
@@ -250,7 +262,8 @@ def test_the_whole_configuration_without_a_controller(person: Person, wish: Desc
     wish["vpnha_awx_host"] = ""
     wish["vpnha_awx_credentials"] = [{"name": "secrets", "type": "Machine", "inputs": {"password": SECRET}}]
     wish["vpnha_managed_gateways"] = [{"name": "vgw", "id": "vgw-1"}]
-    told = person.play("awx", wish | {"vpnha_awx_export": str(tmp_path / "awx.yml")})
+    wish["vpnha_awx_reports"] = "/shared/reports"
+    told = person.play("awx", wish | {"vpnha_awx_export": "awx.yml"})  # where the person is
     assert told.code == 0
     text = (tmp_path / "awx.yml").read_text()
     assert SECRET not in text
@@ -259,8 +272,10 @@ def test_the_whole_configuration_without_a_controller(person: Person, wish: Desc
     assert found["needed"]["execution_environments"] == ["vpnha EE"]
     assert [node["identifier"] for node in found["workflow_nodes"]] == ["drill", "restore", "status"]
     # no gateway that is not described: the playbooks make these groups
-    assert list(found["inventory_source"]["source_vars"]["groups"]) == ["vpnha_app_hosts"]
+    assert list(found["inventory_sources"][1]["source_vars"]["groups"]) == ["vpnha_app_hosts"]
     _fields_match_the_specs(found["job_templates"])
+    [drill] = [each for each in found["job_templates"] if each["name"] == "vpnha failover drill"]
+    assert drill["extra_vars"]["vpnha_drill_output"] == "/shared/reports/{{ vpnha_drill_id }}"
     asked = {
         (template["name"], question["variable"]): question["choices"]
         for template in found["job_templates"]
@@ -279,11 +294,13 @@ def test_a_window_that_makes_no_sense_is_told_before_the_controller_is_asked(
     wish["vpnha_drill_window"] = {"days": ["sun"], "from": "02:00", "timezone": "Europe/Berlyn"}
     wish["vpnha_awx_project_url"] = ""
     wish["vpnha_awx_scenarios"] = ["earthquake"]
+    wish["vpnha_awx_execution_environment"] = {"image": "registry.example/vpnha"}
     person.play("awx", wish).refused_with(
         'vpnha_drill_window.to: this is missing; write it in quotes, like "22:00".',
         "vpnha_drill_window.timezone: this controller knows no time zone Europe/Berlyn;",
         "vpnha_awx_project_url is not set; it is the repository with the playbooks.",
         "vpnha_awx_scenarios: the drill does not know earthquake.",
+        "vpnha_awx_execution_environment has no name.",
     )
     assert controller.reads == 0
 
@@ -292,6 +309,7 @@ def test_what_the_controller_does_not_have_is_told_before_anything_is_changed(
     person: Person, wish: Description, controller: Controller
 ) -> None:
     wish["vpnha_awx_aws_credential"] = "aws"
+    del wish["vpnha_awx_execution_environment"]  # the controller's default
     wish["vpnha_awx_notifications"] = [{"name": "night", "on": ["error"]}]
     person.play("awx", wish).refused_with(
         "The controller has no credential aws; make it, or have it made.",

@@ -51,7 +51,7 @@ DROPS_OUT = {
 CHECKED = {"sites": [{"name": "hq"}, {"name": "plant"}]}
 STANDING = {
     "gateways": [{"name": "gw-a", "carries": ["rtb-1 192.168.10.0/24"]}, {"name": "gw-b", "carries": []}],
-    "route_tables": [{"id": "rtb-1", "zone": "eu-central-1a"}],
+    "route_tables": [{"id": "rtb-1", "zone": "eu-central-1a", "pin": None}],
 }
 
 
@@ -186,6 +186,26 @@ def test_a_repair_awaits_the_monitors_word_for_every_site(gates: Gates, descript
     both = {"paths": WELL["paths"] + says(gw_a__hq="up", gw_a__plant="up")["paths"]}
     assert repair(gates, description, ["mon-a"], both).code == 0
     assert gates.calls() == [*AWAY, *BACK]
+
+
+@pytest.mark.parametrize(
+    ("by", "ended"), [("jane:repair-of-gw-a", True), ("jane", False), ("jane:repair-of-gw-aa", False)]
+)
+def test_a_repair_brings_home_what_one_before_it_left_pinned(
+    gates: Gates, description: dict[str, Any], by: str, ended: bool
+) -> None:
+    """The first one died between its swap and its end; a person's own pin stays."""
+    pinned = {
+        "gateways": [{"name": "gw-a", "carries": []}, {"name": "gw-b", "carries": ["rtb-1 192.168.10.0/24"]}],
+        "route_tables": [{"id": "rtb-1", "zone": "eu-central-1a", "pin": {"gateway": "gw-b", "by": by}}],
+    }
+    up = {"paths": says(gw_a__hq="up", gw_a__plant="up")["paths"]}
+    told = repair(gates, description, ["mon-a"], up, {"localhost vpn_ha_info": pinned})
+    assert told.code == 0
+    moved = [call for call in AWAY if call != "route_swap"]
+    assert gates.calls() == [*moved, *(BACK if ended else ["deployment_mark absent"])]
+    said = "carried the routes of 1 tables; they lead home again." if ended else "No route led to it:"
+    assert said in " ".join(told.readable.split())
 
 
 @pytest.mark.parametrize("is_healthy", [True, False])

@@ -443,10 +443,10 @@ _ALL = (
     ),
     Diagnosis(
         "route-missing",
-        "Route of the deployment is gone",
+        "Route of the deployment is not there",
         "told",
-        "Somebody deleted it; the monitor never makes routes.",
-        "Run the deploy playbook to make it again.",
+        "Somebody deleted it, or deploy made none as another route takes its packets. The monitor never makes routes.",
+        "Run the deploy playbook; where it warns of another route, `failback` with vpnha_take_over=true makes it.",
     ),
     Diagnosis(
         "route-foreign",

@@ -19,6 +19,7 @@ from typing import Any
 from . import ec2, left_routes, tags
 from .items import Item, gateway_of_interface, routes_of, target_of, zone_of_table
 from .model import USUAL_PRIORITY, Deployment, Ec2View, Gateway, Instance, Pin, RepairMark, Route, RouteKey
+from .network_ways import Ways
 
 _ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 
@@ -153,9 +154,13 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
     wanted = {destination for site in deployment.sites for destination in site.destinations}
     destinations = dict.fromkeys(each for site in deployment.sites for each in (*site.destinations, *site.prefixes))
 
+    # a list's entries are not read here: a route for a list that is not there is simply missing
+    ways = Ways({name: target for target, name in owners.items() if name in names}, ("", ""), {}, {})
+
     marks = _Reading()
     routes: dict[RouteKey, Route] = {}
     missing: set[RouteKey] = set()
+    elsewhere: set[RouteKey] = set()
     refused: dict[str, str] = {}
     zones: dict[str, str] = {}
     for table in snapshot.tables:
@@ -172,6 +177,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
             if destination not in present:
                 if destination in wanted:
                     missing.add(key)
+                    elsewhere.update({key} if ways.carried(destination, table) else ())
                 continue
             route = present[destination]
             eni_id, target = route.get("NetworkInterfaceId"), target_of(route)
@@ -192,6 +198,7 @@ def view_of(snapshot: Snapshot, deployment: Deployment, wall: float) -> Ec2View:
         paused_gateways=marks.gateways,
         paused_tables=marks.tables,
         missing_routes=frozenset(missing),
+        carried_elsewhere=frozenset(elsewhere),
         refused_tables=refused,
         drill=drill,
         freeze=freeze,

@@ -344,6 +344,7 @@ class Ec2View:
     paused_gateways: Mapping[str, float] = field(default_factory=dict)  # name -> expiry, wall
     paused_tables: Mapping[str, float] = field(default_factory=dict)  # table id -> expiry, wall
     missing_routes: frozenset[RouteKey] = frozenset()  # ours by table and destination, but not there
+    carried_elsewhere: frozenset[RouteKey] = frozenset()  # of these, those whose packets somebody else's route takes
     refused_tables: Mapping[str, str] = field(default_factory=dict)  # table id -> why it is not looked after
     drill: str | None = None  # a running drill's id
     freeze: str | None = None  # why nothing may be broken on purpose now, for people

@@ -147,7 +147,8 @@ def _path_matters(state: State, now: float) -> Iterator[tuple[Subject, Matter]]:
 def _route_matters(state: State, view: Ec2View, wall: float) -> Iterator[tuple[Subject, Matter]]:
     named = state.deployment.named
     for key in view.missing_routes:
-        yield ("route-missing", str(key)), Matter(f"The route {named(key)} is gone; it is not made again.")
+        why = "somebody else's route takes its packets" if key in view.carried_elsewhere else "no monitor makes one"
+        yield ("route-missing", str(key)), Matter(f"The route {named(key)} is not there; {why}.")
     for key, target in state.routes.foreign.items():
         yield ("route-foreign", str(key)), Matter(f"The route {named(key)} points at {target}; it is left alone.")
     left = [one for one in view.left if not too_wide(one.destination)]

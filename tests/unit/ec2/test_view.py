@@ -131,6 +131,21 @@ def test_a_deleted_route_is_missing(world: World) -> None:
     view = world.view()
     assert view.missing_routes == {key}
     assert key not in view.routes
+    assert not view.carried_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("wider", "carried"), [("192.168.0.0/16", True), ("0.0.0.0/1", False), ("172.16.0.0/12", False)]
+)
+def test_a_missing_route_may_be_one_whose_packets_somebody_elses_route_takes(
+    world: World, wider: str, carried: bool
+) -> None:
+    key = RouteKey(world.table(A), HQ)
+    world.client.delete_route(RouteTableId=key.table_id, DestinationCidrBlock=HQ)
+    world.client.create_route(
+        RouteTableId=key.table_id, DestinationCidrBlock=wider, GatewayId=world.wanted.internet_gateway
+    )
+    assert world.view().carried_elsewhere == ({key} if carried else set())
 
 
 def test_a_stopped_gateway_is_seen_with_its_blackholes(world: World) -> None:

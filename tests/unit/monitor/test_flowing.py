@@ -55,7 +55,10 @@ def test_a_missing_route_is_no_way(world: Play) -> None:
     zones = {"rtb-a": "zone-a", "rtb-b": "zone-b"}
     world.change_view(routes=routes, missing_routes=frozenset({HQ_A}), table_zones=zones)
     assert row(world, "zone-a", "hq") == (["no gateway"], False)
-    assert said(world).startswith("Traffic does not flow to hq from zone-a")
+    assert said(world) == "Traffic does not flow to hq from zone-a; 1 route is missing."
+    world.change_view(carried_elsewhere=frozenset({HQ_A}))
+    assert row(world, "zone-a", "hq") == (["no gateway"], None)
+    assert said(world) == "It is not known whether traffic flows to hq from zone-a; 1 route is missing."
 
 
 def test_a_zone_whose_only_table_is_not_looked_after_is_not_said_to_be_well(world: Play) -> None:

@@ -233,7 +233,7 @@ def test_troubles_of_one_gateway_are_one_message_and_many_routes_are() -> None:
     tunnel, routes = made(telling, SETTLE)
     assert wording().message(tunnel).title == "[prod] hq-gw-a: IKE SA missing and 1 more"
     assert "or another tunnel or a neighbour gateway carries their packets already." in wording().message(tunnel).body
-    assert wording().message(routes).title == "[prod] Route of the deployment is gone (30 times)"
+    assert wording().message(routes).title == "[prod] Route of the deployment is not there (30 times)"
     assert "And 27 more like that." in wording().message(routes).body
 
 

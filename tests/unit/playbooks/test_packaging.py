@@ -126,7 +126,7 @@ def test_the_execution_environment_s_definition_is_accepted(tmp_path: Path) -> N
     galaxy_yml = yaml.safe_load((ROOT / "galaxy.yml").read_text())
     assert collection["name"] == f"{galaxy_yml['repository']}.git"
     image = (tmp_path / "Containerfile").read_text()
-    assert "ansible-core>=2.17" in image
+    assert "ansible-core>=2.19" in image
     assert image.index("RUN dnf install -y git") < image.index("ansible-galaxy collection install")
 
 

@@ -47,8 +47,11 @@ def sentence_of(
         said = f"Traffic flows to {_reached(deployment, traffic)}"
     if away:
         said += f"; {away} of {len(view.routes)} routes are away from home"
-    elif view.routes:
+    elif view.routes and not view.missing_routes:
         said += ", and every route is at home"
+    if view.missing_routes:
+        count = len(view.missing_routes)
+        said += f"; {count} route{' is' if count == 1 else 's are'} missing"
     if view.refused_tables:
         count = len(view.refused_tables)
         said += f"; {count} route table{' is' if count == 1 else 's are'} not looked after"
@@ -77,7 +80,8 @@ def rows(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -> li
         site = deployment.site_of(key.destination)
         zone = view.table_zones.get(key.table_id) if view else None
         if site is not None and zone is not None:
-            ways.setdefault((zone, site.name), {})[_NOWHERE] = False
+            known = ways.setdefault((zone, site.name), {})
+            known[_NOWHERE] = None if key in view.carried_elsewhere and known.get(_NOWHERE) is None else False
     found = []
     for (zone, site_name), known in sorted(ways.items()):
         states = known.values()

@@ -369,7 +369,7 @@ def test_a_missing_route_to_a_prefix_list_is_told_with_its_sites_name() -> None:
     world.change_view(routes=routes, missing_routes=frozenset({key}))
     world.run(5)
     (note,) = world.told("route-missing", str(key))
-    assert note.text == "The route rtb-b pl-1 (hq) is gone; it is not made again."
+    assert note.text == "The route rtb-b pl-1 (hq) is not there; no monitor makes one."
 
 
 # --- people ----------------------------------------------------------------------------------------------------

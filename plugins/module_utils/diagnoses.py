@@ -49,6 +49,20 @@ _ALL = (
         "",
     ),
     Diagnosis(
+        "forwarding-off",
+        "The kernel does not forward",
+        "swap",
+        "IP forwarding is off on the gateway, as a file of sysctl.d may set it at a boot; probes pass all the same.",
+        "Find who sets net.ipv4.ip_forward or net.ipv6.conf.all.forwarding to 0, and run deploy.",
+    ),
+    Diagnosis(
+        "filter-missing",
+        "The packet filter is gone",
+        "told",
+        "Table inet vpnha was flushed, and the agent cannot load it: packets of a site may leave unencrypted.",
+        "`systemctl reload vpnha-dataplane` on the gateway says why; run deploy.",
+    ),
+    Diagnosis(
         "source-dest-check-on",
         "Source/destination check is on",
         "swap",
@@ -219,7 +233,7 @@ _ALL = (
         "via-neighbour",
         "Site reached through the neighbour gateway",
         "move",
-        "The gateway's tunnels to the site are gone; it hands packets to another gateway.",
+        "The gateway's tunnels to the site are gone, lose packets or were handed over: packets go to another gateway.",
         "Mend the tunnel; routes are moved to the gateway that has one.",
     ),
     Diagnosis(

@@ -20,6 +20,7 @@ GOES_ON = 0.2  # of the window: so much later than the gateways' last answers a 
 CHANCE_WINDOWS = 2.0  # a gateway that is losing packets anyway may be silent by chance for less than so many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
 GOODBYE_LASTS = 30.0  # seconds; a host that shuts down answers no ping later than that
+FILTER_DELAY = 5.0  # seconds that an agent gets to load its filter again before people are told
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
 
@@ -61,6 +62,9 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
             "source-dest-check-on",
             f"{name}'s interface {instance.eni_id} has the source/destination check on and forwards nothing.",
         )
+    if seen.report is not None and seen.report.dataplane == "forwarding-off" and _recent(seen, timing):
+        text = f"{name}'s kernel does not forward packets (net.ipv4.ip_forward, or net.ipv6.conf.all.forwarding, is 0)."
+        return Judgement(Verdict.DOWN, "forwarding-off", text)
     # an overloaded agent that loses heartbeats is not a gateway that loses packets: ICMP must agree where it works
     if grey(seen.heartbeat, timing.grey_loss) and (
         seen.icmp.last_answer_age is None or grey(seen.icmp, timing.grey_loss)
@@ -68,6 +72,10 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
         share = round(100 * one_way_loss(seen.heartbeat))
         return Judgement(Verdict.GREY, "gateway-grey", f"{name} loses {share} % of its packets each way.")
     return good("gateway-up", "{} answers.", name)
+
+
+def _recent(seen: GatewayEvidence, timing: Timing) -> bool:
+    return seen.report_age is not None and seen.report_age <= timing.window
 
 
 def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
@@ -199,6 +207,16 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
     if works and seen is not None and silent(seen.heartbeat, timing.window):
         text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
         found.append(Remark("agent-silent", name, text, timing.agent_silence_warning))
+    if (
+        seen is not None
+        and seen.report is not None
+        and seen.report.dataplane == "filter-missing"
+        and _recent(seen, timing)
+    ):
+        text = (
+            f"{name} has no packet filter: nothing keeps packets of a site from leaving unencrypted, nor strangers out."
+        )
+        found.append(Remark("filter-missing", name, text, FILTER_DELAY))
     if instance is None:
         return found
     if works and (instance.system_status == "impaired" or instance.instance_status == "impaired"):

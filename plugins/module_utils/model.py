@@ -425,6 +425,7 @@ class AgentReport:
     stopping: str = ""  # "", "agent" (a restart of the agent), "host" (the host is shutting down)
     counters: Mapping[str, int] = field(default_factory=dict)  # zone name -> packets forwarded from that zone
     handed_over: bool = False  # on request, its neighbours carry its traffic
+    dataplane: str = ""  # "", "filter-missing", "forwarding-off"
 
 
 @dataclass(frozen=True)

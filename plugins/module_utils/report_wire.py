@@ -28,6 +28,7 @@ BGP = ("established", "down", "unknown", "static")
 CHARON = ("alive", "hung", "dead", "unknown")
 PATHS = ("tunnel", "neighbour", "none")
 STOPPING = ("", "agent", "host")
+DATAPLANE = ("", "filter-missing", "forwarding-off")
 _NEVER = 0xFFFFFFFF  # the age of a peer that was never heard
 _DIGITS = 8
 
@@ -121,6 +122,7 @@ def to_wire(report: AgentReport) -> dict[str, Any]:
         "heard_ms": _ages_to_wire(report.peers),
         "counters": dict(report.counters),
         "handed_over": report.handed_over,
+        "dataplane": report.dataplane,
     }
 
 
@@ -245,4 +247,5 @@ def from_wire(raw: object) -> AgentReport:
         stopping=reader.one_of("stopping", STOPPING, "", otherwise=""),
         counters={zone: count(packets, "a counter") for zone, packets in reader.mapping("counters").items()},
         handed_over=reader.flag("handed_over"),
+        dataplane=reader.one_of("dataplane", DATAPLANE, "", otherwise=""),
     )

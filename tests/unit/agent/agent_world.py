@@ -113,5 +113,8 @@ NEVER = stats(age=None, silent=True)  # answered since the start
 
 
 def report(name: str = "hq-gw-a", probe: LossStats | None = None, **changes: object) -> TunnelReport:
-    values = {"ike": "established", "child": "installed", "probe": probe or stats(), "target": stats(), **changes}
+    """The site's answers are as good as the peer's, unless that one has never answered, or they are said to differ."""
+    probe = probe or stats()
+    target = stats() if probe.last_answer_age is None else probe
+    values = {"ike": "established", "child": "installed", "probe": probe, "target": target, **changes}
     return TunnelReport(name, **values)  # type: ignore[arg-type]

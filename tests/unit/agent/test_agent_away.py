@@ -80,6 +80,27 @@ def test_an_outage_is_left_to_bfd_and_does_not_count_after_it() -> None:
     assert away.away
 
 
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("probe", [stats(age=30.0, silent=True, loss=1.0), stats(loss=0.5)])
+def test_a_peer_that_answers_badly_while_the_site_answers_well_is_no_reason(static: bool, probe: LossStats) -> None:
+    """As a router that polices pings to itself does: it forwards all the same."""
+    away = rule(static)
+    feed(away, 0, 20)
+    feed(away, 20, 60, probe=probe, target=stats())
+    assert not away.away
+    feed(away, 60, 90, probe=probe, target=probe)
+    assert away.away == (static or not probe.silent)
+    feed(away, 90, 91 + GREY_HEAL_SECONDS, probe=probe, target=stats())
+    assert not away.away
+
+
+@pytest.mark.parametrize("target", [stats(age=30.0, silent=True, loss=1.0), stats(age=None), stats(loss=0.5)])
+def test_a_site_that_answers_badly_while_the_peer_answers_well_is_no_reason(target: LossStats) -> None:
+    away = rule(static=True)
+    feed(away, 0, 60, target=target)
+    assert not away.away
+
+
 def test_a_dead_static_tunnel_is_left_at_once_and_for_a_short_time() -> None:
     away = rule(static=True)
     assert away.update(report(probe=stats(age=0.5, silent=True)), 1.0)

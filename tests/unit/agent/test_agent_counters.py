@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpnha_agent import counters
-from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
 from vpnha_agent.counters import ZoneCounters
+from vpnha_agent.dataplane import DataPlane
 from vpnha_agent.netlink import attribute
+from vpnha_agent.service import BoundedLog
 
 NEW, DONE, ERROR = 10 << 8 | 18, 3, 2
 WITHIN = """\
@@ -114,9 +115,9 @@ def test_an_agent_goes_on_without_counters(
     monkeypatch.setattr(ZoneCounters, "read", refused)
 
     async def act() -> None:
-        agent = Agent(config)
-        await agent._read_counters()
-        assert agent._counters.known(asyncio.get_running_loop().time()) == {}
+        dataplane = DataPlane(config, BoundedLog())
+        await dataplane.look()
+        assert dataplane.counters(asyncio.get_running_loop().time()) == {}
 
     asyncio.run(act())
     assert "packet counters cannot be read: Operation not permitted" in caplog.text

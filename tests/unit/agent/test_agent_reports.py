@@ -89,7 +89,7 @@ def test_what_was_looked_up_too_long_ago_is_not_told(config: AgentConfig) -> Non
         agent = Agent(config)
         agent._bgp.take({"169.254.10.2": "established"})
         agent._paths.take({"hq": "tunnel"})
-        agent._counters.take({"eu-central-1a": 7})
+        agent._dataplane._counters.take({"eu-central-1a": 7})
         found = []
         for age in (0.1, TURNS * COUNTER_SECONDS + 0.2, TURNS * FRR_SECONDS + 0.2):
             agent._publish(now + age)

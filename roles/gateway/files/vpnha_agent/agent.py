@@ -28,7 +28,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import Tunne
 from . import frr
 from .charon_watch import PULSE_SECONDS, CharonWatch
 from .config import AgentConfig
-from .counters import ZoneCounters
+from .dataplane import COUNTER_SECONDS, DataPlane
 from .heartbeats import AnswerProtocol, AskProtocol
 from .looked_up import LookedUp
 from .netlink import RouteChanges, RouteTable
@@ -42,7 +42,6 @@ from .vty import Vty, VtyError
 ASK_SECONDS = 0.1
 FRR_SECONDS = 1.0
 STEER_SECONDS = 0.1
-COUNTER_SECONDS = 0.5
 PATH_SECONDS = 1.0  # routes are looked up so often even if nothing was heard to change
 SETTLE_SECONDS = 0.02  # changes of routes come in showers
 WATCHDOG_SECONDS = 1.0
@@ -90,8 +89,8 @@ class Agent:
         self._changed = asyncio.Event()  # routes may have
         self._bgp = LookedUp[str](FRR_SECONDS)  # of each peer's inside address
         self._paths = LookedUp[str](PATH_SECONDS)
-        self._counters = LookedUp[int](COUNTER_SECONDS)
-        self._bgpd, self._filter = Vty("bgpd"), ZoneCounters()
+        self._bgpd = Vty("bgpd")
+        self._dataplane = DataPlane(config, self._log)
         self._report: AgentReport | None = None
         self._ticks = 0
         self._ticked_at = 0.0
@@ -130,7 +129,7 @@ class Agent:
         loop.add_reader(changes.fileno(), self._routes_changed, changes)
         stack.callback(loop.remove_reader, changes.fileno())
         stack.callback(self._bgpd.close)
-        stack.callback(self._filter.close)
+        stack.callback(self._dataplane.close)
         self._charon.start()
         stack.callback(self._charon.stop)
         for probe in self._probes.values():
@@ -147,7 +146,7 @@ class Agent:
             (0.0, self._look_up_paths),
             (FRR_SECONDS, self._read_frr),
             (STEER_SECONDS, self._steer),
-            (COUNTER_SECONDS, self._read_counters),
+            (COUNTER_SECONDS, self._dataplane.look),
             (WATCHDOG_SECONDS, self._watchdog),
         ]
 
@@ -193,8 +192,9 @@ class Agent:
             paths=self._paths.known(now),
             peers={asker.gateway: asker.answer_age(now) for asker in self._askers.values()},
             stopping=self._stopping,
-            counters=self._counters.known(now),
+            counters=self._dataplane.counters(now),
             handed_over=self._handed_over,
+            dataplane=self._dataplane.wrong(now),
         )
         self._answerer.publish(self._report, now)
 
@@ -245,12 +245,6 @@ class Agent:
             self._steering.hand_over(request)
             await self._pings.refuse(request)
             await self._steering.update(self._report.tunnels.values(), asyncio.get_running_loop().time())
-
-    async def _read_counters(self) -> None:
-        try:
-            self._counters.take(self._filter.read())
-        except ValueError as exc:
-            self._log.say("counters", f"the zones' packet counters cannot be read: {exc}")
 
     def _routes_changed(self, changes: RouteChanges) -> None:
         changes.drain()

@@ -75,13 +75,17 @@ def _counter(body: bytes) -> tuple[str, int]:
     return of[_OBJECT_NAME].rstrip(b"\0").decode("utf-8", "replace"), packets
 
 
+class FilterMissing(ValueError):
+    """The filter's table is not there, or has no counters."""
+
+
 class ZoneCounters(Asking):
     """The filter's counters of this network namespace. Needs CAP_NET_ADMIN."""
 
     protocol = _NETLINK_NETFILTER
 
     def read(self) -> dict[str, int]:
-        """Packets so far by zone. ValueError when the kernel cannot say, or the filter is not there."""
+        """Packets so far by zone. ValueError when the kernel cannot say, FilterMissing if the filter is not there."""
         for _try in range(TRIES - 1):
             try:
                 return self._read()
@@ -103,5 +107,5 @@ class ZoneCounters(Asking):
                 raise ValueError(exc.strerror or str(exc)) from exc
             raise
         if not found:
-            raise ValueError(f"there is no counter in nftables' table inet {TABLE}")
+            raise FilterMissing(f"there is no counter in nftables' table inet {TABLE}")
         return {name.removeprefix(PREFIX): count for name, count in found.items() if name.startswith(PREFIX)}

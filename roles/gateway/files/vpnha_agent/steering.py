@@ -86,7 +86,7 @@ class AwayRule:
             word = report.child == "installed" if self._static else report.bgp == "established"
             return seen.silent and word
         full = seen.slow_full or self._heal == DEAD_HEAL_SECONDS
-        return full and seen.last_answer_age is not None and seen.last_answer_age < DEAD_SECONDS
+        return full and _answers(seen)
 
     def _lossy(self, seen: LossStats, large_loss: float, now: float) -> bool:
         age = seen.last_answer_age
@@ -99,8 +99,20 @@ class AwayRule:
 
 
 def _seen(report: TunnelReport) -> LossStats:
-    """What shows whether it carries: a peer that never answers its inside address may just not do so."""
-    return report.target if report.probe.last_answer_age is None else report.probe
+    """What shows whether it carries, and what it loses: the better of the peer's answers and the site's.
+
+    A peer may answer its inside address badly, or never, and carry all the same. The monitor reads it likewise.
+    """
+    probe, target = report.probe, report.target
+    if target.last_answer_age is None:
+        return probe
+    if probe.last_answer_age is None:
+        return target
+    return min(probe, target, key=lambda seen: (seen.silent, not _answers(seen), seen.slow_loss))
+
+
+def _answers(seen: LossStats) -> bool:
+    return seen.last_answer_age is not None and seen.last_answer_age < DEAD_SECONDS
 
 
 class Steering:

@@ -160,6 +160,7 @@ class GatewayWorld:
     charon: str = "alive"
     stopping: str = ""
     handed_over: bool = False
+    dataplane: str = ""
     report: AgentReport | None = None
     reported_at: float = 0.0
 
@@ -352,7 +353,7 @@ class Play:
                     if other != name
                 },
                 world.stopping,
-                handed_over=world.handed_over,
+                handed_over=world.handed_over, dataplane=world.dataplane,
             )  # fmt: skip
         age = None if world.report is None else self.now - world.reported_at
         return GatewayEvidence(heartbeat, world.icmp.stats(self.now, timing.window), world.report, age, world.heard)

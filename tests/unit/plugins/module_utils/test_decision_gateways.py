@@ -333,6 +333,32 @@ def test_row_12_an_impaired_status_check_of_a_working_gateway_is_only_told() -> 
     assert len(world.told("status-check-impaired", "gw-a")) == 1
 
 
+def test_a_gateway_whose_kernel_does_not_forward_is_left_at_once() -> None:
+    world = play()
+    world.gateways["gw-a"].dataplane = "forwarding-off"
+    assert world.run_until_moved(2) < 0.2
+    assert {(zone, gateway) for zone, _site, gateway in world.moved()} == {("zone-a", "gw-b")}
+    assert {swap.reason for _at, swap in world.swaps} == {"forwarding-off"}
+    world.gateways["gw-a"].dataplane = ""
+    world.run(5)
+    world.gateways["gw-a"].power_off()  # what it said last is no news any more
+    world.run(2)
+    assert world.state.verdicts.gateways["gw-a"].code == "gateway-silent"
+
+
+def test_a_filter_that_is_gone_is_told_if_the_agent_does_not_load_it_at_once() -> None:
+    world = play()
+    world.gateways["gw-a"].dataplane = "filter-missing"
+    world.run(4)
+    assert not world.told("filter-missing")
+    world.run(4)
+    assert len(world.told("filter-missing", "gw-a")) == 1
+    world.gateways["gw-a"].dataplane = ""
+    world.run(30)
+    assert len(world.told("filter-missing", "gw-a", resolved=True)) == 1
+    assert world.swaps == []
+
+
 def test_row_43_a_source_destination_check_that_is_on_is_named_and_the_gateway_left() -> None:
     world = play()
     world.change_instance("gw-a", source_dest_check=True)

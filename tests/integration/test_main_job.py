@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Lab, app_routes, assert_deploy_changes_nothing, drill, reaches
+from tests.integration.conftest import (
+    Lab,
+    app_routes,
+    assert_deploy_changes_nothing,
+    drill,
+    eni_of,
+    reaches,
+    settle,
+    until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -63,6 +72,28 @@ def test_a_blocked_tunnel_is_taken_over_by_the_neighbour(deployed: Lab, tmp_path
 def test_a_planned_move_loses_nothing(deployed: Lab, tmp_path: Path) -> None:
     one = drill(deployed, tmp_path, "planned")["planned"]
     assert one["packets_lost"] == 0 and one["failback_lost"] == 0
+
+
+def test_a_packet_filter_that_somebody_flushed_is_loaded_again(deployed: Lab) -> None:
+    ruleset = ("nft", "--stateless", "list", "table", "inet", "vpnha")
+    before, home = deployed.shell("gw-a", *ruleset), app_routes(deployed)
+    deployed.shell("gw-a", "nft", "flush", "ruleset")
+    until(lambda: deployed.command("shell", "gw-a", *ruleset).stdout == before, 30, "the filter is there again")
+    assert reaches(deployed, "app-a", "192.168.10.10")
+    assert app_routes(deployed) == home
+
+
+def test_a_gateway_that_forwards_nothing_is_left_until_it_does(deployed: Lab) -> None:
+    settle(deployed, "mon-a")
+    home, forwarding = app_routes(deployed), "net.ipv4.ip_forward"
+    other = eni_of(deployed, "gw-b")
+    deployed.shell("gw-a", "sysctl", "-w", f"{forwarding}=0")
+    until(lambda: set(app_routes(deployed).values()) == {other}, 30, "every route leads to gw-b")
+    assert reaches(deployed, "app-a", "192.168.10.10")
+    assert '"forwarding-off"' in deployed.shell("mon-a", "vpnha", "status", "--json")
+    deployed.shell("gw-a", "sysctl", "-w", f"{forwarding}=1")
+    until(lambda: app_routes(deployed) == home, 60, "every route is at home again")
+    assert reaches(deployed, "app-a", "192.168.10.10")
 
 
 def test_an_unknown_scenario_is_refused_before_anything_is_touched(deployed: Lab, tmp_path: Path) -> None:

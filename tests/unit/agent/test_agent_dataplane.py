@@ -109,6 +109,7 @@ def test_a_filter_that_cannot_be_loaded_is_tried_ever_more_rarely(
 
 def test_forwarding_that_is_off_is_said_before_anything_else(kernel: Kernel, config: AgentConfig) -> None:
     kernel.forwards[4] = "0\n"
+    kernel.looks(config, 0.0, knows(""))  # once may be a moment
     kernel.table.unlink()
     kernel.systemctl("exit 1")
     kernel.looks(config, 1.0, knows(FORWARDING_OFF))

@@ -19,6 +19,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.model import LossStats
 from vpnha_agent import frr
 from vpnha_agent.agent import Agent
 from vpnha_agent.config import AgentConfig
+from vpnha_agent.dataplane import FILTER_MISSING, FORWARDING_OFF
 from vpnha_agent.service import BoundedLog
 from vpnha_agent.steering import (
     CONFIRM_SECONDS,
@@ -315,6 +316,26 @@ def test_a_request_is_told_in_the_reports_while_it_is_in_force(
         return found
 
     assert asyncio.run(reported()) == [False, False, True, False]
+    assert any(frr.AWAY_OUT in line for line in vtysh.told())
+
+
+def test_who_forwards_nothing_has_the_sites_send_through_the_neighbours(
+    config: AgentConfig, vtysh: Vtysh, nft: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nft(0)
+    monkeypatch.setattr(handover, "requested", lambda: "")
+    agent, found = Agent(config), []
+
+    async def act() -> None:
+        for wrong in (FILTER_MISSING, FORWARDING_OFF, ""):
+            monkeypatch.setattr(agent._dataplane, "wrong", lambda _now, word=wrong: word)
+            await agent._tick()
+            await agent._steer()
+            assert agent._report is not None
+            found.append((agent._report.dataplane, agent._report.handed_over, agent._steering.away != set()))
+
+    asyncio.run(act())
+    assert found == [(FILTER_MISSING, False, False), (FORWARDING_OFF, False, True), ("", False, False)]
     assert any(frr.AWAY_OUT in line for line in vtysh.told())
 
 

@@ -28,7 +28,7 @@ from ansible_collections.vpnha.aws.plugins.module_utils.vici_health import Tunne
 from . import frr
 from .charon_watch import PULSE_SECONDS, CharonWatch
 from .config import AgentConfig
-from .dataplane import COUNTER_SECONDS, DataPlane
+from .dataplane import COUNTER_SECONDS, FORWARDING_OFF, DataPlane
 from .heartbeats import AnswerProtocol, AskProtocol
 from .looked_up import LookedUp
 from .netlink import RouteChanges, RouteTable
@@ -240,11 +240,14 @@ class Agent:
 
     async def _steer(self) -> None:
         if self._report is not None:
-            request = handover.requested()
+            request, now = handover.requested(), asyncio.get_running_loop().time()
             self._handed_over = bool(request)  # told before it is seen
+            if self._dataplane.wrong(now) == FORWARDING_OFF:
+                # the monitor turns the VPC's packets away, and this the sites': a minute or two, again and again
+                request = str((handover.now() // 60 + 2) * 60)
             self._steering.hand_over(request)
             await self._pings.refuse(request)
-            await self._steering.update(self._report.tunnels.values(), asyncio.get_running_loop().time())
+            await self._steering.update(self._report.tunnels.values(), now)
 
     def _routes_changed(self, changes: RouteChanges) -> None:
         changes.drain()

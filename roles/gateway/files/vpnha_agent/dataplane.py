@@ -34,6 +34,7 @@ class DataPlane:
         self._log, self._filter, self._backoff = log, ZoneCounters(), Backoff(RELOAD_DELAYS)
         self._counters = LookedUp[int](COUNTER_SECONDS)
         self._wrong = LookedUp[bool](COUNTER_SECONDS)
+        self._offs = 0  # looks in a row that found forwarding off
 
     def close(self) -> None:
         """Free what it holds."""
@@ -57,7 +58,11 @@ class DataPlane:
             missing = True
         except ValueError as exc:
             self._log.say("counters", f"the zones' packet counters cannot be read: {exc}")
-        self._wrong.take({FILTER_MISSING: missing, FORWARDING_OFF: _off(self._versions)})
+        self._offs = self._offs + 1 if _off(self._versions) else 0
+        off = self._offs > 1  # it may be off for a moment while files of sysctl.d are applied one after the other
+        if off:
+            self._log.say("forwarding", "the kernel forwards no packets: the neighbours are to carry the traffic")
+        self._wrong.take({FILTER_MISSING: missing, FORWARDING_OFF: off})
         now = asyncio.get_running_loop().time()
         if not missing:
             self._backoff.well(now)

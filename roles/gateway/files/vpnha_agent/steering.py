@@ -141,7 +141,7 @@ class Steering:
             return
         if bool(request) != bool(self._request):
             said = "all traffic is handed over to the neighbours" if request else "the tunnels take their traffic back"
-            self._log.say(f"handover-{bool(request)}", f"on request {said}", logging.INFO)
+            self._log.say(f"handover-{bool(request)}", said, logging.INFO)
         self._request = request
         self._applied, self._next = None, 0.0
 

@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
 
 _REDUNDANCY = (  # people are told of these, and they are about gateways, tunnels and ways
     "gateway-unheard", "gateway-absent", "agent-silent", "status-check-impaired", "ike-down-esp-passes",
-    "charon-silent-esp-passes", "flapping", "filter-missing",
+    "charon-silent-esp-passes", "flapping", "filter-missing", "mesh-down",
 )  # fmt: skip
 _KIND_OF = {
     **dict.fromkeys(_REDUNDANCY, "redundancy"),

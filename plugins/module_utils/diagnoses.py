@@ -63,6 +63,13 @@ _ALL = (
         "`systemctl reload vpnha-dataplane` on the gateway says why; run deploy.",
     ),
     Diagnosis(
+        "mesh-down",
+        "Gateways have no session with each other",
+        "told",
+        "Both work, but neither can hand packets to the other: a dead tunnel's are lost until its routes are moved.",
+        "Look at UDP 4789 between them (security group, network ACL), and at `vtysh -c 'show bgp summary'` on both.",
+    ),
+    Diagnosis(
         "source-dest-check-on",
         "Source/destination check is on",
         "swap",

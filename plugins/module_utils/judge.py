@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway
+from .judge_gateway import gateway_remarks, hears_nobody, judge_gateway, mesh_remarks
 from .judge_managed import managed_ways
 from .judge_paths import judge_paths, judge_tunnels, tunnel_remarks
 from .model import Deployment, Evidence, Verdict
@@ -42,6 +42,7 @@ def judge(
     remarks: list[Remark] = []
     for name, judgement in gateways.items():
         remarks += gateway_remarks(name, judgement, evidence, timing)
+    remarks += mesh_remarks(gateways, evidence, timing)
     for one in judged:
         if one.carries:
             remarks += tunnel_remarks(one, evidence.gateways.get(one.tunnel.gateway))

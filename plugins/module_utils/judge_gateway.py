@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .model import Evidence, GatewayEvidence, Instance, LossStats, Timing, Verdict
 from .verdicts import Judgement, Remark, fresh, good, grey, one_way_loss, silent
@@ -20,6 +20,7 @@ GOES_ON = 0.2  # of the window: so much later than the gateways' last answers a 
 CHANCE_WINDOWS = 2.0  # a gateway that is losing packets anyway may be silent by chance for less than so many windows
 MONITOR_VETO_AGE = 2.0  # seconds that another monitor's published "healthy" counts
 GOODBYE_LASTS = 30.0  # seconds; a host that shuts down answers no ping later than that
+MESH_DELAY = 20.0  # seconds that a session gets to come back, as after FRR's restart
 FILTER_DELAY = 5.0  # seconds that an agent gets to load its filter again before people are told
 RETIREMENT_LEAD = 24 * 3600.0  # seconds before an announced retirement that routes leave
 
@@ -229,6 +230,27 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
         text = f"EC2 will retire {name}'s {instance.instance_id} within a day."
         found.append(Remark("gateway-retiring", name, text))
     return found
+
+
+def mesh_remarks(gateways: Mapping[str, Judgement], evidence: Evidence, timing: Timing) -> list[Remark]:
+    """The pairs of gateways that work, and do not speak BGP with each other: neither can hand a dead tunnel's over."""
+    pairs = set()
+    for name, judgement in gateways.items():
+        seen = evidence.gateways.get(name)
+        if judgement.verdict is not Verdict.UP or seen is None or seen.report is None or not _recent(seen, timing):
+            continue
+        for other in seen.report.mesh_down:
+            if other in gateways and gateways[other].verdict is Verdict.UP:
+                pairs.add((min(name, other), max(name, other)))
+    return [
+        Remark(
+            "mesh-down",
+            f"{one}/{two}",
+            f"{one} and {two} both work, and have no BGP session with each other.",
+            MESH_DELAY,
+        )
+        for one, two in sorted(pairs)
+    ]
 
 
 def retiring(name: str, evidence: Evidence) -> bool:

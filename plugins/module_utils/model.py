@@ -426,6 +426,7 @@ class AgentReport:
     counters: Mapping[str, int] = field(default_factory=dict)  # zone name -> packets forwarded from that zone
     handed_over: bool = False  # on request, its neighbours carry its traffic
     dataplane: str = ""  # "", "filter-missing", "forwarding-off"
+    mesh_down: tuple[str, ...] = ()  # the other gateways with which it does not speak BGP
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ def to_wire(report: AgentReport) -> dict[str, Any]:
         "counters": dict(report.counters),
         "handed_over": report.handed_over,
         "dataplane": report.dataplane,
+        "mesh_down": " ".join(report.mesh_down),
     }
 
 
@@ -248,4 +249,5 @@ def from_wire(raw: object) -> AgentReport:
         counters={zone: count(packets, "a counter") for zone, packets in reader.mapping("counters").items()},
         handed_over=reader.flag("handed_over"),
         dataplane=reader.one_of("dataplane", DATAPLANE, "", otherwise=""),
+        mesh_down=tuple(reader.text("mesh_down", "").split()),
     )

@@ -129,6 +129,11 @@ def static_routes(deployment: Deployment, tunnel: Tunnel, data_plane: str) -> tu
     )
 
 
+def mesh_addresses(deployment: Deployment) -> dict[str, str]:
+    """Each gateway's address in the mesh, by its name."""
+    return {gateway.name: str(MESH_NETWORK[index + 1]) for index, gateway in enumerate(deployment.gateways)}
+
+
 def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayView:
     """What the gateway of that name is told. Raises VpnhaError when the data plane cannot do what is described."""
     gateway = _gateway(deployment, name)
@@ -137,8 +142,7 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
     tunnels = [tunnel for tunnel in deployment.tunnels if tunnel.gateway == name]
     if data_plane == LIBIPSEC:
         _refuse_twins(name, tunnels)
-    position = [other.name for other in deployment.gateways].index(name)
-    mesh = {other.name: str(MESH_NETWORK[index + 1]) for index, other in enumerate(deployment.gateways)}
+    mesh = mesh_addresses(deployment)
     home, other_zones = _prefixes(deployment, gateway)
     prefixes = tuple(prefix for site in deployment.sites for prefix in site.prefixes)
     devices = dict.fromkeys(tunnel_device(tunnel, data_plane) for tunnel in tunnels)
@@ -159,7 +163,7 @@ def gateway_view(deployment: Deployment, name: str, data_plane: str) -> GatewayV
         zones=tuple((zone.name, zone.app_subnets) for zone in deployment.zones),
         tunnels=tuple(_tunnel_view(deployment, tunnel, data_plane) for tunnel in tunnels),
         devices=tuple(devices),
-        mesh_address=str(MESH_NETWORK[position + 1]),
+        mesh_address=mesh[name],
         mesh_mac=_mac(gateway.address),
         neighbours=tuple(
             Neighbour(

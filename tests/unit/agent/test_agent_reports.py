@@ -87,7 +87,8 @@ def test_what_was_looked_up_too_long_ago_is_not_told(config: AgentConfig) -> Non
 
     def act(now: float) -> list[AgentReport]:
         agent = Agent(config)
-        agent._bgp.take({"169.254.10.2": "established"})
+        [mesh] = agent._mesh.values()
+        agent._bgp.take({"169.254.10.2": "established", mesh: "down"})
         agent._paths.take({"hq": "tunnel"})
         agent._dataplane._counters.take({"eu-central-1a": 7})
         found = []
@@ -107,3 +108,5 @@ def test_what_was_looked_up_too_long_ago_is_not_told(config: AgentConfig) -> Non
     assert (stale.tunnels["hq-gw-a"].bgp, stale.paths, stale.counters) == ("unknown", {}, {})
     assert stale.tunnels["plant-gw-a"].bgp == "static"
     assert from_wire(to_wire(stale)).paths == {}
+    assert from_wire(to_wire(fresh)).mesh_down == fresh.mesh_down == ("gw-b",)
+    assert from_wire(to_wire(stale)).mesh_down == ()

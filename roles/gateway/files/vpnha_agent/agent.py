@@ -16,10 +16,10 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from ansible_collections.vpnha.aws.plugins.module_utils import handover
+from ansible_collections.vpnha.aws.plugins.module_utils import handover, tunnel_config
 from ansible_collections.vpnha.aws.plugins.module_utils.heartbeat import HeartbeatAnswerer, HeartbeatAsker, KeyRing
 from ansible_collections.vpnha.aws.plugins.module_utils.losses import LossWindow
 from ansible_collections.vpnha.aws.plugins.module_utils.model import AgentReport, TunnelReport
@@ -87,7 +87,9 @@ class Agent:
         self._pings = PeersPings(config, self._log)
         self._routes = RouteTable()
         self._changed = asyncio.Event()  # routes may have
-        self._bgp = LookedUp[str](FRR_SECONDS)  # of each peer's inside address
+        self._bgp = LookedUp[str](FRR_SECONDS)  # of each peer's inside address, and of other gateways' in the mesh
+        self._mesh = tunnel_config.mesh_addresses(config.deployment)
+        del self._mesh[config.gateway]
         self._paths = LookedUp[str](PATH_SECONDS)
         self._bgpd = Vty("bgpd")
         self._dataplane = DataPlane(config, self._log)
@@ -183,25 +185,28 @@ class Agent:
         self._publish(now)
 
     def _publish(self, now: float) -> None:
-        sas = self._charon.tunnels  # once: it is put together anew each time
+        sas, bgp = self._charon.tunnels, self._bgp.known(now)  # once: they are put together anew each time
         self._report = AgentReport(
             boot_id=self._boot_id,
             agent_id=self._agent_id,
             charon=self._charon.state,
-            tunnels={name: self._tunnel_report(probe, sas[name], now) for name, probe in self._probes.items()},
+            tunnels={name: self._tunnel_report(probe, sas[name], bgp, now) for name, probe in self._probes.items()},
             paths=self._paths.known(now),
             peers={asker.gateway: asker.answer_age(now) for asker in self._askers.values()},
             stopping=self._stopping,
             counters=self._dataplane.counters(now),
             handed_over=self._handed_over,
             dataplane=self._dataplane.wrong(now),
+            mesh_down=tuple(name for name, address in self._mesh.items() if bgp.get(address) == "down"),
         )
         self._answerer.publish(self._report, now)
 
-    def _tunnel_report(self, probe: TunnelProbe, sas: TunnelSas, now: float) -> TunnelReport:
+    def _tunnel_report(
+        self, probe: TunnelProbe, sas: TunnelSas, sessions: Mapping[str, str], now: float
+    ) -> TunnelReport:
         tunnel = probe.tunnel
         static = self._config.deployment.site(tunnel.site).routing == "static"
-        bgp = self._bgp.known(now).get(tunnel.peer_inside_address, "unknown")
+        bgp = sessions.get(tunnel.peer_inside_address, "unknown")
         return TunnelReport(
             name=tunnel.name,
             ike="unanswered" if sas.unanswered else sas.ike,
@@ -228,7 +233,7 @@ class Agent:
     async def _read_frr(self) -> None:
         peers = [
             probe.tunnel.peer_inside_address for probe in self._probes.values() if probe.tunnel.peer_asn is not None
-        ]
+        ] + list(self._mesh.values())
         if not peers:
             return
         try:

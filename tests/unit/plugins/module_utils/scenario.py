@@ -161,6 +161,7 @@ class GatewayWorld:
     stopping: str = ""
     handed_over: bool = False
     dataplane: str = ""
+    mesh_down: tuple[str, ...] = ()
     report: AgentReport | None = None
     reported_at: float = 0.0
 
@@ -353,7 +354,7 @@ class Play:
                     if other != name
                 },
                 world.stopping,
-                handed_over=world.handed_over, dataplane=world.dataplane,
+                handed_over=world.handed_over, dataplane=world.dataplane, mesh_down=world.mesh_down,
             )  # fmt: skip
         age = None if world.report is None else self.now - world.reported_at
         return GatewayEvidence(heartbeat, world.icmp.stats(self.now, timing.window), world.report, age, world.heard)

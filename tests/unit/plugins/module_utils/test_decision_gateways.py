@@ -359,6 +359,19 @@ def test_a_filter_that_is_gone_is_told_if_the_agent_does_not_load_it_at_once() -
     assert world.swaps == []
 
 
+def test_two_gateways_without_a_session_are_told_once_and_only_while_both_work() -> None:
+    world = play("abc")
+    world.gateways["gw-b"].mesh_down = ("gw-a", "gw-z")
+    world.run(15)
+    assert not world.told("mesh-down")  # FRR may have been restarted
+    world.gateways["gw-a"].mesh_down = ("gw-b",)
+    world.run(15)
+    assert [note.subject for note in world.told("mesh-down")] == ["gw-a/gw-b"]
+    world.gateways["gw-a"].power_off()
+    world.run(30)
+    assert [note.subject for note in world.told("mesh-down", resolved=True)] == ["gw-a/gw-b"]
+
+
 def test_row_43_a_source_destination_check_that_is_on_is_named_and_the_gateway_left() -> None:
     world = play()
     world.change_instance("gw-a", source_dest_check=True)

@@ -236,12 +236,15 @@ class _SiteView:
             return Judgement(gateway.verdict, gateway.code, gateway.text, gateway_wide=True)
         if own is not None and own.judgement.verdict in (Verdict.SUSPECT, Verdict.UNKNOWN):
             return own.judgement
-        seen = self._seen.get(name)
-        way = seen.report.paths.get(self._site.name, "") if seen is not None and seen.report is not None else ""
+        report, _age = _recent(self._seen.get(name), timing)
+        if own is None and report is None:
+            text = f"There is no recent report on {name}'s way to {self._site.name}."
+            return Judgement(Verdict.UNKNOWN, "tunnel-unknown", text)
+        way = report.paths.get(self._site.name, "") if report is not None else ""
         if way == "neighbour" and set(self._carrying) - {name}:
             why = own.judgement.text if own is not None else "It has no tunnel there."
             text = f"{name} hands packets for {self._site.name} to another gateway. {why}"
-            asked = seen is not None and seen.report is not None and seen.report.handed_over
+            asked = report is not None and report.handed_over
             return Judgement(Verdict.VIA_NEIGHBOUR, "via-neighbour", text, on_purpose=asked)
         if own is None:
             text = f"{name} has no tunnel to {self._site.name}."

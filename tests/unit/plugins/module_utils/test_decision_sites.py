@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,23 @@ def test_a_neighbour_that_has_no_tunnel_either_is_no_way() -> None:
     world.run(60)
     assert world.swaps == []
     assert world.told("site-down", "hq")
+
+
+@pytest.mark.parametrize("way", ["neighbour", "none"])
+def test_the_last_word_of_a_dead_agent_says_nothing_of_a_way_without_a_tunnel(way: str) -> None:
+    """What it said before goes on neither as a way that works nor as one that does not."""
+    plan = deployment()
+    world = Play(replace(plan, tunnels=tuple(one for one in plan.tunnels if one.name != "hq-gw-b")))
+    world.gateways["gw-b"].paths["hq"] = "neighbour"
+    world.run(5)
+    assert world.state.verdicts.paths["gw-b", "hq"].verdict is Verdict.VIA_NEIGHBOUR
+    world.gateways["gw-b"].paths["hq"] = way
+    world.run(0.1)
+    world.gateways["gw-b"].heartbeat.works = world.gateways["gw-b"].peers_hear = False  # it answers pings
+    world.run(5)
+    assert world.state.verdicts.gateways["gw-b"].verdict is Verdict.UP
+    assert world.state.verdicts.paths["gw-b", "hq"].verdict is Verdict.UNKNOWN
+    assert world.swaps == []
 
 
 @pytest.mark.parametrize("ike", ["connecting", "unanswered"])

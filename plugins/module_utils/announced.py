@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
 _REDUNDANCY = (  # people are told of these, and they are about gateways, tunnels and ways
     "gateway-unheard", "gateway-absent", "agent-silent", "status-check-impaired", "ike-down-esp-passes",
     "charon-silent-esp-passes", "flapping", "filter-missing", "mesh-down",
+    "forwarding-partly-off",
 )  # fmt: skip
 _KIND_OF = {
     **dict.fromkeys(_REDUNDANCY, "redundancy"),

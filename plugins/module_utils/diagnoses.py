@@ -53,7 +53,14 @@ _ALL = (
         "The kernel does not forward",
         "swap",
         "IP forwarding is off on the gateway, as a file of sysctl.d may set it at a boot; probes pass all the same.",
-        "Find who sets net.ipv4.ip_forward or net.ipv6.conf.all.forwarding to 0, and run deploy.",
+        "Remove what sets net.ipv4.ip_forward to 0, or its like of IPv6, and run `systemctl restart systemd-sysctl`.",
+    ),
+    Diagnosis(
+        "forwarding-partly-off",
+        "The kernel forwards one IP version only",
+        "told",
+        "IPv4 or IPv6 forwarding is off on the gateway, and sites use both; routes stay for the sake of the other one.",
+        "Remove what sets net.ipv4.ip_forward to 0, or its like of IPv6, and run `systemctl restart systemd-sysctl`.",
     ),
     Diagnosis(
         "filter-missing",

@@ -64,7 +64,7 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
             f"{name}'s interface {instance.eni_id} has the source/destination check on and forwards nothing.",
         )
     if seen.report is not None and seen.report.dataplane == "forwarding-off" and _recent(seen, timing):
-        text = f"{name}'s kernel does not forward packets (net.ipv4.ip_forward, or net.ipv6.conf.all.forwarding, is 0)."
+        text = f"{name}'s kernel does not forward packets: IP forwarding is off."
         return Judgement(Verdict.DOWN, "forwarding-off", text)
     # an overloaded agent that loses heartbeats is not a gateway that loses packets: ICMP must agree where it works
     if grey(seen.heartbeat, timing.grey_loss) and (
@@ -208,16 +208,8 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
     if works and seen is not None and silent(seen.heartbeat, timing.window):
         text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
         found.append(Remark("agent-silent", name, text, timing.agent_silence_warning))
-    if (
-        seen is not None
-        and seen.report is not None
-        and seen.report.dataplane == "filter-missing"
-        and _recent(seen, timing)
-    ):
-        text = (
-            f"{name} has no packet filter: nothing keeps packets of a site from leaving unencrypted, nor strangers out."
-        )
-        found.append(Remark("filter-missing", name, text, FILTER_DELAY))
+    if seen is not None and seen.report is not None and _recent(seen, timing):
+        found += _dataplane_remarks(name, seen.report.dataplane)
     if instance is None:
         return found
     if works and (instance.system_status == "impaired" or instance.instance_status == "impaired"):
@@ -232,6 +224,16 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
     return found
 
 
+def _dataplane_remarks(name: str, word: str) -> Iterator[Remark]:
+    if word == "filter-missing":
+        text = f"{name} has no packet filter: packets of a site may leave unencrypted, and strangers come in."
+        yield Remark("filter-missing", name, text, FILTER_DELAY)
+    if word in ("ipv4-forwarding-off", "ipv6-forwarding-off"):
+        version = "IPv4" if word.startswith("ipv4") else "IPv6"
+        text = f"{name}'s kernel forwards no {version} packets; the others it does, so its routes stay."
+        yield Remark("forwarding-partly-off", name, text)
+
+
 def mesh_remarks(gateways: Mapping[str, Judgement], evidence: Evidence, timing: Timing) -> list[Remark]:
     """The pairs of gateways that work, and do not speak BGP with each other: neither can hand a dead tunnel's over."""
     pairs = set()
@@ -240,7 +242,8 @@ def mesh_remarks(gateways: Mapping[str, Judgement], evidence: Evidence, timing: 
         if judgement.verdict is not Verdict.UP or seen is None or seen.report is None or not _recent(seen, timing):
             continue
         for other in seen.report.mesh_down:
-            if other in gateways and gateways[other].verdict is Verdict.UP:
+            its = evidence.gateways.get(other)
+            if other in gateways and gateways[other].verdict is Verdict.UP and its is not None and _recent(its, timing):
                 pairs.add((min(name, other), max(name, other)))
     return [
         Remark(

@@ -237,7 +237,7 @@ class _SiteView:
         if own is not None and own.judgement.verdict in (Verdict.SUSPECT, Verdict.UNKNOWN):
             return own.judgement
         report, _age = _recent(self._seen.get(name), timing)
-        if own is None and report is None:
+        if own is None and report is None and set(self._carrying) - {name}:
             text = f"There is no recent report on {name}'s way to {self._site.name}."
             return Judgement(Verdict.UNKNOWN, "tunnel-unknown", text)
         way = report.paths.get(self._site.name, "") if report is not None else ""

@@ -425,7 +425,7 @@ class AgentReport:
     stopping: str = ""  # "", "agent" (a restart of the agent), "host" (the host is shutting down)
     counters: Mapping[str, int] = field(default_factory=dict)  # zone name -> packets forwarded from that zone
     handed_over: bool = False  # on request, its neighbours carry its traffic
-    dataplane: str = ""  # "", "filter-missing", "forwarding-off"
+    dataplane: str = ""  # "", "filter-missing", "forwarding-off", or "ipv4-" or "ipv6-forwarding-off" of two in use
     mesh_down: tuple[str, ...] = ()  # the other gateways with which it does not speak BGP
 
 

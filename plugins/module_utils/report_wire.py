@@ -28,7 +28,7 @@ BGP = ("established", "down", "unknown", "static")
 CHARON = ("alive", "hung", "dead", "unknown")
 PATHS = ("tunnel", "neighbour", "none")
 STOPPING = ("", "agent", "host")
-DATAPLANE = ("", "filter-missing", "forwarding-off")
+DATAPLANE = ("", "filter-missing", "forwarding-off", "ipv4-forwarding-off", "ipv6-forwarding-off")
 _NEVER = 0xFFFFFFFF  # the age of a peer that was never heard
 _DIGITS = 8
 

@@ -120,4 +120,6 @@ def test_only_the_versions_that_sites_have_count(kernel: Kernel, config: AgentCo
     kernel.looks(config, 1.0, knows(""))
     site = replace(DEPLOYMENT.sites[0], prefixes=("192.168.10.0/24", "fd00:10::/48"))
     both = replace(config, deployment=replace(config.deployment, sites=(site,)))
+    kernel.looks(both, 1.0, knows("ipv6-forwarding-off"))
+    kernel.forwards[4] = "0\n"
     kernel.looks(both, 1.0, knows(FORWARDING_OFF))

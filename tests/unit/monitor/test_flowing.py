@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey
+from ansible_collections.vpnha.aws.plugins.module_utils.model import RouteKey, Verdict
+from ansible_collections.vpnha.aws.plugins.module_utils.verdicts import Judgement
 from tests.unit.plugins.module_utils.scenario import Play, play
 from vpnha_monitor import flowing
 from vpnha_monitor.metrics import gauges
@@ -59,6 +62,15 @@ def test_a_missing_route_is_no_way(world: Play) -> None:
     world.change_view(carried_elsewhere=frozenset({HQ_A}))
     assert row(world, "zone-a", "hq") == (["no gateway"], None)
     assert said(world) == "It is not known whether traffic flows to hq from zone-a; 1 route is missing."
+
+
+@pytest.mark.parametrize(("code", "flows"), [("managed-silent", None), ("managed-down", False)])
+def test_a_managed_gateway_is_as_silent_as_the_sites_targets(world: Play, code: str, flows: bool | None) -> None:
+    verdicts = world.state.verdicts
+    down = Judgement(Verdict.DOWN, code, "Nothing comes back.")
+    verdicts = replace(verdicts, sites_silent={"hq": "No target."}, paths={**verdicts.paths, ("gw-a", "hq"): down})
+    found = flowing.rows(world.plan, verdicts, world.view)
+    assert [one["flows"] for one in found if (one["zone"], one["site"]) == ("zone-a", "hq")] == [flows]
 
 
 def test_a_zone_whose_only_table_is_not_looked_after_is_not_said_to_be_well(world: Play) -> None:

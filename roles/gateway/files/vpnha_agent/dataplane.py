@@ -22,6 +22,7 @@ COUNTER_SECONDS = 0.5
 UNIT = "vpnha-dataplane.service"
 RELOAD_DELAYS = (COUNTER_SECONDS, 5.0, 30.0)  # the first one makes sure that it is not just being written
 FILTER_MISSING, FORWARDING_OFF = "filter-missing", "forwarding-off"
+_PARTLY = {4: "ipv4-forwarding-off", 6: "ipv6-forwarding-off"}  # while the other one is on, and sites use both
 _FORWARDING = {4: Path("/proc/sys/net/ipv4/ip_forward"), 6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 
 
@@ -34,7 +35,8 @@ class DataPlane:
         self._log, self._filter, self._backoff = log, ZoneCounters(), Backoff(RELOAD_DELAYS)
         self._counters = LookedUp[int](COUNTER_SECONDS)
         self._wrong = LookedUp[bool](COUNTER_SECONDS)
-        self._offs = 0  # looks in a row that found forwarding off
+        self._offs = 0  # looks in a row that found the same off
+        self._off = ""
 
     def close(self) -> None:
         """Free what it holds."""
@@ -45,9 +47,9 @@ class DataPlane:
         return dict(self._counters.known(now))
 
     def wrong(self, now: float) -> str:
-        """What keeps packets from passing as they should: the worse of the two, or "" if nothing is known of any."""
+        """What keeps packets from passing as they should, the worst first; "" if nothing is known of any."""
         known = self._wrong.known(now)
-        return next((word for word in (FORWARDING_OFF, FILTER_MISSING) if known.get(word)), "")
+        return next((word for word in (FORWARDING_OFF, FILTER_MISSING, *_PARTLY.values()) if known.get(word)), "")
 
     async def look(self) -> None:
         """Look once, and load the filter where it has been gone for more than a moment. Never raises."""
@@ -58,11 +60,13 @@ class DataPlane:
             missing = True
         except ValueError as exc:
             self._log.say("counters", f"the zones' packet counters cannot be read: {exc}")
-        self._offs = self._offs + 1 if _off(self._versions) else 0
-        off = self._offs > 1  # it may be off for a moment while files of sysctl.d are applied one after the other
-        if off:
-            self._log.say("forwarding", "the kernel forwards no packets: the neighbours are to carry the traffic")
-        self._wrong.take({FILTER_MISSING: missing, FORWARDING_OFF: off})
+        before, self._off = self._off, _off(self._versions)
+        self._offs = self._offs + 1 if self._off and self._off == before else 0
+        found = {FILTER_MISSING: missing}
+        if self._offs:  # it may be off for a moment while files of sysctl.d are applied one after the other
+            found[self._off] = True
+            self._log.say("forwarding", f"the kernel does not forward packets as it should: {self._off}")
+        self._wrong.take(found)
         now = asyncio.get_running_loop().time()
         if not missing:
             self._backoff.well(now)
@@ -72,10 +76,13 @@ class DataPlane:
             self._log.say("filter", f"nftables' table inet vpnha was gone, as after `nft flush ruleset`: {how}")
 
 
-def _off(versions: list[int]) -> bool:
-    """Whether the kernel forwards no packets of one of these IP versions. What cannot be read is not called off."""
+def _off(versions: list[int]) -> str:
+    """FORWARDING_OFF if no packets of these IP versions are forwarded, or which of two; what cannot be read is on."""
+    off = []
     for version in versions:
         with contextlib.suppress(OSError):
             if _FORWARDING[version].read_text(encoding="ascii").strip() == "0":
-                return True
-    return False
+                off.append(version)
+    if not off:
+        return ""
+    return FORWARDING_OFF if off == versions else _PARTLY[off[0]]

@@ -156,7 +156,7 @@ def _sites(out: Console, found: Mapping[str, Any]) -> None:
     ways = [(each["name"], site) for each in found["managed_gateways"] for site in each["sites"]]
     for name, site in (way for way in ways if way[1]["verdict"] != "up"):
         out.print(f"{name} is {site['verdict']} for {site['site']} ({site['code']}): {site['text']}")
-    for text in (site["silent"] for site in found["sites"] if site["silent"]):
+    for text in (site["silent"] for site in found["sites"] if site.get("silent")):
         out.print(Text(text, style="yellow"))
 
 

@@ -95,9 +95,12 @@ def _flows(verdicts: Verdicts, route: Route, site: str) -> bool | None:
         return False
     if route.gateway is None:
         return None  # somebody has pointed it at what is none of ours, and nobody here sees what that does
-    verdict = verdicts.paths.get((route.gateway, site), UNJUDGED).verdict
+    path = verdicts.paths.get((route.gateway, site), UNJUDGED)
+    verdict = path.verdict
     if verdict is Verdict.UNKNOWN:
         return None  # also where the others have lost the site
+    if site in verdicts.sites_silent and path.code == "managed-silent":
+        return None  # judged by the targets alone
     if verdict not in _FLOWS or site in verdicts.sites_down:
         return False
     return None if site in verdicts.sites_silent else True  # its targets may be off, or all of it

@@ -359,6 +359,28 @@ def test_a_filter_that_is_gone_is_told_if_the_agent_does_not_load_it_at_once() -
     assert world.swaps == []
 
 
+def test_a_gateway_that_forwards_one_version_only_is_told_and_can_still_be_taken() -> None:
+    world = play()
+    world.gateways["gw-b"].dataplane = "ipv6-forwarding-off"
+    world.run(5)
+    assert [note.text for note in world.told("forwarding-partly-off")] == [
+        "gw-b's kernel forwards no IPv6 packets; the others it does, so its routes stay."
+    ]
+    assert world.swaps == []
+    world.gateways["gw-a"].power_off()
+    assert world.run_until_moved(3) < 1.0
+
+
+def test_a_gateway_that_answers_pings_only_is_not_said_to_lack_a_session() -> None:
+    """As one that is just being installed."""
+    world = play()
+    world.gateways["gw-b"].heartbeat.works = world.gateways["gw-b"].peers_hear = False
+    world.gateways["gw-a"].mesh_down = ("gw-b",)
+    world.run(60)
+    assert world.state.verdicts.gateways["gw-b"].verdict is Verdict.UP
+    assert not world.told("mesh-down")
+
+
 def test_two_gateways_without_a_session_are_told_once_and_only_while_both_work() -> None:
     world = play("abc")
     world.gateways["gw-b"].mesh_down = ("gw-a", "gw-z")

@@ -76,12 +76,13 @@ def rows(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -> li
             name = _NOWHERE if route.blackhole else route.gateway or route.target
             if name not in known:
                 known[name] = _flows(verdicts, route, site.name)
-    for key in view.missing_routes if view else ():
-        site = deployment.site_of(key.destination)
-        zone = view.table_zones.get(key.table_id) if view else None
+    missing, zones = (view.missing_routes, view.table_zones) if view else ((), {})
+    elsewhere = view.carried_elsewhere if view else ()
+    for key in missing:
+        site, zone = deployment.site_of(key.destination), zones.get(key.table_id)
         if site is not None and zone is not None:
             known = ways.setdefault((zone, site.name), {})
-            known[_NOWHERE] = None if key in view.carried_elsewhere and known.get(_NOWHERE) is None else False
+            known[_NOWHERE] = None if key in elsewhere and known.get(_NOWHERE) is None else False
     found = []
     for (zone, site_name), known in sorted(ways.items()):
         states = known.values()

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A gateway's instance thrown away, and another one launched from the gateway's launch template.
 
-The template names everything, the gateway's interface among it: so who launches cannot choose anything, and EC2 refuses
+The template names everything, the gateway's interface among it: so who launches has nothing to choose, and EC2 refuses
 a second instance as long as one has the interface.
 """
 

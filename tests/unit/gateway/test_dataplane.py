@@ -150,6 +150,17 @@ def test_ssh_is_let_in_from_networks_of_either_family() -> None:
         assert let_in == [("ip6" if ":" in source else "ip", source) for source in sources]
 
 
+@pytest.mark.parametrize(
+    ("source", "through_tunnels"), [("0.0.0.0/0", False), ("::/0", False), ("192.168.10.0/24", True)]
+)
+def test_ssh_through_a_tunnel_is_for_named_networks_only(source: str, through_tunnels: bool) -> None:
+    wanted = view("xfrm")
+    text = rendered("firewall.nft.j2", wanted, vpnha_gateway_ssh_sources=[source])
+    [rule] = [line.strip() for line in text.splitlines() if "dport 22 accept" in line]
+    assert rule.startswith("iifname !=") is not through_tunnels
+    assert through_tunnels or all(f'"{device}"' in rule for device in (*wanted.devices, "vpnhavx"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace")
 @pytest.mark.parametrize(
     ("rule", "good"),

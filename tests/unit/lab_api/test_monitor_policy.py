@@ -105,8 +105,8 @@ def test_a_monitor_writes_metrics_of_its_namespace_only(cloudwatch: bool, namesp
 
 
 def test_a_monitor_swaps_only_in_tables_of_its_deployment() -> None:
-    for deployment, may in (("prod", True), ("test", False)):
-        table = Resource(f"{ARN}:route-table/rtb-1", {"vpnha:deployment": deployment})
+    for deployment, kind, may in (("prod", "app", True), ("prod", "public", False), ("test", "app", False)):
+        table = Resource(f"{ARN}:route-table/rtb-1", {"vpnha:deployment": deployment, "vpnha:table": kind})
         assert allowed([policy("none", 2)], "ec2:ReplaceRoute", table, {}) is may
 
 

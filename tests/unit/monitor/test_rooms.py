@@ -281,9 +281,25 @@ def test_cycles_that_fail_leave_the_watchdog_alone() -> None:
     assert errors == ["cycle"] and len(kept) == 1
 
 
+def test_only_other_hosts_count() -> None:
+    assert [web._counts((address, 1)) for address in ("127.0.0.1", "::1", "10.20.1.1")] == [False, False, True]
+
+
+def test_whoever_sends_a_byte_now_and_then_has_an_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "WHOLE_SECONDS", 0.2)
+    monkeypatch.setattr(web._Handler, "timeout", None)
+    server = web.Server("127.0.0.1", 0, lambda: None, CollectorRegistry())
+    server.start()
+    with socket.create_connection(("127.0.0.1", server._server.socket.getsockname()[1]), timeout=60.0) as client:
+        client.sendall(b"G")
+        assert client.recv(1) == b""
+    server.stop()
+
+
 def test_only_so_many_are_served_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who connect and say nothing keep nobody else from the monitor but from these pages."""
     monkeypatch.setattr(web, "CONNECTIONS", 3)
+    monkeypatch.setattr(web, "_counts", lambda client: client[0] != "127.0.0.9")
     server = web.Server("127.0.0.1", 0, lambda: {"healthy": True, "reasons": [], "sentence": ""}, CollectorRegistry())
     server.start()
     port = server._server.socket.getsockname()[1]
@@ -292,6 +308,9 @@ def test_only_so_many_are_served_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
         until(lambda: server._server._free._value == 0)
         with socket.create_connection(("127.0.0.1", port), timeout=5.0) as more:
             assert more.recv(1) == b""
+        with socket.create_connection(("127.0.0.1", port), 5.0, ("127.0.0.9", 0)) as own:
+            own.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert own.recv(12) == b"HTTP/1.0 200"
     finally:
         for one in idle:
             one.close()

@@ -158,13 +158,15 @@ def mirror(work: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_pip_asks_the_index_that_is_given_and_its_password_is_not_shown(
-    install: Callable[..., Told], home: Path, mirror: tuple[str, list[str]]
+    person: Person, install: Callable[..., Told], home: Path, mirror: tuple[str, list[str]]
 ) -> None:
     url, asked = mirror
-    told = install(vpnha_pip_index_url=url, vpnha_runtime_requirements=["vpnha_one"])
+    del person.environment["PIP_INDEX_URL"]  # it would come before a file
+    told = install("-vvv", vpnha_pip_index_url=url, vpnha_runtime_requirements=["vpnha_one"])
     assert told.code == 0
     assert installed(home, "vpnha_one") == "1.0"
     assert "/simple/vpnha-one/" in asked
-    missing = install(vpnha_pip_index_url=url, vpnha_runtime_requirements=["vpnha_two"])
+    missing = install("-vvv", vpnha_pip_index_url=url, vpnha_runtime_requirements=["vpnha_two"])
     assert missing.code != 0 and "No matching distribution found for vpnha_two" in missing.output
     assert "s3cret-of-the-mirror" not in told.output + missing.output
+    assert [path.name for path in home.iterdir()] == ["venv"]

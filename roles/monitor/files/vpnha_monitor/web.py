@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
 import socket
 import threading
@@ -17,7 +19,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 Ask = Callable[[], Mapping[str, Any] | None]  # the status, or None when the loop does not answer in time
 
-CONNECTIONS = 32  # that are served at a time
+CONNECTIONS = 32  # of other hosts that are served at a time
+WHOLE_SECONDS = 20.0  # for a request and its answer
 _JSON = "application/json; charset=utf-8"
 _SILENT = {"healthy": False, "reasons": ["The monitor's loop does not answer."]}
 
@@ -53,13 +56,14 @@ class _HttpServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """One more than there may be at a time is not answered."""
-        if not self._free.acquire(blocking=False):
+        if _counts(client_address) and not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._free.release()
+            if _counts(client_address):
+                self._free.release()
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -67,7 +71,8 @@ class _HttpServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            if _counts(client_address):
+                self._free.release()
 
     def server_bind(self) -> None:
         # The standard one looks its own name up in DNS, which may be down exactly when the monitor has to start.
@@ -76,12 +81,33 @@ class _HttpServer(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
+def _counts(client_address: Any) -> bool:
+    """Whether it is one of those who may be served at a time: this host's own `vpnha` always gets its answer."""
+    return not ipaddress.ip_address(client_address[0]).is_loopback
+
+
 class _Handler(BaseHTTPRequestHandler):
     ask: Ask
     registry: CollectorRegistry
     timeout = 5.0  # s for a client that connects and says nothing
     server_version = "vpnha"
     sys_version = ""
+
+    def setup(self) -> None:
+        """``timeout`` begins anew with each byte: whoever sends one now and then has an end, too."""
+        super().setup()
+        self._end = threading.Timer(WHOLE_SECONDS, self._hang_up)
+        self._end.daemon = True
+        self._end.start()
+
+    def finish(self) -> None:
+        """Answered, or given up."""
+        self._end.cancel()
+        super().finish()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
         """The three pages."""

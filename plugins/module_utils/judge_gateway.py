@@ -63,7 +63,8 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
             "source-dest-check-on",
             f"{name}'s interface {instance.eni_id} has the source/destination check on and forwards nothing.",
         )
-    if seen.report is not None and seen.report.dataplane == "forwarding-off" and _recent(seen, timing):
+    report = seen.recent_report(timing.window)
+    if report is not None and report.dataplane == "forwarding-off":
         text = f"{name}'s kernel does not forward packets: IP forwarding is off."
         return Judgement(Verdict.DOWN, "forwarding-off", text)
     # an overloaded agent that loses heartbeats is not a gateway that loses packets: ICMP must agree where it works
@@ -73,10 +74,6 @@ def _answering(name: str, seen: GatewayEvidence, instance: Instance | None, timi
         share = round(100 * one_way_loss(seen.heartbeat))
         return Judgement(Verdict.GREY, "gateway-grey", f"{name} loses {share} % of its packets each way.")
     return good("gateway-up", "{} answers.", name)
-
-
-def _recent(seen: GatewayEvidence, timing: Timing) -> bool:
-    return seen.report_age is not None and seen.report_age <= timing.window
 
 
 def _silent(name: str, seen: GatewayEvidence, evidence: Evidence, timing: Timing, pingable: bool) -> Judgement:
@@ -208,8 +205,9 @@ def gateway_remarks(name: str, judgement: Judgement, evidence: Evidence, timing:
     if works and seen is not None and silent(seen.heartbeat, timing.window):
         text = f"{name}'s agent has been silent{_since(seen.heartbeat)}, but {name} answers ICMP."
         found.append(Remark("agent-silent", name, text, timing.agent_silence_warning))
-    if seen is not None and seen.report is not None and _recent(seen, timing):
-        found += _dataplane_remarks(name, seen.report.dataplane)
+    report = seen.recent_report(timing.window) if seen is not None else None
+    if report is not None:
+        found += _dataplane_remarks(name, report.dataplane)
     if instance is None:
         return found
     if works and (instance.system_status == "impaired" or instance.instance_status == "impaired"):
@@ -236,15 +234,17 @@ def _dataplane_remarks(name: str, word: str) -> Iterator[Remark]:
 
 def mesh_remarks(gateways: Mapping[str, Judgement], evidence: Evidence, timing: Timing) -> list[Remark]:
     """The pairs of gateways that work, and do not speak BGP with each other: neither can hand a dead tunnel's over."""
-    pairs = set()
-    for name, judgement in gateways.items():
-        seen = evidence.gateways.get(name)
-        if judgement.verdict is not Verdict.UP or seen is None or seen.report is None or not _recent(seen, timing):
-            continue
-        for other in seen.report.mesh_down:
-            its = evidence.gateways.get(other)
-            if other in gateways and gateways[other].verdict is Verdict.UP and its is not None and _recent(its, timing):
-                pairs.add((min(name, other), max(name, other)))
+    reports = {
+        name: seen.recent_report(timing.window)
+        for name, seen in evidence.gateways.items()
+        if name in gateways and gateways[name].verdict is Verdict.UP
+    }
+    pairs = {
+        (min(name, other), max(name, other))
+        for name, report in reports.items()
+        for other in (report.mesh_down if report is not None else ())
+        if reports.get(other) is not None
+    }
     return [
         Remark(
             "mesh-down",

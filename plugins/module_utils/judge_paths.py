@@ -54,10 +54,11 @@ def judge_tunnels(
     """The verdicts on all tunnels, in the deployment's order."""
     timing = deployment.timing
     sites = {site.name: site for site in deployment.sites}
-    reports = {name: _recent(seen.get(name), timing) for name in gateways}
+    reports = {name: each.recent_report(timing.window) for name, each in seen.items()}
     found = []
     for tunnel in deployment.tunnels:
-        agent, age = reports[tunnel.gateway]
+        agent = reports.get(tunnel.gateway)
+        age = (seen[tunnel.gateway].report_age or 0.0) if agent is not None else 0.0
         report = agent.tunnels.get(tunnel.name) if agent is not None else None
         judgement = judge_tunnel(
             tunnel, sites[tunnel.site], gateways[tunnel.gateway], timing, agent=agent, report=report, age=age
@@ -236,7 +237,8 @@ class _SiteView:
             return Judgement(gateway.verdict, gateway.code, gateway.text, gateway_wide=True)
         if own is not None and own.judgement.verdict in (Verdict.SUSPECT, Verdict.UNKNOWN):
             return own.judgement
-        report, _age = _recent(self._seen.get(name), timing)
+        seen = self._seen.get(name)
+        report = seen.recent_report(timing.window) if seen is not None else None
         if own is None and report is None and set(self._carrying) - {name}:
             text = f"There is no recent report on {name}'s way to {self._site.name}."
             return Judgement(Verdict.UNKNOWN, "tunnel-unknown", text)
@@ -305,10 +307,3 @@ class _SiteView:
         if best.judgement.verdict is Verdict.UNKNOWN:
             return best.report is not None or self._gateways[name].code in _FOR_A_MOMENT
         return best.judgement.verdict is not Verdict.DOWN
-
-
-def _recent(seen: GatewayEvidence | None, timing: Timing) -> tuple[AgentReport | None, float]:
-    """A gateway's recent report and its age in seconds."""
-    if seen is None or seen.report is None or seen.report_age is None or seen.report_age > timing.window:
-        return None, 0.0
-    return seen.report, seen.report_age

@@ -439,6 +439,10 @@ class GatewayEvidence:
     report_age: float | None = None
     heard_since_start: bool = False
 
+    def recent_report(self, window: float) -> AgentReport | None:
+        """Its report, unless it is older than ``window`` seconds."""
+        return self.report if self.report_age is not None and self.report_age <= window else None
+
 
 @dataclass(frozen=True)
 class ManagedProbeEvidence:

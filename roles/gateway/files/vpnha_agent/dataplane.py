@@ -35,8 +35,7 @@ class DataPlane:
         self._log, self._filter, self._backoff = log, ZoneCounters(), Backoff(RELOAD_DELAYS)
         self._counters = LookedUp[int](COUNTER_SECONDS)
         self._wrong = LookedUp[bool](COUNTER_SECONDS)
-        self._offs = 0  # looks in a row that found the same off
-        self._off = ""
+        self._off = ""  # what the last look found of forwarding
 
     def close(self) -> None:
         """Free what it holds."""
@@ -61,9 +60,9 @@ class DataPlane:
         except ValueError as exc:
             self._log.say("counters", f"the zones' packet counters cannot be read: {exc}")
         before, self._off = self._off, _off(self._versions)
-        self._offs = self._offs + 1 if self._off and self._off == before else 0
         found = {FILTER_MISSING: missing}
-        if self._offs:  # it may be off for a moment while files of sysctl.d are applied one after the other
+        # twice in a row: it may be off for a moment while files of sysctl.d are applied one after the other
+        if self._off and self._off == before:
             found[self._off] = True
             self._log.say("forwarding", f"the kernel does not forward packets as it should: {self._off}")
         self._wrong.take(found)

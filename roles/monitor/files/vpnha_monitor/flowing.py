@@ -68,21 +68,21 @@ def at_home(deployment: Deployment, route: Route) -> bool:
 
 def rows(deployment: Deployment, verdicts: Verdicts, view: Ec2View | None) -> list[dict[str, Any]]:
     """For each zone and site whether packets get there, by the gateways that the routes really name."""
+    if view is None:
+        return []
     ways: dict[tuple[str, str], dict[str, bool | None]] = {}
-    for key, route in view.routes.items() if view else ():
+    for key, route in view.routes.items():
         site = deployment.site_of(key.destination)
         if site is not None:
             known = ways.setdefault((route.zone, site.name), {})
             name = _NOWHERE if route.blackhole else route.gateway or route.target
             if name not in known:
                 known[name] = _flows(verdicts, route, site.name)
-    missing, zones = (view.missing_routes, view.table_zones) if view else ((), {})
-    elsewhere = view.carried_elsewhere if view else ()
-    for key in missing:
-        site, zone = deployment.site_of(key.destination), zones.get(key.table_id)
+    for key in view.missing_routes:
+        site, zone = deployment.site_of(key.destination), view.table_zones.get(key.table_id)
         if site is not None and zone is not None:
             known = ways.setdefault((zone, site.name), {})
-            known[_NOWHERE] = None if key in elsewhere and known.get(_NOWHERE) is None else False
+            known[_NOWHERE] = None if key in view.carried_elsewhere and known.get(_NOWHERE) is None else False
     found = []
     for (zone, site_name), known in sorted(ways.items()):
         states = known.values()

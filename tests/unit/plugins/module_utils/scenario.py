@@ -240,6 +240,12 @@ class Play:
         """A tunnel by name."""
         return next(gateway.tunnels[name] for gateway in self.gateways.values() if name in gateway.tunnels)
 
+    def targets_off(self, site: str = "hq") -> None:
+        """The site's own hosts fall silent, while its peers answer on."""
+        for tunnel in self.plan.tunnels:
+            if tunnel.site == site:
+                self.tunnel(tunnel.name).target.works = False
+
     def change_view(self, **changes: object) -> None:
         """Another read of EC2, with changes of ``Ec2View``'s fields."""
         self.view = replace(self.view, **changes)  # type: ignore[arg-type]

@@ -422,8 +422,7 @@ def test_what_was_never_heard_is_not_down() -> None:
 
 def test_the_same_host_that_answers_through_it_only_tells_against_a_tunnel() -> None:
     world = resort()
-    for name in ("hq-gw-a", "hq-gw-b"):
-        world.tunnel(name).target.works = False
+    world.targets_off()
     world.run(5)
     assert verdict(world, gateway="gw-a") == (Verdict.DOWN, "site-not-behind-peer")
     assert world.carrying()["zone-a hq"] == "vgw"
@@ -431,8 +430,7 @@ def test_the_same_host_that_answers_through_it_only_tells_against_a_tunnel() -> 
 
 def test_a_host_that_dies_is_no_tunnel_that_fails() -> None:
     world = resort()
-    for name in ("hq-gw-a", "hq-gw-b"):
-        world.tunnel(name).target.works = False
+    world.targets_off()
     world.managed["hq"].works = False
     world.run(30)
     assert world.swaps == []
@@ -442,8 +440,7 @@ def test_a_host_that_dies_is_no_tunnel_that_fails() -> None:
 
 def test_a_managed_home_that_is_silent_as_all_targets_are_is_not_left() -> None:
     world = home()
-    for name in ("hq-gw-a", "hq-gw-b"):
-        world.tunnel(name).target.works = False
+    world.targets_off()
     world.managed["hq"].works = False
     world.run(60)
     for name in ("hq-gw-b", "hq-gw-a"):
@@ -459,8 +456,7 @@ def test_another_host_that_answers_says_nothing_of_a_tunnel() -> None:
     plan = with_managed(deployment(routing="static"))
     probes = tuple(replace(probe, address="192.168.10.99") for probe in plan.managed_gateways[0].probes[:1])
     world = Play(replace(plan, managed_gateways=(replace(plan.managed_gateways[0], probes=probes),)))
-    for name in ("hq-gw-a", "hq-gw-b"):
-        world.tunnel(name).target.works = False
+    world.targets_off()
     world.run(30)
     assert world.swaps == []
     assert verdict(world, gateway="gw-a")[0] is Verdict.UP

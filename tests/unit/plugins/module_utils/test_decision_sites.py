@@ -365,26 +365,20 @@ def test_row_25_all_tunnels_of_all_gateways_down_leaves_the_routes_alone() -> No
     assert {note.subject for note in world.told("site-down")} == {"hq", "plant"}
 
 
-def test_a_gateway_that_dies_while_the_sites_servers_are_off_is_still_left() -> None:
-    world = play()
-    for name in ("hq-gw-a", "hq-gw-b"):
-        world.tunnel(name).target.works = False
-    world.run(20)
-    assert world.swaps == []
-    assert world.told("site-silent", "hq")
-    world.gateways["gw-a"].power_off()
-    world.run(2)
-    assert world.moved() == {("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b")}
-
-
 def servers_off(world: Play) -> Play:
     """Every tunnel to hq carries packets, and no target there answers."""
-    for name in ("hq-gw-a", "hq-gw-b"):
-        world.tunnel(name).target.works = False
+    world.targets_off()
     world.run(20)
     assert (world.swaps, world.state.verdicts.sites_down) == ([], {})
     assert len(world.told("site-silent", "hq")) == 1
     return world
+
+
+def test_a_gateway_that_dies_while_the_sites_servers_are_off_is_still_left() -> None:
+    world = servers_off(play())
+    world.gateways["gw-a"].power_off()
+    world.run(2)
+    assert world.moved() == {("zone-a", "hq", "gw-b"), ("zone-a", "plant", "gw-b")}
 
 
 def test_a_tunnel_that_fails_while_the_sites_servers_are_off_is_left_as_soon_as_ever() -> None:

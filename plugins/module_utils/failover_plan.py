@@ -4,8 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long the failover of each gateway takes at worst, what that time is spent on, and what would make it shorter.
 
-It is arithmetic: so long until the gateway is found dead, so many calls under EC2's limit from a full bucket, one
-answer, and two reads. Not in it: refusals because others use up the account's limit, stale reads, EC2's propagation.
+It is arithmetic: so long until the gateway is found dead, so many calls under EC2's limit, one answer, and two reads;
+from a full bucket, and from one that another failover has emptied. Not in it: refusals because others use up the
+account's limit, stale reads, EC2's propagation.
 """
 
 from __future__ import annotations
@@ -40,11 +41,17 @@ class Need:
         """From the failure until two reads agree on the last route."""
         return self.detect + self.limit + self.answers + self.read_back
 
+    @property
+    def after_another(self) -> float:
+        """The same if no token is left, as just after another failover or the monitor's start."""
+        return self.total + min(self.calls, CHANGES.capacity) / CHANGES.rate
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
         return {
             "calls": self.calls,
             "seconds": round(self.total, 2),
+            "seconds_after_another": round(self.after_another, 2),
             "detect_seconds": round(self.detect, 3),
             "limit_seconds": round(self.limit, 2),
             "answer_seconds": round(self.answers, 3),

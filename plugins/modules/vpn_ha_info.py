@@ -401,6 +401,10 @@ plan:
           description: From its death until two reads of EC2 agree on the last route.
           type: float
           returned: always
+        seconds_after_another:
+          description: The same where another failover, or the monitor's start, has just used up what EC2 takes at once.
+          type: float
+          returned: always
         detect_seconds:
           description: The part of it until the gateway is found dead.
           type: float

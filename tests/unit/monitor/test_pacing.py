@@ -83,8 +83,12 @@ class Ec2:
 class Bench:
     """An actuator that has run for a while."""
 
-    def __init__(self, still: Callable[[Swap], str] = lambda swap: "", quiet: float = QUIET) -> None:
+    def __init__(
+        self, still: Callable[[Swap], str] = lambda swap: "", quiet: float = QUIET, now: float | None = None
+    ) -> None:
         self.time = VirtualTime()
+        if now is not None:
+            self.time.now = now
         self.ec2 = Ec2(self.time)
         self.results: list[SwapResult] = []
         self.ended: dict[RouteKey, float] = {}
@@ -280,13 +284,15 @@ def crowded(tables: int, prefixes: int) -> Play:
     return world.run(1)
 
 
-def fail_over(world: Play, patience: float | None = None) -> tuple[Bench, float, dict[str, float]]:
+def fail_over(
+    world: Play, patience: float | None = None, quiet: float = QUIET
+) -> tuple[Bench, float, dict[str, float]]:
     """gw-a dies: seconds until all tables have left it, and until each has.
 
-    ``patience``: seconds after which no swap is begun any more that the engine has ordered.
+    ``patience``: seconds after which no swap is begun any more that the engine has ordered. ``quiet``: seconds since
+    the start.
     """
-    bench = Bench()
-    bench.time.now = world.now + QUIET
+    bench = Bench(quiet=quiet, now=world.now)
     shift = bench.time.now - world.now
     bench.ec2.buckets = Buckets(clock=bench.time)
     bench.ec2.targets = {key: route.target for key, route in world.view.routes.items()}
@@ -328,6 +334,15 @@ def test_the_plan_is_what_happens(tables: int, prefixes: int) -> None:
     if planned["priorities"]:
         assert left["rtb-000"] <= planned["priorities"][0]["seconds"] + 1.0  # it is read back along with its batch
     assert spent <= 1.2 * (max(0, tables * prefixes - 50) / 5 + LATENCY) + planned["detect_seconds"] + 3 * LATENCY
+
+
+@pytest.mark.parametrize(("tables", "prefixes"), [(9, 5), (20, 5), (100, 5)])
+def test_so_is_it_just_after_a_start(tables: int, prefixes: int) -> None:
+    world = crowded(tables, prefixes)
+    planned = failover_plan.plan(world.view, world.plan, LATENCY)["gateways"][0]
+    bench, spent, _left = fail_over(world, quiet=0.0)
+    assert not bench.ec2.refused
+    assert planned["seconds_after_another"] / 1.3 <= spent <= planned["seconds_after_another"]
 
 
 def test_where_another_monitor_may_act_after_three_seconds_it_takes_no_longer() -> None:

@@ -211,11 +211,19 @@ def notification(out: Console, found: Mapping[str, Any]) -> None:
 def plan(found: Mapping[str, Any]) -> None:
     """How long the failovers take at worst, what the time is spent on, and what would shorten it."""
     out = console()
-    table = _table("gateway", "tables", "calls", "at worst", "found dead", "EC2's limit", "answers", "read back")
+    parts = {
+        "at worst": "seconds",
+        "found dead": "detect_seconds",
+        "EC2's limit": "limit_seconds",
+        "answers": "answer_seconds",
+        "read back": "read_back_seconds",
+        "after another": "seconds_after_another",
+    }
+    table = _table("gateway", "tables", "calls", *parts)
     rows = [*found["gateways"], *([found["everything"]] if len(found["gateways"]) > 1 else [])]
     for each in rows:
-        parts = ("seconds", "detect_seconds", "limit_seconds", "answer_seconds", "read_back_seconds")
-        table.add_row(each["name"], str(each["tables"]), str(each["calls"]), *(f"{each[part]:.2f} s" for part in parts))
+        seconds = (f"{each[part]:.2f} s" for part in parts.values())
+        table.add_row(each["name"], str(each["tables"]), str(each["calls"]), *seconds)
     out.print(table)
     for each in rows:
         for one in each["priorities"]:
@@ -227,7 +235,8 @@ def plan(found: Mapping[str, Any]) -> None:
             out.print(f"{each['name']}: shorter with {way['text']}")
     out.print(
         f"Reckoned with {found['latency_ms']:g} ms for each call, and {found['at_once']:g} swaps at once and then "
-        f"{found['a_second']:g} a second (EC2 documents {found['ec2_at_once']:g} and {found['ec2_a_second']:g})."
+        f"{found['a_second']:g} a second (EC2 documents {found['ec2_at_once']:g} and {found['ec2_a_second']:g}). "
+        f"Just after another failover, or a start of the monitor, none is left to be made at once."
     )
 
 

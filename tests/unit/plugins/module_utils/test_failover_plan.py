@@ -69,6 +69,12 @@ def test_what_so_many_calls_take(calls: int, limit: float, answers: float) -> No
     assert needed.total == pytest.approx(0.6 + limit + answers + 0.3)
 
 
+@pytest.mark.parametrize(("calls", "more"), [(0, 0.0), (1, 1 / 4.8), (45, 45 / 4.8), (500, 45 / 4.8)])
+def test_without_a_token_at_the_start_it_takes_longer(calls: int, more: float) -> None:
+    needed = need(calls, 0.6, 0.15)
+    assert needed.after_another - needed.total == pytest.approx(more)
+
+
 def test_a_gateway_without_routes_costs_no_call() -> None:
     one = planned(seen({"rtb-1": "zone-b"}))
     assert (one["calls"], one["limit_seconds"], one["read_back_seconds"], one["shorter"]) == (0, 0.0, 0.0, [])

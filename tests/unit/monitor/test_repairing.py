@@ -237,6 +237,12 @@ def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
     assert client.calls == []
 
 
+def test_each_call_of_a_repair_takes_a_token() -> None:
+    bucket, client = pace.TokenBucket(capacity=5.0, clock=lambda: 0.0), Ec2()
+    assert carry_out(client, START, bucket, goes_on, clock=lambda: 0.0).accepted
+    assert bucket.level == 5.0 - len(client.calls) == 3.0
+
+
 def test_16_a_repair_that_another_monitor_has_claimed_is_not_begun() -> None:
     client = Ec2()
     result = carry_out(client, START, pace.TokenBucket(), goes_on, claim=lambda: False)

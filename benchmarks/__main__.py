@@ -74,9 +74,9 @@ PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
 }
 
 
-def gathered() -> dict[str, Any]:
+def gathered(directory: Path) -> dict[str, Any]:
     """All that was measured, each part with the commit that it was measured at; ``commits`` has more if they differ."""
-    parts = {part.name: OUTPUT / part.file for part in PARTS}
+    parts = {part.name: directory / part.file for part in PARTS}
     found = {name: report for name, file in parts.items() if (report := read(file)) is not None}
     for name, shown in ROWS.items():
         if name in found:
@@ -126,13 +126,25 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these benchmarks")
     parser.add_argument("--page", action="store_true", help="only make the page anew")
+    parser.add_argument(
+        "--in",
+        dest="directory",
+        type=Path,
+        metavar="DIRECTORY",
+        help=f"with --page: of the reports there, not in {OUTPUT}",
+    )
     parser.add_argument("--runs", type=int, help="of whatever is repeated, and of a deploy 3 at most beside others")
     chosen = parser.parse_args(argv)
     names = [part.name for part in PARTS]
     if unknown := [name for name in chosen.names if name not in names]:
         parser.error(f"There is no benchmark {unknown[0]}: they are {', '.join(names)}.")
+    if chosen.directory is not None and not chosen.page:
+        parser.error("--in is for --page: benchmarks write into " + str(OUTPUT) + ".")
     if chosen.page:
-        written()
+        directory = chosen.directory or OUTPUT
+        if chosen.directory is not None and not any((directory / part.file).is_file() for part in PARTS):
+            parser.error(f"There is no benchmark's report in {directory}: they are {', '.join(p.file for p in PARTS)}.")
+        written(directory)
         return 0
     wanted = [part for part in PARTS if part.name in (chosen.names or names)]
     with alone(OUTPUT) as lock:
@@ -142,7 +154,7 @@ def main(argv: Sequence[str]) -> int:
             console.print("stopped before anything was measured", style="red")
             return INTERRUPTED
         code = measured(wanted, chosen.runs, lock, everything=not chosen.names)
-        written()
+        written(OUTPUT)
     return code
 
 
@@ -162,18 +174,18 @@ def measured(parts: Sequence[Part], repeat: int | None, lock: int, *, everything
     return code
 
 
-def written() -> None:
-    """Write the report and its page."""
-    report = gathered()
-    reports.write(OUTPUT / "report.json", report)
-    (OUTPUT / "report.html").write_text(page(report), encoding="utf-8")
+def written(directory: Path) -> None:
+    """Write the report of what is in a directory, its page and its pictures."""
+    report = gathered(directory)
+    reports.write(directory / "report.json", report)
+    (directory / "report.html").write_text(page(report), encoding="utf-8")
     for name, draw in PICTURES.items():
         if name in report:
             try:
-                draw(report[name], OUTPUT / f"{name}.svg")
+                draw(report[name], directory / f"{name}.svg")
             except ValueError as error:  # a logarithmic scale needs at least one figure
                 console.print(f"{name}: no picture yet: {error}", markup=False)
-    console.print(f"report: {OUTPUT / 'report.json'}\n        {OUTPUT / 'report.html'}", soft_wrap=True)
+    console.print(f"report: {directory / 'report.json'}\n        {directory / 'report.html'}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -55,4 +55,4 @@ def curves(report: Mapping[str, Any], file: Path) -> None:
             each.set_xlabel("tunnels")
             each.set_title(title, fontsize=10)
             each.grid(alpha=0.3)
-        axes[0].legend(fontsize=7)
+        axes[0].figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, fontsize=8)  # no line is behind it

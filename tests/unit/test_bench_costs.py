@@ -207,20 +207,19 @@ def test_what_takes_long_is_done_thrice(seconds: float, done: int, left: int) ->
     assert growth.left([{"seconds": seconds}] * done, 10) == left
 
 
-def test_the_page_and_its_pictures_show_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_and_its_pictures_show_what_there_is(tmp_path: Path) -> None:
     reports = {
         "load": load.kept(tmp_path / "load.json", 10.0),
         "sas": asking.kept(tmp_path / "sas.json", {"strongSwan": "6.0.1"}),
         "growth": growth.kept(tmp_path / "growth.json"),
     }
-    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
     empty = pages.page({"environment": pages.circumstances()})
     reports["load"].add(window("monitor", 20, 0.123))
     reports["load"].add(window("monitor", 20, 0.123, heartbeats_per_second=1.0))
     reports["load"].add(window("monitor", 100, 0.123, heartbeats_per_second=1.0))
     reports["sas"].add(question(asking.WAYS[0].name, 10, 1234.5))
     reports["growth"].add(run("swap", 0.6543, ReplaceRoute=20))
-    found = pages.gathered()
+    found = pages.gathered(tmp_path)
     assert (found["load"]["rows"][0]["share"]["runs"], found["load"]["rows"][0]["busy"]) == (1, 1)
     shown = pages.page(found)
     for said in (

@@ -51,6 +51,5 @@ def test_the_page_is_made_without_a_file_that_is_no_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "growth.json").write_text("")
-    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
-    assert "growth" not in pages.gathered()
+    assert "growth" not in pages.gathered(tmp_path)
     assert "growth.json is no report" in capsys.readouterr().out

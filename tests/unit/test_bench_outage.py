@@ -88,8 +88,7 @@ def test_the_report_of_all_benchmarks_has_medians_and_runs(
 ) -> None:
     for milliseconds in (700.0, 900.0, 710.0):
         report.add(of("vpnha.aws", POWER, milliseconds))
-    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
-    found = pages.gathered()["outage"]
+    found = pages.gathered(tmp_path)["outage"]
     assert len(found["runs"]) == 3
     assert found["rows"][0]["scenarios"][POWER] == {
         "runs": 3, "recovered": 3, "median": 710.0, "least": 700.0, "most": 900.0, "within": 20.0,

@@ -142,6 +142,20 @@ def test_the_page_can_be_made_while_benchmarks_run(tmp_path: Path, monkeypatch: 
             pages.main(["decision"])
 
 
+def test_the_page_of_another_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = {"commit": "abc", "rows": []}
+    (tmp_path / "decision.json").write_text(json.dumps(report), encoding="utf-8")
+    assert pages.main(["--page", "--in", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["commits"] == ["abc"]
+    for argv, said in (
+        (["--page", "--in", str(tmp_path / "nowhere")], "There is no benchmark's report in"),
+        (["--in", str(tmp_path)], "--in is for --page"),
+    ):
+        with pytest.raises(SystemExit):
+            pages.main(argv)
+        assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("names", "runs"), [([], {"deploying": 3, "outage": 10}), (["deploying"], {"deploying": 10})])
 def test_a_deploy_is_repeated_ten_times_only_if_it_alone_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], runs: dict[str, int]

@@ -354,8 +354,7 @@ def test_the_report_of_all_benchmarks_has_each_size_with_bound_medians_and_who_w
 ) -> None:
     for one in (of(Monitor.name, 0.3), of(Monitor.name, 0.1), of(MoveIp.name, 4.0), of(RouteSwap.name, None, "broken")):
         report.add(one)
-    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
-    [size] = pages.gathered()["swapping"]["rows"]
+    [size] = pages.gathered(tmp_path)["swapping"]["rows"]
     assert (size["tables"], size["destinations"], size["throttle"]) == (2, 2, False)
     assert (size["bound"], size["first"]) == (0.15, (Monitor.name,))
     assert list(size["ways"]) == [way.name for way in ways.WAYS]
@@ -374,10 +373,9 @@ def test_parts_of_different_commits_are_not_shown_as_one_run(
     report: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report.add(of(Monitor.name, 0.25))
-    monkeypatch.setattr(pages, "OUTPUT", tmp_path)
     said = "The parts were not measured in one run"
-    assert said not in pages.page(pages.gathered())
+    assert said not in pages.page(pages.gathered(tmp_path))
     (tmp_path / "decision.json").write_text(json.dumps({"commit": "another", "rows": []}), encoding="utf-8")
-    found = pages.gathered()
+    found = pages.gathered(tmp_path)
     assert found["commits"] == sorted(["another", report.content["commit"]])
     assert said in pages.page(found)

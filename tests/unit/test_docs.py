@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.vpnha.aws.plugins.module_utils import description
 from ansible_collections.vpnha.aws.plugins.module_utils.announced import kind_of
 from ansible_collections.vpnha.aws.plugins.module_utils.diagnoses import DIAGNOSES
+from benchmarks.__main__ import PICTURES
 from lab.matrix.faults import FAULTS, NOT_SHOWN
 from tests.tools.diagnoses_page import page
 from tests.tools.docs_site import head, playbooks_page
@@ -86,6 +87,14 @@ def test_make_targets_that_pages_name_exist() -> None:
     for path in PAGES:
         for target in re.findall(r"`make ([a-z-]+)", path.read_text()):
             assert target in targets, f"{path.name}: make {target}"
+
+
+def test_the_kept_benchmarks_have_their_pictures_in_the_page() -> None:
+    kept, page = ROOT / "docs" / "measured" / "bench", (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    drawn = {file.stem for file in kept.glob("*.json")} & PICTURES.keys()
+    assert drawn
+    for name in drawn:
+        assert (kept / f"{name}.svg").is_file() and f"](measured/bench/{name}.svg)" in page, name
 
 
 def test_the_readme_s_figures_are_those_that_were_measured() -> None:

@@ -11,7 +11,7 @@ whole: who reads while they are being written can tell.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -73,9 +73,10 @@ def store(client: Any, deployment: str, gateway: str, archive: bytes, check: boo
     return changed + _delete(client, left, check)
 
 
-def remove(client: Any, deployment: str, check: bool) -> list[str]:
-    """Delete all bundles of a deployment, for good; the secrets that there were. Raises VpnhaError."""
-    return _delete(client, _of_deployment(client, deployment), check)
+def remove(client: Any, deployment: str, check: bool, keep: Collection[str] = ()) -> list[str]:
+    """Delete a deployment's bundles for good, but those of some gateways; the secrets that went. Raises VpnhaError."""
+    kept = tuple(f"{name_of(deployment, gateway)}/" for gateway in keep)
+    return _delete(client, [one for one in _of_deployment(client, deployment) if not one.startswith(kept)], check)
 
 
 def _of_deployment(client: Any, deployment: str) -> list[str]:

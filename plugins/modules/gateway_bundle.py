@@ -21,7 +21,7 @@ options:
     type: str
     required: true
   state:
-    description: V(absent) deletes the bundles of all gateways of the deployment, for good.
+    description: V(absent) deletes the bundles of all gateways of the deployment but those in O(keep), for good.
     type: str
     choices: [present, absent]
     default: present
@@ -31,6 +31,11 @@ options:
   archive:
     description: The archive, in Base64. Needed when O(state=present).
     type: str
+  keep:
+    description: With O(state=absent), names of the gateways whose bundles stay.
+    type: list
+    elements: str
+    default: []
 attributes:
   diff_mode:
     description: The content is secret.
@@ -50,6 +55,13 @@ EXAMPLES = r"""
     gateway: gw-a
     archive: "{{ packed.archive }}"
   delegate_to: localhost
+
+- name: Delete those of gateways that are gone
+  vpnha.aws.gateway_bundle:
+    region: eu-central-1
+    deployment: prod
+    state: absent
+    keep: [gw-a, gw-b]
 """
 
 RETURN = r"""
@@ -74,7 +86,7 @@ def run(module: AnsibleAWSModule) -> list[str]:
     client = ec2.correct_clock(module.client("secretsmanager", config=ec2.settings(patient=True)))
     deployment = module.params["deployment"]
     if module.params["state"] == "absent":
-        return gateway_bundle.remove(client, deployment, module.check_mode)
+        return gateway_bundle.remove(client, deployment, module.check_mode, module.params["keep"])
     try:
         archive = base64.b64decode(module.params["archive"], validate=True)
     except binascii.Error:
@@ -89,6 +101,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "gateway": {"type": "str"},
             "archive": {"type": "str", "no_log": True},
+            "keep": {"type": "list", "elements": "str", "default": []},
         },
         required_if=[("state", "present", ["gateway", "archive"])],
         supports_check_mode=True,

@@ -130,6 +130,7 @@ def test_a_dead_tunnel_of_a_bgp_site_moves_both_families_to_the_neighbour_withou
     one = drill(deployed, tmp_path, "tunnel_block", vpnha_drill_site="hq", vpnha_drill_targets=targets)["tunnel_block"]
     for target in targets:
         assert all(lost(one, "fault", "app-a", {str(target["address"])}))
+    assert "swap-issued" not in {event["code"] for event in one["events"]}
     assert one["failback_lost"] == 0
     assert wire() == NONE
 

@@ -67,6 +67,7 @@ def test_a_blocked_tunnel_is_taken_over_by_the_neighbour(deployed: Lab, tmp_path
     one = drill(deployed, tmp_path, "tunnel_block")["tunnel_block"]
     assert 0 < one["packets_lost"] < one["packets_sent"]
     assert one["failback_lost"] == 0
+    assert "swap-issued" not in {event["code"] for event in one["events"]}, "EC2 was called for what BGP does"
 
 
 def test_a_planned_move_loses_nothing(deployed: Lab, tmp_path: Path) -> None:

@@ -72,6 +72,15 @@ def test_removing_takes_the_deployments_own_and_nobody_elses(secrets: Any, name:
     gateway_bundle.store(secrets, name, "gw-a", noise(10), check=False)
 
 
+def test_a_gateway_that_is_gone_leaves_nothing(secrets: Any, name: str) -> None:
+    for gateway in ("gw-a", "gw-a2", "gw-b"):
+        gateway_bundle.store(secrets, name, gateway, noise(10), check=False)
+    gone = [f"vpnha/{name}/gw-a2/1"]
+    assert gateway_bundle.remove(secrets, name, check=True, keep=["gw-a", "gw-b"]) == gone
+    assert gateway_bundle.remove(secrets, name, check=False, keep=["gw-a", "gw-b"]) == gone
+    assert gateway_bundle.remove(secrets, name, check=False) == [f"vpnha/{name}/gw-a/1", f"vpnha/{name}/gw-b/1"]
+
+
 def test_secrets_of_two_bundles_are_not_put_together(secrets: Any, name: str) -> None:
     gateway_bundle.store(secrets, name, "gw-a", noise(100_000), check=False)
     other = gateway_bundle.split(noise(100_001))

@@ -174,8 +174,11 @@ def burst(paths: Sequence[Path], count: int = 10, interval: float = 0.05, wait: 
                     if start is not None:
                         trips[index].append((now - start) * 1000)
 
+    next_at = time.monotonic()
     try:
         for seq in range(count):
+            collect(next_at)
+            time.sleep(max(next_at - time.monotonic(), 0))
             next_at = time.monotonic() + interval
             for index, path in enumerate(paths):
                 # numbered apart, because two sockets from one address both see every reply
@@ -185,8 +188,6 @@ def burst(paths: Sequence[Path], count: int = 10, interval: float = 0.05, wait: 
                     errors[index] = error
                 else:
                     sent_at[(index, number)] = time.monotonic()
-            collect(next_at)
-            time.sleep(max(next_at - time.monotonic(), 0))
         collect(time.monotonic() + wait)
     finally:
         for sock in sockets:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vpnha.aws.plugins.module_utils import group_rules
+from ansible_collections.vpnha.aws.plugins.module_utils import as_described, group_rules
 from ansible_collections.vpnha.aws.plugins.module_utils.listening import PORT
 
 Plain = Mapping[str, Any]
@@ -152,4 +152,5 @@ class FilterModule:
             "network_plan": network_plan,
             "network_request": network_request,
             "with_prefix_lists": with_prefix_lists,
+            "groups_unlike": as_described.groups_unlike,
         }

@@ -10,7 +10,7 @@ else has made under such a name has to be refused before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,35 +18,61 @@ from . import ec2, tags
 from .errors import Ec2Error
 from .network_adoption import is_made
 
+Found = Mapping[str, Any]
+
 REGION = "vpnha:region"  # of a role: IAM has one of a name for all regions
 _GONE = "NoSuchEntity"
 
 
-def groups(client: Any, deployment: str, vpc_id: str, names: Sequence[str]) -> list[str]:
-    """A sentence for each security group of the VPC with one of the names that is not the deployment's. Ec2Error."""
-    found = ec2.pages(
+def find_groups(client: Any, vpc_id: str, names: Sequence[str]) -> Sequence[Found]:
+    """The security groups of the VPC with one of the names, as EC2 describes them. Raises Ec2Error."""
+    return ec2.pages(
         client,
         "describe_security_groups",
         "SecurityGroups",
         "looking for the security groups",
         Filters=[{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": list(names)}],
     )
+
+
+def groups(found: Iterable[Found], deployment: str) -> list[str]:
+    """A sentence for each security group that is not the deployment's."""
     return [
-        _others(f"security group {group['GroupName']} ({group['GroupId']}) in {vpc_id}", deployment)
+        _others(f"security group {group['GroupName']} ({group['GroupId']}) in {group['VpcId']}", deployment)
         for group in found
         if not is_made(group.get("Tags"), deployment)
     ]
 
 
-def roles(client: Any, deployment: str, region: str, names: Sequence[str]) -> list[str]:
-    """A sentence for each IAM role and instance profile of the names that is not the deployment's. Raises Ec2Error.
+def find_roles(client: Any, names: Sequence[str]) -> dict[str, tuple[Found | None, Found | None]]:
+    """The IAM role and the instance profile of each name, as IAM describes them, if there are. Raises Ec2Error."""
+    found = {}
+    for name in names:
+        role = _get(f"looking for the IAM role {name}", partial(client.get_role, RoleName=name))
+        ask = partial(client.get_instance_profile, InstanceProfileName=name)
+        profile = _get(f"looking for the instance profile {name}", ask)
+        found[name] = role["Role"] if role else None, profile["InstanceProfile"] if profile else None
+    return found
+
+
+def policies(client: Any, role: str) -> dict[str, Any]:
+    """The documents of a role's own policies by name. Raises Ec2Error."""
+    names = ec2.call(f"looking for the policies of {role}", partial(client.list_role_policies, RoleName=role))
+    found = {}
+    for name in names["PolicyNames"]:
+        ask = partial(client.get_role_policy, RoleName=role, PolicyName=name)
+        found[name] = ec2.call(f"reading the policy {name} of {role}", ask)["PolicyDocument"]
+    return found
+
+
+def roles(found: Mapping[str, tuple[Found | None, Found | None]], deployment: str, region: str) -> list[str]:
+    """A sentence for each IAM role and instance profile that is not the deployment's.
 
     A role of the deployment that has no region is of an older version, and gets this one.
     """
     sentences: list[str] = []
-    for name in names:
-        role = _get(f"looking for the IAM role {name}", partial(client.get_role, RoleName=name))
-        tagged = role["Role"].get("Tags") if role is not None else None
+    for name, (role, profile) in found.items():
+        tagged = role.get("Tags") if role is not None else None
         if role is not None and not is_made(tagged, deployment):
             sentences.append(_others(f"IAM role {name}", deployment))
         elif (its := tags.to_dict(tagged).get(REGION, region)) != region:
@@ -54,9 +80,7 @@ def roles(client: Any, deployment: str, region: str, names: Sequence[str]) -> li
                 f"The IAM role {name} is that of the deployment {deployment} in {its}, and IAM has one role of a name "
                 "for all regions. Choose another name for the deployment here (vpnha_deployment)."
             )
-        ask = partial(client.get_instance_profile, InstanceProfileName=name)
-        profile = _get(f"looking for the instance profile {name}", ask)
-        has = [one["RoleName"] for one in profile["InstanceProfile"]["Roles"]] if profile else [name]
+        has = [one["RoleName"] for one in profile["Roles"]] if profile is not None else [name]
         if has != [name]:  # made with the role, and without tags
             sentences.append(
                 f"The instance profile {name} has {f'the role {has[0]}' if has else 'no role'}, and not the role "

@@ -84,9 +84,14 @@ def see_to(client: Any, deployment: str, wanted: Sequence[Wanted], check: bool) 
     return ids, changed + _delete(client, sorted(there), check)
 
 
+def names(client: Any, deployment: str) -> list[str]:
+    """The names of the templates that were made for a deployment. Raises VpnhaError."""
+    return sorted(str(one["LaunchTemplateName"]) for one in _made(client, deployment))
+
+
 def remove(client: Any, deployment: str, check: bool) -> list[str]:
     """Delete all templates that were made for a deployment; their names. Raises VpnhaError."""
-    return _delete(client, sorted(str(one["LaunchTemplateName"]) for one in _made(client, deployment)), check)
+    return _delete(client, names(client, deployment), check)
 
 
 def same(wanted: Mapping[str, Any], shown: Mapping[str, Any]) -> bool:

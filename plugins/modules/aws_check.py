@@ -117,6 +117,36 @@ internet_gateways:
   type: list
   elements: dict
   sample: [{"internet_gateway_id": "igw-0123456789abcdef0"}]
+security_groups:
+  description: The security groups of O(security_groups) that there are in the VPC that is found, likewise.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"group_id": "sg-0123456789abcdef0", "group_name": "lab-gateway", "ip_permissions": []}]
+iam_roles:
+  description: The roles of O(iam_roles) that there are.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the role.
+      type: str
+      returned: always
+    settings:
+      description: Its C(description), who may take it (C(trust)), its C(tags), and if it has its C(instance_profile).
+      type: dict
+      returned: always
+    policies:
+      description: Documents of its own policies by name.
+      type: dict
+      returned: always
+launch_templates:
+  description: The names of the launch templates that were made for O(deployment).
+  returned: success
+  type: list
+  elements: str
+  sample: [lab-gw-a]
 key_pairs:
   description: The names of the key pairs that are found, which is O(key_name) or none.
   returned: success
@@ -125,6 +155,7 @@ key_pairs:
   sample: [vpn-admin]
 """
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -132,7 +163,7 @@ from ansible.module_utils.common.dict_transformations import camel_dict_to_snake
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
-from ansible_collections.vpnha.aws.plugins.module_utils import claims, ec2, tags
+from ansible_collections.vpnha.aws.plugins.module_utils import claims, ec2, launch_templates, tags
 from ansible_collections.vpnha.aws.plugins.module_utils.ec2_view import read_instances
 from ansible_collections.vpnha.aws.plugins.module_utils.errors import Ec2Error
 
@@ -172,7 +203,13 @@ def main() -> None:
     except Ec2Error as error:
         module.fail_json(msg=f"AWS cannot be asked for the VPC: {error.message.rstrip('.')}. Nothing was changed.")
     try:
-        claimed = _claimed(module, client, found["vpcs"])
+        iam = ec2.of_module(module, patient=True, service="iam") if module.params["iam_roles"] else None
+        groups = _its_groups(module, client, found["vpcs"])
+        roles = claims.find_roles(iam, module.params["iam_roles"])
+        claimed = claims.groups(groups, module.params["deployment"])
+        claimed += claims.roles(roles, module.params["deployment"], client.meta.region_name)
+        held = [] if claimed else _held(iam, roles)
+        templates = launch_templates.names(client, module.params["deployment"]) if module.params["deployment"] else []
         key_pairs = _key_pairs(client, module.params["key_name"])
         provided = key_pairs or module.params["import_key"]
         missing = [] if provided else _missing(client, module.params["deployment"], module.params["hosts"])
@@ -193,18 +230,38 @@ def main() -> None:
     if claimed:
         lines = "".join(f"\n- {sentence}" for sentence in claimed)
         module.fail_json(msg=claimed[0] if len(claimed) == 1 else f"{len(claimed)} things stand in the way:{lines}")
-    module.exit_json(changed=False, zones=has, **found, key_pairs=key_pairs)
+    module.exit_json(
+        changed=False, zones=has, **found, key_pairs=key_pairs, iam_roles=held, launch_templates=templates,
+        security_groups=[_snake(group) for group in groups],
+    )  # fmt: skip
 
 
-def _claimed(module: AnsibleAWSModule, client: Any, vpcs: list[dict[str, Any]]) -> list[str]:
-    """Sentences about what has the deployment's names and is not its own. Raises Ec2Error."""
-    wanted, deployment, out = module.params["security_groups"], module.params["deployment"], []
-    if wanted and len(vpcs) == 1:
-        out += claims.groups(client, deployment, vpcs[0]["vpc_id"], wanted)
-    if module.params["iam_roles"]:
-        iam = ec2.of_module(module, patient=True, service="iam")
-        out += claims.roles(iam, deployment, client.meta.region_name, module.params["iam_roles"])
-    return out
+def _its_groups(module: AnsibleAWSModule, client: Any, vpcs: list[dict[str, Any]]) -> Sequence[claims.Found]:
+    """The security groups that have the deployment's names. Raises Ec2Error."""
+    wanted = module.params["security_groups"]
+    return claims.find_groups(client, vpcs[0]["vpc_id"], wanted) if wanted and len(vpcs) == 1 else []
+
+
+def _held(iam: Any, roles: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The roles that there are, with their policies. Raises Ec2Error."""
+    return [
+        {
+            "name": name,
+            "settings": {
+                "description": role.get("Description", ""),
+                "trust": role["AssumeRolePolicyDocument"],
+                "tags": tags.to_dict(role.get("Tags")),
+                "instance_profile": profile is not None,
+            },
+            "policies": claims.policies(iam, name),
+        }
+        for name, (role, profile) in roles.items()
+        if role is not None
+    ]
+
+
+def _snake(item: Mapping[str, Any]) -> dict[str, Any]:
+    return camel_dict_to_snake_dict(dict(item), ignore_list=["Tags"])
 
 
 def _key_pairs(client: Any, name: str | None) -> list[str]:
@@ -237,7 +294,7 @@ def look(client: Any, filters: dict[str, Any] | None) -> dict[str, list[dict[str
             f"{operation.replace('describe_', 'looking for ').replace('_', ' ')}",
             Filters=listed,
         )
-        return [camel_dict_to_snake_dict(item, ignore_list=["Tags"]) for item in items]
+        return [_snake(item) for item in items]
 
     vpcs = of("describe_vpcs", "Vpcs", filters) if filters else []
     found: dict[str, list[dict[str, Any]]] = {"vpcs": vpcs, "subnets": [], "internet_gateways": []}

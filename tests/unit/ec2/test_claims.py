@@ -82,6 +82,26 @@ def test_roles_and_profiles_of_somebody_else_are_refused(bare: World, url: str, 
     assert refused["msg"].startswith(f"The instance profile {monitor} has no role, and not the role {monitor}. Remove")
 
 
+def test_what_the_deployment_has_already_is_returned(bare: World, url: str, iam: Any) -> None:
+    name = bare.deployment.name
+    mine, bare_role = f"{name}-gateway", f"{name}-monitor"
+    assert ask(bare, url, security_groups=[mine], iam_roles=[mine])["iam_roles"] == []
+    made = group(bare, "gateway", vpnha_made=name)
+    role(iam, mine, mine, vpnha_made=name)
+    role(iam, bare_role, vpnha_made=name)
+    statement = {"Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_role_policy(RoleName=mine, PolicyName="mine", PolicyDocument=json.dumps(document))
+    seen = ask(bare, url, security_groups=[mine], iam_roles=[mine, bare_role])
+    assert [(one["group_id"], one["group_name"]) for one in seen["security_groups"]] == [(made, mine)]
+    first, second = seen["iam_roles"]
+    trust, tags = json.loads(TRUST), {"vpnha:made": name}
+    assert first["settings"] == {"description": "", "trust": trust, "tags": tags, "instance_profile": True}
+    assert (first["policies"], second["policies"]) == ({"mine": document}, {})
+    assert not second["settings"]["instance_profile"]
+    assert seen["launch_templates"] == []
+
+
 def test_a_role_of_the_same_deployment_in_another_region_is_refused(bare: World, url: str, iam: Any) -> None:
     name = bare.deployment.name
     gateway, monitor = f"{name}-gateway", f"{name}-monitor"

@@ -88,6 +88,12 @@ class Gateway:
         counts = _PACKETS.findall(self.machine.say("swanctl", "--list-sas", "--raw"))
         return sum(int(count[0]) for count in counts), sum(int(count[1]) for count in counts)
 
+    def forwarded(self) -> int:
+        """Packets that it has passed on from the zones' application hosts, as its packet filter counts them."""
+        said = json.loads(self.machine.say("nft", "--json", "list", "counters", "table", "inet", "vpnha"))
+        counters = [one["counter"] for one in said["nftables"] if "counter" in one]
+        return sum(int(one["packets"]) for one in counters if one["name"].startswith("zone-"))
+
     def esp(self) -> dict[str, tuple[int, int]]:
         """(ESP states, policies) in its kernel with the ``if_id`` of each tunnel."""
         said = [self.machine.say("ip", "xfrm", what) + " " for what in ("state", "policy")]

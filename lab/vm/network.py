@@ -159,11 +159,6 @@ class Network:
             there, f"address add {app.ipv6}/64 dev eth0 nodad", f"route add default via {app.router_ipv6}", ipv6=True
         )
 
-    def routes(self) -> str:
-        """The VPC's route tables, as the kernel has them."""
-        show = (["ip", "-n", self.underlay, family, "route", "show", "table", "all"] for family in ("-4", "-6"))
-        return "".join(subprocess.run(argv, capture_output=True, text=True, check=True).stdout for argv in show)
-
     def switch_nat_off(self, gateway: str) -> None:
         """From now on the peer sees that gateway's own address."""
         address = self.gateways[gateway].addresses[0]

@@ -118,6 +118,10 @@ def crowded(labs: Labs) -> Iterator[Crowded]:
 def test_what_is_declared_and_what_sends_most_goes_first_and_nothing_is_refused(crowded: Crowded) -> None:
     lab, watch = crowded.lab, Watch(crowded.lab)
     due = len(crowded.tables) * len(DESTINATIONS)
+    planned = json.loads(lab.shell(MONITOR, "vpnha", "plan", "--json"))["gateways"]
+    (its,) = (row for row in planned if row["name"] == GONE)
+    assert (its["calls"], its["tables"], its["carries_now"]) == (due, len(crowded.tables), due)
+    assert [(one["priority"], one["calls"]) for one in its["priorities"]] == [(1, len(DESTINATIONS)), (5, due)]
     with steady(lab, TARGETS, [HOSTS[A]]) as lost:
         time.sleep(5.0)  # the gateways count whose packets they are
         began = time.time()

@@ -82,18 +82,6 @@ def test_a_deploy_after_a_replacement_changes_nothing(replacing: Lab) -> None:
     assert_deploy_changes_nothing(replacing, **VARIABLES)
 
 
-def test_a_deploy_deletes_the_bundles_of_gateways_that_are_gone(replacing: Lab) -> None:
-    there, client = bundles(replacing), aws(replacing, "secretsmanager")
-    ours = [{"Key": "vpnha:made", "Value": "lab"}]
-    client.create_secret(Name="vpnha/lab/gw-z/1", SecretString="of a gateway that is gone", Tags=ours)
-    client.create_secret(Name="vpnha/lab/by-hand", SecretString="a person's")
-    try:
-        assert replacing.play("deploy", **VARIABLES).code == 0
-        assert bundles(replacing) == sorted([*there, "vpnha/lab/by-hand"])
-    finally:
-        client.delete_secret(SecretId="vpnha/lab/by-hand", ForceDeleteWithoutRecovery=True)
-
-
 def test_a_person_replaces_a_gateway(replacing: Lab) -> None:
     lab, home = replacing, app_routes(replacing)
     give_back(lab, "gw-a")

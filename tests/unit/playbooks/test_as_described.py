@@ -78,3 +78,31 @@ def test_what_somebody_has_changed_is_put_back(
     after = person.play(network, description)
     assert (after.code, after.changed) == (0, 0)
     assert person.play(str(books / "remove.yml"), description).code == 0
+
+
+def test_what_replaces_gateways_is_seen_to_once_and_what_is_gone_leaves_nothing(
+    person: Person, account: Callable[..., Any], books: Path, description: dict[str, Any]
+) -> None:
+    secrets, ec2 = account("secretsmanager"), account()
+    description |= {"vpnha_deployment": "replacing", "vpnha_repair": "replace"}
+    network, ours = str(books / "network.yml"), [{"Key": "vpnha:made", "Value": "replacing"}]
+    secrets.create_secret(Name="vpnha/replacing/gw-a/1", SecretString="of a gateway", Tags=ours)
+    secrets.create_secret(Name="vpnha/replacing/gw-z/1", SecretString="of one that is gone", Tags=ours)
+    secrets.create_secret(Name="vpnha/replacing/mine", SecretString="a person's")
+
+    def held() -> set[str]:
+        return {one["Name"] for one in secrets.list_secrets()["SecretList"] if "/replacing/" in one["Name"]}
+
+    def templates() -> set[str]:
+        made = [{"Name": "tag:vpnha:made", "Values": ["replacing"]}]
+        return {one["LaunchTemplateName"] for one in ec2.describe_launch_templates(Filters=made)["LaunchTemplates"]}
+
+    assert person.play(network, description).code == 0
+    assert held() == {"vpnha/replacing/gw-a/1", "vpnha/replacing/mine"}
+    assert templates() == {"replacing-gw-a", "replacing-gw-b"}
+    again = person.play(network, description)
+    assert (again.code, again.changed) == (0, 0)
+    assert not ran(again.output, "See to what monitors may do and gateways may read for a replacement")
+    without = person.play(network, {**description, "vpnha_repair": "none"})
+    assert without.code == 0 and held() == {"vpnha/replacing/mine"} and templates() == set()
+    assert person.play(str(books / "remove.yml"), description).code == 0

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from lab import reports
-from lab.steps import circumstances, commit, console
+from lab.steps import console
 
 from . import ahead
 from .alone import alone
@@ -75,14 +75,18 @@ PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
 
 
 def gathered(directory: Path) -> dict[str, Any]:
-    """All that was measured, each part with the commit that it was measured at; ``commits`` has more if they differ."""
+    """All that was measured, each part with the commit that it was measured at.
+
+    ``commits`` and ``cores`` have more than one if the parts differ in it.
+    """
     parts = {part.name: directory / part.file for part in PARTS}
     found = {name: report for name, file in parts.items() if (report := read(file)) is not None}
     for name, shown in ROWS.items():
         if name in found:
             found[name]["rows"] = [asdict(row) for row in shown(found[name])]
     measured = sorted({one["commit"] for one in found.values()})
-    return {"commit": commit(), "commits": measured, "environment": circumstances(), **found}
+    cores = {one.get("cores") or one.get("environment", {}).get("cores") for one in found.values()} - {None}
+    return {"commits": measured, "cores": sorted(cores), **found}
 
 
 def page(report: Mapping[str, Any]) -> str:

@@ -10,21 +10,21 @@ Whatever is not understood here counts as another one, and is the module's to se
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from .tags import to_dict
 
 Plain = Mapping[str, Any]
-Rule = tuple[str, Any, Any, str, str]  # protocol, ports, network, description
+Rule = tuple[str, Any, Any, str, str]  # protocol, ports, network as EC2 writes it, description
 
 _WITH_PORTS = ("tcp", "udp", "icmp")
-_ALL_OUT: set[Rule] = {("-1", None, None, "0.0.0.0/0", "")}  # what the module makes where no rule is given
 
 
 def groups_unlike(
     wanted: Sequence[Plain], found: Iterable[Plain], deployment: str, tags: Mapping[str, str]
 ) -> list[Plain]:
-    """Those of the described groups that EC2 does not have in just this way.
+    """Those of the described groups that EC2 does not have in just this way. Nothing is described of what goes out.
 
     ``wanted`` as `group_rules` says; ``found`` as ``aws_check`` returns them.
     """
@@ -43,12 +43,11 @@ def _same(wanted: Plain, found: Plain, tagged: Mapping[str, str]) -> bool:
         found["description"] == wanted["description"]
         and own == tagged
         and _rules(found["ip_permissions"]) == {_rule(rule) for rule in wanted["rules"]}
-        and _rules(found["ip_permissions_egress"]) == _ALL_OUT
     )
 
 
 def _rule(wanted: Plain) -> Rule:
-    network = wanted.get("cidr_ip") or wanted["cidr_ipv6"]
+    network = str(ip_network(wanted.get("cidr_ip") or wanted["cidr_ipv6"], strict=False))
     return wanted["proto"], wanted.get("from_port"), wanted.get("to_port"), network, wanted["rule_desc"]
 
 

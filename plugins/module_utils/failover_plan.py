@@ -43,7 +43,7 @@ class Need:
 
     @property
     def after_another(self) -> float:
-        """The same if no token is left, as just after another failover or the monitor's start."""
+        """The same if no token is left and nobody waits for one: another failover, or the monitor's start, is over."""
         return self.total + min(self.calls, CHANGES.capacity) / CHANGES.rate
 
     def to_dict(self) -> dict[str, Any]:

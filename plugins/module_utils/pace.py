@@ -61,8 +61,8 @@ READS = Published(100.0, 20.0)
 class Tokens(Protocol):
     """Where a call gets the permission to be made."""
 
-    def acquire(self, deadline: float | None = None) -> bool:
-        """Waits for a token and takes it; False, without one, if it would come after ``deadline``."""
+    def acquire(self, deadline: float | None = None, *, count: int = 1) -> bool:
+        """Waits for so many tokens and takes them; False, without any, if they would come after ``deadline``."""
 
     def throttled(self) -> None:
         """To be called when EC2 says that its limit is reached."""

@@ -12,8 +12,8 @@ short_description: See that AWS answers, has the zones and leaves a deployment i
 version_added: 0.1.0
 author: the vpnha.aws contributors (@vpnha)
 description:
-  - Asks EC2 for the Availability Zones of the region, and for a VPC with its subnets and internet gateway. It changes
-    nothing.
+  - Asks EC2 for the Availability Zones of the region, for a VPC with its subnets and internet gateway, and for what
+    there is already of O(deployment)'s security groups, IAM roles and launch templates. It changes nothing.
   - Fails with one sentence when credentials are missing or not accepted, when the endpoint cannot be reached, or when
     the region has no such zone.
   - Fails with a sentence for each security group and IAM role that has a name of the deployment and is not its own, and
@@ -31,7 +31,8 @@ options:
       - Its subnets and internet gateway are only looked for if exactly one VPC is found.
     type: dict
   deployment:
-    description: Name of the deployment that O(security_groups) and O(iam_roles) are for.
+    description: Name of the deployment that O(security_groups), O(iam_roles) and O(hosts) are for. Its launch templates
+      are looked for.
     type: str
   security_groups:
     description:
@@ -250,7 +251,7 @@ def _held(iam: Any, roles: Mapping[str, Any]) -> list[dict[str, Any]]:
             "settings": {
                 "description": role.get("Description", ""),
                 "trust": role["AssumeRolePolicyDocument"],
-                "tags": tags.to_dict(role.get("Tags")),
+                "tags": {key: value for key, value in tags.to_dict(role.get("Tags")).items() if key[:4] != "aws:"},
                 "instance_profile": profile is not None,
             },
             "policies": claims.policies(iam, name),

@@ -32,10 +32,9 @@ options:
     description: The archive, in Base64. Needed when O(state=present).
     type: str
   keep:
-    description: With O(state=absent), names of the gateways whose bundles stay.
+    description: With O(state=absent), names of the gateways whose bundles stay, one at least; without it none stays.
     type: list
     elements: str
-    default: []
 attributes:
   diff_mode:
     description: The content is secret.
@@ -84,9 +83,13 @@ from ansible_collections.vpnha.aws.plugins.module_utils.errors import VpnhaError
 def run(module: AnsibleAWSModule) -> list[str]:
     """Do what is asked; VpnhaError when it cannot be done."""
     client = ec2.correct_clock(module.client("secretsmanager", config=ec2.settings(patient=True)))
-    deployment = module.params["deployment"]
+    deployment, keep = module.params["deployment"], module.params["keep"]
     if module.params["state"] == "absent":
-        return gateway_bundle.remove(client, deployment, module.check_mode, module.params["keep"])
+        if keep == []:
+            raise VpnhaError("keep: there is no gateway in it; leave it out to delete the bundles of all.")
+        return gateway_bundle.remove(client, deployment, module.check_mode, keep or ())
+    if keep is not None:
+        raise VpnhaError("keep is for state: absent; leave it out.")
     try:
         archive = base64.b64decode(module.params["archive"], validate=True)
     except binascii.Error:
@@ -101,7 +104,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "gateway": {"type": "str"},
             "archive": {"type": "str", "no_log": True},
-            "keep": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "list", "elements": "str"},
         },
         required_if=[("state", "present", ["gateway", "archive"])],
         supports_check_mode=True,

@@ -402,7 +402,7 @@ plan:
           type: float
           returned: always
         seconds_after_another:
-          description: The same where another failover, or the monitor's start, has just used up what EC2 takes at once.
+          description: The same where another failover that has just ended, or the monitor's start, has left no call.
           type: float
           returned: always
         detect_seconds:

@@ -213,7 +213,7 @@ def test_the_page_and_its_pictures_show_what_there_is(tmp_path: Path) -> None:
         "sas": asking.kept(tmp_path / "sas.json", {"strongSwan": "6.0.1"}),
         "growth": growth.kept(tmp_path / "growth.json"),
     }
-    empty = pages.page({"environment": pages.circumstances()})
+    empty = pages.page({})
     reports["load"].add(window("monitor", 20, 0.123))
     reports["load"].add(window("monitor", 20, 0.123, heartbeats_per_second=1.0))
     reports["load"].add(window("monitor", 100, 0.123, heartbeats_per_second=1.0))

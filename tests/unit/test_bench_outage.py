@@ -78,7 +78,7 @@ def test_the_page_and_its_picture_have_all_ways(report: Kept, tmp_path: Path) ->
     report.add(of("no HA", POWER, 19_990.0, recovered=False))
     dots(report.content, tmp_path / "outage.svg")
     assert "<svg" in (tmp_path / "outage.svg").read_text(encoding="utf-8")
-    shown = pages.page({"environment": pages.circumstances(), "outage": report.content})
+    shown = pages.page({"outage": report.content})
     for said in ("725 (1)", "did not recover within 20 s (1)", *report.content["ways"]):
         assert said in shown
 

@@ -85,7 +85,7 @@ def test_a_run_that_is_spoilt_is_told_and_made_up_for_in_a_fresh_lab(
     assert report.content["labs"] == [FakeStage.versions] * 2
     said = f"no HA, gateway_power_off: 1 aborted, and in no figure; the last one's reason: {reason}"
     assert aborted(report.content) == [said]
-    shown = pages.page({"environment": pages.circumstances(), "outage": report.content})
+    shown = pages.page({"outage": report.content})
     assert said.replace("'", "&#39;") in shown and "FRR 10.3, " in shown
 
 

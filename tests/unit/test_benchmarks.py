@@ -333,7 +333,7 @@ def test_the_page_and_its_picture_show_what_there_is(report: Kept, tmp_path: Pat
     content = json.loads((tmp_path / "swapping.json").read_text(encoding="utf-8"))
     pages.bars(content, tmp_path / "swapping.svg")
     assert "<svg" in (tmp_path / "swapping.svg").read_text(encoding="utf-8")
-    shown = pages.page({"environment": pages.circumstances(), "swapping": content})
+    shown = pages.page({"swapping": content})
     assert '<td class="n yes">0.25 (1)</td>' in shown and "What monitor and agent cost" not in shown
     assert (
         "only three times where\none swap took longer than 60 s, and once, without a spread, where longer than\n300 s. "

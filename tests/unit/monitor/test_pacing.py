@@ -290,11 +290,13 @@ def fail_over(
     """gw-a dies: seconds until all tables have left it, and until each has.
 
     ``patience``: seconds after which no swap is begun any more that the engine has ordered. ``quiet``: seconds since
-    the start.
+    the start; EC2's buckets are full then, or empty if that was just now.
     """
     bench = Bench(quiet=quiet, now=world.now)
     shift = bench.time.now - world.now
     bench.ec2.buckets = Buckets(clock=bench.time)
+    while not quiet and bench.ec2.buckets.take("ReplaceRoute", True):
+        pass
     bench.ec2.targets = {key: route.target for key, route in world.view.routes.items()}
 
     def changed(key: RouteKey, target: str) -> None:

@@ -238,9 +238,12 @@ def test_7_a_repair_takes_no_token_that_swaps_wait_for() -> None:
 
 
 def test_each_call_of_a_repair_takes_a_token() -> None:
-    bucket, client = pace.TokenBucket(capacity=5.0, clock=lambda: 0.0), Ec2()
+    bucket, client = pace.TokenBucket(capacity=3.0, rate=0.1, clock=lambda: 0.0), Ec2()
     assert carry_out(client, START, bucket, goes_on, clock=lambda: 0.0).accepted
-    assert bucket.level == 5.0 - len(client.calls) == 3.0
+    assert bucket.level == 3.0 - len(client.calls) == 1.0
+    refused = carry_out(client, START, bucket, goes_on, clock=lambda: 0.0)
+    assert refused.error == "RequestLimitExceeded"
+    assert bucket.level == 1.0, "what is not enough for all of it is left to others"
 
 
 def test_16_a_repair_that_another_monitor_has_claimed_is_not_begun() -> None:

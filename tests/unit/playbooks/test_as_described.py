@@ -89,6 +89,10 @@ def test_what_replaces_gateways_is_seen_to_once_and_what_is_gone_leaves_nothing(
     secrets.create_secret(Name="vpnha/replacing/gw-a/1", SecretString="of a gateway", Tags=ours)
     secrets.create_secret(Name="vpnha/replacing/gw-z/1", SecretString="of one that is gone", Tags=ours)
     secrets.create_secret(Name="vpnha/replacing/mine", SecretString="a person's")
+    ec2.create_launch_template(
+        LaunchTemplateName="replacing-gw-z", LaunchTemplateData={"InstanceType": "t3.small"},
+        TagSpecifications=[{"ResourceType": "launch-template", "Tags": ours}],
+    )  # fmt: skip
 
     def held() -> set[str]:
         return {one["Name"] for one in secrets.list_secrets()["SecretList"] if "/replacing/" in one["Name"]}

@@ -46,20 +46,19 @@ class _Paid:
         self._bucket, self._stopped, self._clock, self._paid, self._spare = bucket, stopped, clock, paid, spare
         self._lock = threading.Lock()
 
-    def acquire(self, deadline: float | None = None) -> bool:
-        return not self._stopped.is_set() and self._token(deadline) and not self._stopped.is_set()
+    def acquire(self, deadline: float | None = None, *, count: int = 1) -> bool:
+        return not self._stopped.is_set() and self._tokens(deadline, count) and not self._stopped.is_set()
 
     def throttled(self) -> None:
         self._bucket.throttled()
 
-    def _token(self, deadline: float | None) -> bool:
+    def _tokens(self, deadline: float | None, count: int) -> bool:
         if deadline is not None and self._clock() > deadline:
             return False  # a call that is paid for can be late too, where all threads were busy
         with self._lock:
-            if self._paid > 0:
-                self._paid -= 1
-                return True
-        return self._bucket.acquire(deadline, self._spare)
+            paid = min(count, self._paid)
+            self._paid -= paid
+        return paid == count or self._bucket.acquire(deadline, self._spare, count - paid)
 
 
 class Actuator:

@@ -236,7 +236,7 @@ def plan(found: Mapping[str, Any]) -> None:
     out.print(
         f"Reckoned with {found['latency_ms']:g} ms for each call, and {found['at_once']:g} swaps at once and then "
         f"{found['a_second']:g} a second (EC2 documents {found['ec2_at_once']:g} and {found['ec2_a_second']:g}). "
-        f"Just after another failover, or a start of the monitor, none is left to be made at once."
+        f"Just after the end of another failover, or a start of the monitor, none is left to be made at once."
     )
 
 

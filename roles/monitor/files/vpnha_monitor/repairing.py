@@ -39,8 +39,8 @@ def carry_out(
     marked: bool | None = one.mark is None
     if why := still():
         return RepairResult(one, marked, False, WITHDRAWN, why)
-    calls = 1 if one.mark is None else 2  # the tag is one as well
-    if not all(bucket.acquire(clock() + _TOKEN_SECONDS) for _each in range(calls)):
+    calls = 1 if one.mark is None else 2  # the tag is one as well; a second try of either is not counted
+    if not bucket.acquire(clock() + _TOKEN_SECONDS, count=calls):
         return RepairResult(one, False, False, "RequestLimitExceeded", "The calls are needed for swaps.")
     if claim is not None:
         try:

@@ -55,8 +55,8 @@ TAKES_HOME = """\
 TEXT_MUTANTS = (
     TextMutant(
         "a monitor that stops tries again", (18,), f"{DAEMON}/actuator.py",
-        "return not self._stopped.is_set() and self._token(deadline) and not self._stopped.is_set()",
-        "return self._token(deadline)",
+        "return not self._stopped.is_set() and self._tokens(deadline, count) and not self._stopped.is_set()",
+        "return self._tokens(deadline, count)",
         "tests/unit/monitor/test_rooms.py::test_18_a_monitor_that_stops_ends_the_call_in_flight_and_begins_no_other",
     ),
     TextMutant(
